@@ -1,0 +1,228 @@
+"""The artifact every stage passes on: an ONNX file and the manifest beside it."""
+
+import hashlib
+import json
+import os
+import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from export.errors import ArtifactError, UsageError
+
+FORMAT = 1
+INPUT_NAME = "input"
+NOMINAL_SIZE = (513, 513)
+"""Height and width at which a file that takes any size is counted and compared."""
+
+
+class Sample(NamedTuple):
+    """One preprocessed image: `image` is float32 (1, 3, H, W), normalised as the network wants.
+
+    `sha256` is that of the image file, so that a copy under another name is still recognised.
+    """
+
+    id: str
+    image: NDArray[np.float32]
+    sha256: str
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Weights(_Strict):
+    """Where the weights came from; `sha256` is that of the checkpoint file."""
+
+    how: Literal["file", "default", "random", "import"]
+    file: str | None = None
+    seed: int | None = None
+    sha256: str | None = None
+
+
+class InputSpec(_Strict):
+    """The input tensor; null in `shape` is a dimension that may vary. `mean`, `std` in 0-1 units."""
+
+    name: str = INPUT_NAME
+    shape: tuple[int | None, int, int | None, int | None]
+    layout: Literal["NCHW"] = "NCHW"
+    dtype: Literal["float32", "float16"] = "float32"
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    colour_order: Literal["RGB"] = "RGB"
+
+
+class OutputSpec(_Strict):
+    """An output tensor: logits (N, classes, H, W) float, or mask (N, H, W) of class indices."""
+
+    name: str
+    kind: Literal["logits", "mask"]
+    shape: tuple[int | None, ...]
+    dtype: str
+
+
+class ImageRef(_Strict):
+    """An image that influenced the file; `sha256` is that of the image file."""
+
+    id: str
+    sha256: str
+
+
+class Manifest(_Strict):
+    """Everything about an artifact that its bytes do not say. MACs are of one image."""
+
+    format: Literal[1] = 1
+    name: str
+    model: str
+    output_stride: int | None
+    weights: Weights
+    precision: Literal["fp32", "fp16", "int8"]
+    target: str | None = None
+    input: InputSpec
+    outputs: tuple[OutputSpec, ...]
+    classes: tuple[str, ...]
+    palette: tuple[tuple[int, int, int], ...]
+    opset: int
+    ir_version: int
+    params: int | None
+    macs: int
+    macs_shape: tuple[int, int, int]
+    uncounted: dict[str, int]
+    flops_published: float | None
+    sha256: str = ""
+    parent_sha256: str | None = None
+    calibration_protocol: str | None = None
+    images: tuple[ImageRef, ...] = ()
+    settings: dict[str, Any]
+    checks: dict[str, Any]
+    versions: dict[str, str]
+
+    def output(self, kind: str) -> OutputSpec | None:
+        """Return the output of `kind`, or None."""
+        return next((spec for spec in self.outputs if spec.kind == kind), None)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width images are prepared at: the file's, or `macs_shape`'s where free."""
+        _, _, height, width = self.input.shape
+        return height or self.macs_shape[1], width or self.macs_shape[2]
+
+    @property
+    def id(self) -> str:
+        """`fp32`, `fp16`, `int8`, or `int8@<target>` for a target other than cpu."""
+        other = self.target not in (None, "cpu")
+        return f"{self.precision}@{self.target}" if other else self.precision
+
+    @property
+    def stem(self) -> str:
+        """File name without its ending."""
+        parts = [self.name, self.id.replace("@", "-")]
+        if [spec.kind for spec in self.outputs] == ["mask"]:
+            parts.append("mask")
+        return "-".join(parts)
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """An ONNX file whose bytes match its manifest."""
+
+    path: Path
+    manifest: Manifest
+
+
+def artifact_name(text: str) -> str:
+    """Return `text` (a model or a user's name) as a file name part."""
+    name = re.sub(r"[/:.]", "-", text)
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_-]*", name):
+        raise UsageError(f"name '{text}': use letters, digits, '-' and '_' only")
+    return name
+
+
+def sha256_of(path: Path) -> str:
+    """Return the hex sha256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def new_files(*targets: Path) -> Iterator[list[Path]]:
+    """Give temporary paths in the targets' folder; rename all of them at the end, or none.
+
+    Raises ArtifactError when the folder cannot be made or written.
+    """
+    folder = targets[0].parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".segport-", dir=folder) as scratch:
+            temporary = [Path(scratch) / target.name for target in targets]
+            yield temporary
+            for source, target in zip(temporary, targets, strict=True):
+                os.replace(source, target)
+    except OSError as error:
+        raise ArtifactError(
+            f"cannot write to {folder}: {error.strerror or error}; choose another folder with -o"
+        ) from error
+
+
+def check_writable(folder: Path) -> None:
+    """Raise ArtifactError now when files could not be written to `folder` later."""
+    existing = folder
+    while not existing.exists() and existing != existing.parent:
+        existing = existing.parent
+    problem = None
+    if not existing.is_dir():
+        problem = f"{existing} is a file"
+    elif not os.access(existing, os.W_OK | os.X_OK):
+        problem = "permission denied"
+    if problem:
+        raise ArtifactError(f"cannot write to {folder}: {problem}; choose another folder with -o")
+
+
+def write_artifact(data: bytes, manifest: Manifest, folder: Path) -> Artifact:
+    """Write `<stem>.onnx` and `<stem>.json`, both or neither, and return the artifact."""
+    manifest = manifest.model_copy(update={"sha256": hashlib.sha256(data).hexdigest()})
+    path = folder / f"{manifest.stem}.onnx"
+    with new_files(path, path.with_suffix(".json")) as (onnx_file, json_file):
+        onnx_file.write_bytes(data)
+        json_file.write_text(json.dumps(manifest.model_dump(mode="json"), indent=1) + "\n")
+    return Artifact(path, manifest)
+
+
+def load_artifact(path: Path) -> Artifact:
+    """Read and verify an artifact.
+
+    Raises ArtifactError when the file or its manifest is missing or unreadable, or when the
+    file's sha256 is not the one in the manifest.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ArtifactError(f"{path}: no such file; 'segport export' makes artifacts")
+    manifest_path = path.with_suffix(".json")
+    if path.suffix != ".onnx":
+        raise ArtifactError(f"{path}: not an .onnx file; give the .onnx, not its manifest")
+    if not manifest_path.is_file():
+        raise ArtifactError(
+            f"{path}: its manifest {manifest_path.name} is missing; 'segport import {path}' makes one"
+        )
+    try:
+        manifest = Manifest.model_validate_json(manifest_path.read_bytes())
+    except (ValidationError, OSError) as error:
+        first = error.errors()[0] if isinstance(error, ValidationError) else None
+        where = f"{'.'.join(map(str, first['loc']))}: {first['msg']}" if first else str(error)
+        raise ArtifactError(
+            f"{manifest_path}: not a segport manifest ({where}); "
+            "'segport import' makes a new one for a third-party file"
+        ) from error
+    if sha256_of(path) != manifest.sha256:
+        raise ArtifactError(
+            f"{path}: its sha256 differs from the manifest's, so the file was changed after it was "
+            "written; make it again with segport export, quantize or import"
+        )
+    return Artifact(path, manifest)

@@ -1,0 +1,133 @@
+"""Small helpers for reading and tidying ONNX graphs."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import GraphProto, ModelProto, NodeProto, ValueInfoProto, numpy_helper
+
+STANDARD_DOMAIN = ""
+MAX_IR_VERSION = 10
+"""The newest IR that ONNX Runtime 1.20 loads."""
+
+
+def attribute(node: NodeProto, name: str, default: int = 0) -> int:
+    """Return an integer attribute."""
+    return next((a.i for a in node.attribute if a.name == name), default)
+
+
+def initializers(graph: GraphProto) -> dict[str, onnx.TensorProto]:
+    """Return the graph's constants by name."""
+    return {tensor.name: tensor for tensor in graph.initializer}
+
+
+def constant(graph: GraphProto, name: str) -> NDArray[np.generic] | None:
+    """Return the value of an initializer, or None when `name` is not one."""
+    for tensor in graph.initializer:
+        if tensor.name == name:
+            return numpy_helper.to_array(tensor)
+    return None
+
+
+def consumers(graph: GraphProto) -> dict[str, list[NodeProto]]:
+    """Return the nodes that read each tensor."""
+    found: dict[str, list[NodeProto]] = defaultdict(list)
+    for node in graph.node:
+        for name in node.input:
+            found[name].append(node)
+    return found
+
+
+def dims(value: ValueInfoProto) -> tuple[int | None, ...]:
+    """Return a tensor's shape, null for a dimension that may vary."""
+    return tuple(
+        d.dim_value if d.HasField("dim_value") else None for d in value.type.tensor_type.shape.dim
+    )
+
+
+def float_tensors(model: ModelProto) -> dict[str, tuple[int | None, ...]]:
+    """Return name and shape of every float32 tensor that is computed (no constants)."""
+    known = {t.name for t in model.graph.initializer}
+    values = [*model.graph.input, *model.graph.value_info, *model.graph.output]
+    return {
+        v.name: dims(v)
+        for v in values
+        if v.type.tensor_type.elem_type == onnx.TensorProto.FLOAT and v.name not in known
+    }
+
+
+def opset(model: ModelProto) -> int:
+    """Return the version of the standard operator set."""
+    return next(
+        (o.version for o in model.opset_import if o.domain in (STANDARD_DOMAIN, "ai.onnx")), 0
+    )
+
+
+def with_input_shape(model: ModelProto, shape: tuple[int, ...]) -> ModelProto:
+    """Return a copy whose single input has `shape` and whose tensor shapes are inferred from it."""
+    copy = ModelProto()
+    copy.CopyFrom(model)
+    tensor_shape = copy.graph.input[0].type.tensor_type.shape
+    for dim, size in zip(tensor_shape.dim, shape, strict=True):
+        dim.Clear()
+        dim.dim_value = size
+    del copy.graph.value_info[:]
+    for output in copy.graph.output:
+        output.type.tensor_type.ClearField("shape")
+    return onnx.shape_inference.infer_shapes(copy, data_prop=True)
+
+
+def normalise(model: ModelProto) -> ModelProto:
+    """Return a copy that says nothing about how or where it was made.
+
+    Metadata and doc strings go, unused opset domains and initializers go, unnamed nodes get
+    a name (block lists and reports need one), the IR version is at most 10, and the standard
+    domain is spelled "".
+    """
+    copy = ModelProto()
+    copy.CopyFrom(model)
+    copy.producer_name, copy.producer_version, copy.domain = "segport", "", ""
+    copy.model_version = 0
+    copy.doc_string = ""
+    del copy.metadata_props[:]
+    del copy.training_info[:]
+    graph = copy.graph
+    graph.name, graph.doc_string = "segport", ""
+    _strip([graph, *graph.node, *graph.input, *graph.output, *graph.value_info])
+    _strip(graph.initializer)
+    for node in graph.node:
+        if node.domain == "ai.onnx":
+            node.domain = STANDARD_DOMAIN
+    taken = {node.name for node in graph.node}
+    for index, node in enumerate(graph.node):
+        if not node.name:
+            node.name = _free_name(f"{node.op_type}_{index}", taken)
+    used = {node.domain for node in graph.node} | {STANDARD_DOMAIN}
+    used |= {f.domain for f in copy.functions}
+    kept = {("" if o.domain == "ai.onnx" else o.domain): o.version for o in copy.opset_import}
+    del copy.opset_import[:]
+    for domain in sorted(used & kept.keys()):
+        copy.opset_import.append(onnx.helper.make_opsetid(domain, kept[domain]))
+    read = {name for node in graph.node for name in node.input} | {o.name for o in graph.output}
+    unused = [tensor for tensor in graph.initializer if tensor.name not in read]
+    for tensor in unused:
+        graph.initializer.remove(tensor)
+    copy.ir_version = min(copy.ir_version, MAX_IR_VERSION)
+    return copy
+
+
+def _strip(messages: Iterable[object]) -> None:
+    for message in messages:
+        for field in ("doc_string", "metadata_props"):
+            if hasattr(message, field):
+                message.ClearField(field)  # type: ignore[attr-defined]
+
+
+def _free_name(wanted: str, taken: set[str]) -> str:
+    name = wanted
+    while name in taken:
+        name += "_"
+    taken.add(name)
+    return name

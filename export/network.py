@@ -1,0 +1,156 @@
+"""A torch network with its weights, ready to export or to serve as the reference."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.error import URLError
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from export.artifact import Weights, sha256_of
+from export.checkpoint import fit_state_dict, read_state_dict
+from export.errors import CheckpointError, UsageError
+from export.synthetic import normalised, synthetic_images
+from export.zoo import IMAGENET_MEAN, IMAGENET_STD, ZOO, build_network, meta_network, zoo_entry
+
+_STATISTICS_SIZE = (129, 129)
+_STATISTICS_IMAGES = 8
+
+
+class Logits(nn.Module):
+    """Any zoo or user's network as (N, 3, H, W) to logits (N, classes, H, W).
+
+    Takes 'out' of torchvision's dict and resizes smaller logits bilinearly, half-pixel centres.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, image: Tensor) -> Tensor:
+        found = self.network(image)
+        logits: Tensor = found["out"] if isinstance(found, dict) else found
+        if logits.shape[-2:] != image.shape[-2:]:
+            size = image.shape[-2:]
+            logits = F.interpolate(logits, size=size, mode="bilinear", align_corners=False)
+        return logits
+
+
+@dataclass(frozen=True)
+class Network:
+    """`module` is in eval mode, on the CPU; `weights` says where they came from."""
+
+    module: Logits
+    weights: Weights
+
+
+def load_network(
+    model: str, weights: str, *, classes: int, output_stride: int | None = None, seed: int = 0
+) -> Network:
+    """Build `model` and fill it with `weights`: a file, "default" or "random".
+
+    Raises UsageError for an unknown model and CheckpointError for weights that do not fit;
+    the message then names the zoo model they do fit, if there is one.
+    """
+    entry = zoo_entry(model)
+    if weights == "random":
+        module, origin = _random(model, classes, output_stride, seed)
+    elif weights != "default":
+        module, origin = _from_file(model, Path(weights), classes, output_stride)
+    elif entry is None:
+        module = build_network(model, classes, output_stride)
+        origin = Weights(how="default")
+    else:
+        module, origin = _default(model, classes, output_stride)
+    return Network(Logits(module).eval(), origin)
+
+
+def _from_file(
+    model: str, path: Path, classes: int, output_stride: int | None
+) -> tuple[nn.Module, Weights]:
+    state = read_state_dict(path)
+    module = build_network(model, classes, output_stride)
+    _load(module, state, model, f"checkpoint {path}", classes)
+    return module, Weights(how="file", file=path.name, sha256=sha256_of(path))
+
+
+def _default(model: str, classes: int, output_stride: int | None) -> tuple[nn.Module, Weights]:
+    enum = ZOO[model].default_weights
+    if enum is None:
+        raise CheckpointError(
+            f"{model} has no default weights; give --weights FILE with a checkpoint from "
+            f"{ZOO[model].source}, or --weights random for a dry run"
+        )
+    module = build_network(model, classes, output_stride)
+    try:
+        state = enum.get_state_dict(progress=False, check_hash=True)
+    except (URLError, RuntimeError, OSError) as error:
+        raise CheckpointError(
+            f"cannot download {enum.url} ({error}); download it elsewhere and give --weights FILE"
+        ) from error
+    _load(module, state, model, str(enum), classes)
+    file = Path(torch.hub.get_dir(), "checkpoints", Path(enum.url).name)
+    return module, Weights(how="default", file=file.name, sha256=sha256_of(file))
+
+
+def _random(
+    model: str, classes: int, output_stride: int | None, seed: int
+) -> tuple[nn.Module, Weights]:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        module = build_network(model, classes, output_stride)
+        _set_batch_norm_statistics(module, seed)
+    return module, Weights(how="random", seed=seed)
+
+
+def _set_batch_norm_statistics(module: nn.Module, seed: int) -> None:
+    """Set running statistics from one forward pass over seeded images.
+
+    With the defaults (mean 0, variance 1) activations of a random ResNet-101 grow without
+    bound, and nothing measured on it would mean anything.
+    """
+    norms = [m for m in module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    momenta = [norm.momentum for norm in norms]
+    images = [
+        torch.from_numpy(normalised(image, IMAGENET_MEAN, IMAGENET_STD))
+        for image in synthetic_images(_STATISTICS_IMAGES, _STATISTICS_SIZE, seed)
+    ]
+    for norm in norms:
+        norm.momentum = 1.0
+    with torch.no_grad():
+        module.train()(torch.cat(images))
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+    module.eval()
+
+
+def _load(
+    module: nn.Module, state: dict[str, Tensor], model: str, source: str, classes: int
+) -> None:
+    found, problems = fit_state_dict(state, module.state_dict())
+    if problems:
+        advice = _advice(state, model, classes)
+        raise CheckpointError(f"{source} does not fit {model}: {'; '.join(problems)}{advice}")
+    broken = [key for key, value in found.items() if not torch.isfinite(value.float()).all()]
+    if broken:
+        raise CheckpointError(f"{source}: not finite: {', '.join(broken[:6])}; train it again")
+    module.load_state_dict(found, strict=False)
+
+
+def _advice(state: dict[str, Tensor], model: str, classes: int) -> str:
+    """Name the zoo model and class count that `state` does fit.
+
+    The last entry of every zoo state_dict is the classifier's bias, one value per class.
+    """
+    main = [value for key, value in state.items() if not key.startswith("aux_classifier.")]
+    found = main[-1].shape[0] if main and main[-1].dim() == 1 else classes
+    for name in sorted(ZOO, key=lambda candidate: candidate != model):
+        try:
+            _, problems = fit_state_dict(state, meta_network(name, found).state_dict())
+        except (UsageError, ValueError):
+            continue
+        if not problems:
+            count = "" if found == classes else f" with {found} classes (--classes FILE)"
+            return f"; it fits {name}{count}"
+    return "; it fits no model of the zoo"

@@ -1,0 +1,269 @@
+"""PyTorch to ONNX: the whole way in one function."""
+
+import contextlib
+import io
+import logging
+import tempfile
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from onnx import ModelProto
+from torch import Tensor, nn
+
+from export.artifact import (
+    INPUT_NAME,
+    NOMINAL_SIZE,
+    Artifact,
+    InputSpec,
+    Manifest,
+    OutputSpec,
+    Sample,
+    artifact_name,
+    check_writable,
+    write_artifact,
+)
+from export.classes import palette, read_classes
+from export.errors import ExportError, UsageError, unknown
+from export.graph import MAX_IR_VERSION, dims, normalise, opset, with_input_shape
+from export.network import Logits, load_network
+from export.onnx_cost import graph_cost
+from export.parity import Outputs, measure_parity, require_parity
+from export.pooling import pool_means
+from export.sessions import open_session, run
+from export.simplify import simplify
+from export.synthetic import normalised, synthetic_images
+from export.torch_cost import torch_cost
+from export.versions import versions
+from export.zoo import IMAGENET_MEAN, IMAGENET_STD, zoo_entry
+
+OPSET = 18
+MIN_SIZE = 33
+OUTPUTS = {"logits": ("logits",), "mask": ("mask",), "both": ("logits", "mask")}
+_PARITY_IMAGES = 2
+_SECOND_SIZE = (353, 289)
+"""A size that only a dynamic file accepts, checked beside the nominal one."""
+
+
+class _Head(nn.Module):
+    """The network with the outputs asked for: logits, class mask uint8 (N, H, W), or both."""
+
+    def __init__(self, network: Logits, kinds: Sequence[str]) -> None:
+        super().__init__()
+        self.network = network
+        self.kinds = tuple(kinds)
+
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        logits = self.network(image)
+        found = {"logits": logits}
+        if "mask" in self.kinds:
+            found["mask"] = logits.argmax(1).to(torch.uint8)
+        return tuple(found[kind] for kind in self.kinds)
+
+
+def export_model(
+    model: str,
+    weights: str,
+    folder: Path,
+    *,
+    seed: int = 0,
+    size: tuple[int, int] | None = NOMINAL_SIZE,
+    batch: int | None = 1,
+    output_stride: int | None = None,
+    output: str = "logits",
+    classes: str = "voc",
+    name: str | None = None,
+    images: Sequence[Sample] = (),
+) -> Artifact:
+    """Export a network as a verified fp32 artifact in `folder`.
+
+    `weights` is a checkpoint file, "default" or "random" (with `seed`). `size` is (height,
+    width), each >= 33; None there or in `batch` leaves the dimension free. `output` is
+    "logits", "mask" or "both". `images`, preprocessed, serve the comparison of torch with
+    onnxruntime; without them seeded synthetic ones do. Raises UsageError for arguments out
+    of range, CheckpointError for weights that do not fit, ExportError when the file breaks
+    the contract or computes something else than torch does. Nothing is written then.
+    """
+    _check_arguments(size, batch, output)
+    check_writable(folder)
+    kinds = OUTPUTS[output]
+    class_names = read_classes(classes)
+    entry = zoo_entry(model)
+    stride = output_stride or (entry.output_strides[0] if entry else None)
+    network = load_network(
+        model, weights, classes=len(class_names), output_stride=output_stride, seed=seed
+    )
+    head = _Head(network.module, kinds).eval()
+    probes = _probes(head, size, batch, images, len(class_names), model)
+
+    graph = _trace(head, size, batch)
+    pools = pool_means(graph)
+    graph = normalise(graph)
+    graph, simplifier = simplify(graph, probes)
+    graph = normalise(graph)
+    onnx.checker.check_model(graph, full_check=True)
+    _check_contract(graph, kinds, (batch, 3, *(size or (None, None))))
+    parity = measure_parity(_run_pairs(graph, probes))
+    require_parity(parity, f"{model}: torch against onnxruntime")
+
+    counted_at = size or NOMINAL_SIZE
+    cost = torch_cost(network.module, counted_at)
+    graph_macs = graph_cost(with_input_shape(graph, (1, 3, *counted_at)))
+    manifest = Manifest(
+        name=artifact_name(name or model),
+        model=model,
+        output_stride=stride,
+        weights=network.weights,
+        precision="fp32",
+        input=InputSpec(
+            shape=(batch, 3, *(size or (None, None))), mean=IMAGENET_MEAN, std=IMAGENET_STD
+        ),
+        outputs=tuple(_output_spec(value) for value in graph.graph.output),
+        classes=tuple(class_names),
+        palette=tuple(palette(len(class_names))),
+        opset=opset(graph),
+        ir_version=graph.ir_version,
+        params=cost.params,
+        macs=graph_macs.macs,
+        macs_shape=(3, *counted_at),
+        uncounted=graph_macs.uncounted,
+        flops_published=round(cost.flops_published, 3),
+        settings={"size": size, "batch": batch, "output": output, "seed": seed},
+        checks={
+            "parity": parity.as_dict() | {"on": "images" if images else "synthetic images"},
+            "onnxsim": simplifier,
+            "global_average_pools": pools,
+        },
+        versions=versions(),
+    )
+    return write_artifact(graph.SerializeToString(deterministic=True), manifest, folder)
+
+
+def _check_arguments(size: tuple[int, int] | None, batch: int | None, output: str) -> None:
+    if output not in OUTPUTS:
+        raise UsageError(unknown("output", output, OUTPUTS))
+    if batch is not None and batch < 1:
+        raise UsageError(f"batch {batch}: give a positive number or 'dynamic'")
+    if size is not None and min(size) < MIN_SIZE:
+        raise UsageError(f"size {size[0]} {size[1]}: both must be at least {MIN_SIZE} pixels")
+
+
+def _probes(
+    head: _Head,
+    size: tuple[int, int] | None,
+    batch: int | None,
+    images: Sequence[Sample],
+    classes: int,
+    model: str,
+) -> list[Outputs]:
+    """Run torch on the check images; return inputs and outputs by name."""
+    inputs = [sample.image for sample, _ in zip(images, range(_PARITY_IMAGES), strict=False)]
+    if not inputs:
+        sizes = [size] * _PARITY_IMAGES if size else [NOMINAL_SIZE, _SECOND_SIZE]
+        for seed, (height, width) in enumerate(sizes):
+            picture = next(synthetic_images(1, (height, width), seed))
+            inputs.append(normalised(picture, IMAGENET_MEAN, IMAGENET_STD))
+    probes = []
+    for image in inputs:
+        stacked = np.repeat(image, batch or 1, axis=0)
+        with torch.no_grad():
+            found = head(torch.from_numpy(stacked))
+        outputs = {kind: t.numpy() for kind, t in zip(head.kinds, found, strict=True)}
+        _check_torch(outputs, stacked.shape, classes, model)
+        probes.append({"input": stacked} | outputs)
+    return probes
+
+
+def _check_torch(outputs: Outputs, shape: tuple[int, ...], classes: int, model: str) -> None:
+    logits = outputs.get("logits")
+    if logits is None:
+        return
+    wanted = (shape[0], classes, *shape[2:])
+    if logits.shape != wanted:
+        raise ExportError(
+            f"{model}: gives {logits.shape[1]} classes, the class list has {classes}; "
+            "give the right names with --classes FILE"
+        )
+    if not np.isfinite(logits).all():
+        raise ExportError(f"{model}: torch gives logits that are not finite; check the weights")
+
+
+def _trace(head: _Head, size: tuple[int, int] | None, batch: int | None) -> ModelProto:
+    height, width = size or NOMINAL_SIZE
+    # torch.export would take a dimension of 1 for a constant, so free batches are traced at 2.
+    image = torch.zeros(batch or 2, 3, height, width)
+    dynamic: dict[int, Any] = {}
+    if batch is None:
+        dynamic[0] = torch.export.Dim("batch", min=1)
+    if size is None:
+        dynamic[2] = torch.export.Dim("height", min=MIN_SIZE)
+        dynamic[3] = torch.export.Dim("width", min=MIN_SIZE)
+    with tempfile.TemporaryDirectory(prefix="segport-") as scratch, _quiet():
+        path = Path(scratch, "raw.onnx")
+        program = torch.onnx.export(
+            head,
+            (image,),
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=[INPUT_NAME],
+            output_names=list(head.kinds),
+            dynamic_shapes=({**dynamic},) if dynamic else None,
+            external_data=False,
+            verbose=False,
+        )
+        assert program is not None  # only the old exporter returns nothing
+        program.save(str(path), external_data=False)
+        return onnx.load(path)
+
+
+@contextlib.contextmanager
+def _quiet() -> Any:
+    """Keep the exporter's progress lines and library warnings off the user's terminal."""
+    disabled = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(disabled)
+
+
+def _check_contract(
+    model: ModelProto, kinds: Sequence[str], shape: tuple[int | None, ...]
+) -> None:
+    """Read back what was written: the exporter only logs when it could not do as asked."""
+    found_input = [(value.name, dims(value)) for value in model.graph.input]
+    names = [value.name for value in model.graph.output]
+    facts = (
+        ("opset", opset(model), OPSET),
+        ("inputs", found_input, [(INPUT_NAME, shape)]),
+        ("outputs", names, list(kinds)),
+    )
+    for what, found, wanted in facts:
+        if found != wanted:
+            raise ExportError(f"exported file: {what} {found} instead of {wanted}")
+    if model.ir_version > MAX_IR_VERSION:
+        raise ExportError(f"exported file: IR {model.ir_version} is above {MAX_IR_VERSION}")
+    for value in model.graph.output:
+        batch, *_, height, width = dims(value)
+        if (batch, height, width) != (shape[0], shape[2], shape[3]):
+            raise ExportError(f"exported file: output {value.name} has shape {dims(value)}")
+
+
+def _output_spec(value: onnx.ValueInfoProto) -> OutputSpec:
+    dtype = onnx.helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type).name
+    kind = "mask" if value.name == "mask" else "logits"
+    return OutputSpec(name=value.name, kind=kind, shape=dims(value), dtype=dtype)
+
+
+def _run_pairs(model: ModelProto, probes: list[Outputs]) -> list[tuple[Outputs, Outputs]]:
+    session = open_session(model.SerializeToString())
+    names = [output.name for output in session.get_outputs()]
+    return [
+        (probe, dict(zip(names, run(session, probe["input"]), strict=True))) for probe in probes
+    ]

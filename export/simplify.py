@@ -1,0 +1,77 @@
+"""onnxsim, kept at arm's length.
+
+It is native code that has been seen to crash and to break graphs, so it runs in a child
+process and its result is used only where it is valid, smaller and computes the same.
+"""
+
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from pathlib import Path
+from typing import NamedTuple
+
+import onnx
+from onnx import ModelProto
+
+from export.errors import SegportError
+from export.parity import Outputs, measure_parity
+from export.sessions import open_session, run
+
+_CHILD = (
+    "import sys, onnx, onnxsim\n"
+    "model, _ = onnxsim.simplify(onnx.load(sys.argv[1]))\n"
+    "onnx.save(model, sys.argv[2])\n"
+)
+_TIMEOUT_S = 600
+
+
+class Simplified(NamedTuple):
+    """`model` is onnxsim's where it was kept and the given one where not; `note` says why."""
+
+    model: ModelProto
+    note: str
+
+
+def simplify(model: ModelProto, probes: list[Outputs]) -> Simplified:
+    """Try onnxsim on `model`.
+
+    `probes` holds one dict per check image: `input` (N, 3, H, W) float32 plus the outputs by
+    name that `model` must go on giving.
+    """
+    with tempfile.TemporaryDirectory(prefix="segport-") as scratch:
+        source, target = Path(scratch, "source.onnx"), Path(scratch, "target.onnx")
+        onnx.save(model, source)
+        command = [sys.executable, "-c", _CHILD, str(source), str(target)]
+        try:
+            child = subprocess.run(command, capture_output=True, timeout=_TIMEOUT_S, check=False)
+        except subprocess.TimeoutExpired:
+            return Simplified(model, f"not used: onnxsim ran longer than {_TIMEOUT_S} s")
+        if child.returncode != 0 or not target.is_file():
+            return Simplified(model, f"not used: onnxsim ended with exit code {child.returncode}")
+        try:
+            simpler = onnx.load(target)
+            onnx.checker.check_model(simpler, full_check=True)
+            before, after = _operators(model), _operators(simpler)
+            if before == after:
+                return Simplified(model, "not used: nothing to simplify")
+            problem = _difference(simpler, probes)
+        except (onnx.checker.ValidationError, ValueError, SegportError) as error:
+            return Simplified(model, f"not used: onnxsim's graph is invalid ({type(error).__name__})")
+    if problem:
+        return Simplified(model, f"not used: {problem}")
+    return Simplified(simpler, f"used: {before.total()} to {after.total()} nodes")
+
+
+def _operators(model: ModelProto) -> Counter[str]:
+    return Counter(node.op_type for node in model.graph.node)
+
+
+def _difference(model: ModelProto, probes: list[Outputs]) -> str | None:
+    session = open_session(model.SerializeToString())
+    names = [output.name for output in session.get_outputs()]
+    pairs = []
+    for probe in probes:
+        found = run(session, probe["input"])
+        pairs.append((probe, dict(zip(names, found, strict=True))))
+    return measure_parity(pairs).problem

@@ -1,0 +1,38 @@
+"""Seeded images for checks that need some picture but no data set."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+
+def synthetic_images(
+    count: int, size: tuple[int, int], seed: int = 0
+) -> Iterator[NDArray[np.uint8]]:
+    """Yield `count` RGB images, uint8 (height, width, 3): soft colour fields with ellipses."""
+    height, width = size
+    rng = np.random.default_rng(seed)
+    for _ in range(count):
+        field = rng.integers(0, 256, (6, 6, 3), dtype=np.uint8)
+        image = Image.fromarray(field).resize((width, height), Image.Resampling.BICUBIC)
+        draw = ImageDraw.Draw(image)
+        for _ in range(12):
+            x, y = rng.uniform(0, width), rng.uniform(0, height)
+            rx, ry = rng.uniform(0.03, 0.3, 2) * (width, height)
+            colour = tuple(int(c) for c in rng.integers(0, 256, 3))
+            draw.ellipse((x - rx, y - ry, x + rx, y + ry), fill=colour)
+        noise = rng.normal(0, 8, (height, width, 3))
+        yield np.clip(np.asarray(image) + noise, 0, 255).astype(np.uint8)
+
+
+def normalised(
+    image: NDArray[np.uint8],
+    mean: tuple[float, float, float],
+    std: tuple[float, float, float],
+) -> NDArray[np.float32]:
+    """Turn an RGB image, uint8 (H, W, 3), into network input, float32 (1, 3, H, W)."""
+    scale = np.float32(1 / 255) / np.asarray(std, np.float32)
+    shift = np.asarray(mean, np.float32) / np.asarray(std, np.float32)
+    planes = (image.astype(np.float32) * scale - shift).transpose(2, 0, 1)
+    return np.ascontiguousarray(planes)[None]

@@ -1,0 +1,20 @@
+"""Versions of Segport and of the packages a result depends on."""
+
+from importlib.metadata import PackageNotFoundError, version
+from platform import python_version
+
+_PACKAGES = (
+    "segport", "torch", "torchvision", "onnx", "onnxscript", "onnxsim", "onnxruntime-gpu",
+    "onnxruntime", "numpy", "pillow",
+)  # fmt: skip
+
+
+def versions() -> dict[str, str]:
+    """Return name and version of every installed package that can change a result."""
+    found = {"python": python_version()}
+    for name in _PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,184 @@
+"""The networks Segport can build by name, and the user's own."""
+
+import importlib
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torchvision.models import segmentation
+from torchvision.models._api import WeightsEnum
+
+from export.artifact import NOMINAL_SIZE
+from export.deeplab import deeplab
+from export.errors import UsageError, unknown
+from export.torch_cost import Cost, torch_cost
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+OUTPUT_STRIDES = (16, 8)
+
+
+@dataclass(frozen=True)
+class Published:
+    """Figures as the source prints them. `flops` follows the source's own rule, `flops_rule`."""
+
+    miou: float | None
+    miou_on: str
+    flops: float | None
+    flops_rule: str
+
+
+@dataclass(frozen=True)
+class ZooEntry:
+    """A network. `build(classes, output_stride)` gives it with fresh weights.
+
+    `output_strides` lists what the definition offers, the default first. `default_weights`
+    is torchvision's weight enum, or None where only checkpoints exist. All of them take RGB
+    normalised with ImageNet's mean and standard deviation.
+    """
+
+    source: str
+    build: Callable[[int, int], nn.Module]
+    output_strides: tuple[int, ...]
+    published: Published
+    default_weights: WeightsEnum | None = None
+
+
+def _vainf(head: str, backbone: str, miou: float, flops: float) -> ZooEntry:
+    return ZooEntry(
+        source="VainF/DeepLabV3Plus-Pytorch",
+        build=partial(deeplab, head, backbone),
+        output_strides=OUTPUT_STRIDES,
+        published=Published(miou, "VOC 2012 val", flops, "THOP MACs / 4.5e8 at 513x513"),
+    )
+
+
+def _torchvision(
+    builder: Callable[..., nn.Module], enum: type[WeightsEnum], stride: int
+) -> ZooEntry:
+    weights = enum["DEFAULT"]
+    figures: dict[str, float] = weights.meta["_metrics"]["COCO-val2017-VOC-labels"]
+    aux = {} if builder is segmentation.lraspp_mobilenet_v3_large else {"aux_loss": False}
+
+    def build(classes: int, output_stride: int) -> nn.Module:
+        return builder(weights=None, weights_backbone=None, num_classes=classes, **aux)
+
+    return ZooEntry(
+        source="torchvision",
+        build=build,
+        output_strides=(stride,),
+        published=Published(
+            figures["miou"], "COCO val2017, VOC classes", weights.meta["_ops"], "GMACs at 520x520"
+        ),
+        default_weights=weights,
+    )
+
+
+ZOO: dict[str, ZooEntry] = {
+    "deeplabv3_mobilenet": _vainf("deeplabv3", "mobilenet", 70.1, 13.372),
+    "deeplabv3_resnet50": _vainf("deeplabv3", "resnet50", 76.9, 114.137),
+    "deeplabv3_resnet101": _vainf("deeplabv3", "resnet101", 77.3, 160.224),
+    "deeplabv3plus_mobilenet": _vainf("deeplabv3plus", "mobilenet", 71.1, 37.799),
+    "deeplabv3plus_resnet50": _vainf("deeplabv3plus", "resnet50", 77.2, 139.293),
+    "deeplabv3plus_resnet101": _vainf("deeplabv3plus", "resnet101", 78.3, 185.381),
+    "torchvision/deeplabv3_resnet50": _torchvision(
+        segmentation.deeplabv3_resnet50, segmentation.DeepLabV3_ResNet50_Weights, 8
+    ),
+    "torchvision/deeplabv3_resnet101": _torchvision(
+        segmentation.deeplabv3_resnet101, segmentation.DeepLabV3_ResNet101_Weights, 8
+    ),
+    "torchvision/fcn_resnet50": _torchvision(
+        segmentation.fcn_resnet50, segmentation.FCN_ResNet50_Weights, 8
+    ),
+    "torchvision/fcn_resnet101": _torchvision(
+        segmentation.fcn_resnet101, segmentation.FCN_ResNet101_Weights, 8
+    ),
+    "torchvision/deeplabv3_mobilenet_v3_large": _torchvision(
+        segmentation.deeplabv3_mobilenet_v3_large,
+        segmentation.DeepLabV3_MobileNet_V3_Large_Weights,
+        16,
+    ),
+    "torchvision/lraspp_mobilenet_v3_large": _torchvision(
+        segmentation.lraspp_mobilenet_v3_large, segmentation.LRASPP_MobileNet_V3_Large_Weights, 16
+    ),
+}
+
+
+def zoo_entry(name: str) -> ZooEntry | None:
+    """Return the zoo's entry, or None for a `package.module:callable`.
+
+    Raises UsageError, with the nearest name, for anything else.
+    """
+    if name in ZOO:
+        return ZOO[name]
+    if ":" in name:
+        return None
+    raise UsageError(unknown("model", name, ZOO) + ", or package.module:callable")
+
+
+def build_network(name: str, classes: int, output_stride: int | None) -> nn.Module:
+    """Build a network with fresh weights, in train mode.
+
+    `output_stride` None takes the definition's default. A user's callable is called without
+    arguments and must return a module that maps (N, 3, H, W) to logits or to a dict with
+    'out'. Raises UsageError for an unknown name, an output stride the definition does not
+    offer, or a callable that cannot be imported or fails.
+    """
+    entry = zoo_entry(name)
+    if entry is None:
+        if output_stride is not None:
+            raise UsageError(f"--output-stride does not apply to {name}: its code decides")
+        return _users_network(name)
+    stride = output_stride or entry.output_strides[0]
+    if stride not in entry.output_strides:
+        offered = " or ".join(map(str, entry.output_strides))
+        raise UsageError(f"output stride {stride}: {name} has {offered}")
+    return entry.build(classes, stride)
+
+
+def _users_network(name: str) -> nn.Module:
+    module_name, _, attribute = name.partition(":")
+    if (here := str(Path.cwd())) not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        network = getattr(importlib.import_module(module_name), attribute)()
+    except Exception as error:  # the user's code may raise anything
+        raise UsageError(f"model {name}: {type(error).__name__}: {error}") from error
+    if not isinstance(network, nn.Module):
+        raise UsageError(f"model {name}: returned {type(network).__name__}, not a torch module")
+    return network
+
+
+def meta_network(name: str, classes: int, output_stride: int | None = None) -> nn.Module:
+    """Build a network on torch's meta device: shapes and structure, no memory, no weights."""
+    with torch.device("meta"):
+        return build_network(name, classes, output_stride)
+
+
+def zoo_costs(classes: int = 21) -> dict[str, Cost]:
+    """Count every network of the zoo at 3x513x513, default output stride."""
+    return {name: torch_cost(meta_network(name, classes), NOMINAL_SIZE) for name in ZOO}
+
+
+def zoo_table() -> list[dict[str, Any]]:
+    """Return one row per network: source, cost (per image, 3x513x513) and published figures."""
+    return [
+        {
+            "model": name,
+            "source": ZOO[name].source,
+            "params": cost.params,
+            "macs": cost.macs,
+            "flops_published_rule": round(cost.flops_published, 3),
+            "published_flops": ZOO[name].published.flops,
+            "published_flops_rule": ZOO[name].published.flops_rule,
+            "published_miou": ZOO[name].published.miou,
+            "published_miou_on": ZOO[name].published.miou_on,
+            "uncounted": cost.uncounted,
+        }
+        for name, cost in zoo_costs().items()
+    ]
