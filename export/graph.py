@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 from numpy.typing import NDArray
 from onnx import GraphProto, ModelProto, NodeProto, ValueInfoProto, numpy_helper
 
@@ -82,12 +83,13 @@ def with_input_shape(model: ModelProto, shape: tuple[int, ...]) -> ModelProto:
 def normalise(model: ModelProto) -> ModelProto:
     """Return a copy that says nothing about how or where it was made.
 
-    Metadata and doc strings go, unused opset domains and initializers go, unnamed nodes get
+    Nodes are sorted topologically, metadata and doc strings go, unused opset domains and initializers go, unnamed nodes get
     a name (block lists and reports need one), the IR version is at most 10, and the standard
     domain is spelled "".
     """
-    copy = ModelProto()
-    copy.CopyFrom(model)
+    ordered = ir.serde.deserialize_model(model)
+    ordered.graph.sort()
+    copy = ir.serde.serialize_model(ordered)
     copy.producer_name, copy.producer_version, copy.domain = "segport", "", ""
     copy.model_version = 0
     copy.doc_string = ""

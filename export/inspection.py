@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import onnx
-import onnxruntime as ort
 from onnx import ModelProto
 
-from export.errors import ArtifactError
+from export.graph import with_input_shape
 from export.onnx_cost import INT8_OPS, graph_cost
-from export.sessions import CPU, session_options
+from export.sessions import CPU, open_session, session_options
 
 
 @dataclass(frozen=True)
@@ -33,45 +32,36 @@ class Optimized:
         return self.int8_macs / self.macs if self.macs else 0.0
 
 
-def optimized_graph(path: Path, shape: tuple[int, ...]) -> ModelProto:
-    """Return the graph onnxruntime's CPU provider runs, with all tensor shapes.
-
-    `shape` is the input's; it fills in dimensions the file leaves free. The blocked weight
-    layout for float convolutions is left out: it pads channels and would distort MAC counts.
-    Raises ArtifactError when onnxruntime cannot load the file.
-    """
-    options = session_options()
-    declared = onnx.load(path, load_external_data=False).graph.input[0].type.tensor_type.shape.dim
-    for dim, size in zip(declared, shape, strict=True):
-        if dim.dim_param:
-            options.add_free_dimension_override_by_name(dim.dim_param, size)
-    with tempfile.TemporaryDirectory(prefix="segport-") as scratch:
-        target = Path(scratch, "optimized.onnx")
-        options.optimized_model_filepath = str(target)
-        try:
-            ort.InferenceSession(
-                str(path), options, providers=[CPU], disabled_optimizers=["NchwcTransformer"]
-            )
-        except Exception as error:  # onnxruntime raises classes of its C++ side
-            first = str(error).strip().splitlines()[0]
-            raise ArtifactError(f"{path}: onnxruntime cannot load it ({first})") from error
-        return onnx.load(target)
-
-
 def inspect(path: Path, shape: tuple[int, ...]) -> Optimized:
-    """Look at what onnxruntime makes of the file at `path`, one image of `shape`."""
-    model = optimized_graph(path, shape)
-    cost = graph_cost(model)
-    original = sorted((n.name for n in onnx.load(path).graph.node), key=len, reverse=True)
+    """Look at the graph onnxruntime's CPU provider runs for the file at `path`.
+
+    `shape` is the input's; it fills in dimensions the file leaves free. MACs are counted on
+    the file, whose shapes are standard ONNX, and credited to int8 where the layer's node in
+    the optimized graph is an int8 operator. Raises ArtifactError when onnxruntime cannot
+    load the file.
+    """
+    file = onnx.load(path)
+    cost = graph_cost(with_input_shape(file, shape))
+    optimized = _optimized_graph(path)
+    by_length = sorted((n.name for n in file.graph.node if n.name), key=len, reverse=True)
     layers: dict[str, list[str]] = {}
-    for node in model.graph.node:
-        # Fused nodes are named "<layer>_token_7", "<layer>_nhwc", "fused <layer>".
-        layer = next((name for name in original if name and name in node.name), None)
+    for node in optimized.graph.node:
+        # Fused nodes are named after a layer: "<layer>_token_7", "<layer>_nhwc", "fused <layer>".
+        layer = next((name for name in by_length if name in node.name), None)
         if layer:
             layers.setdefault(layer, []).append(node.op_type)
     return Optimized(
-        operators=Counter(node.op_type for node in model.graph.node),
-        int8_macs=sum(node.macs for node in cost.nodes if node.op_type in INT8_OPS),
+        operators=Counter(node.op_type for node in optimized.graph.node),
+        int8_macs=sum(n.macs for n in cost.nodes if INT8_OPS & set(layers.get(n.name, []))),
         macs=cost.macs,
         layers=layers,
     )
+
+
+def _optimized_graph(path: Path) -> ModelProto:
+    options = session_options()
+    with tempfile.TemporaryDirectory(prefix="segport-") as scratch:
+        target = Path(scratch, "optimized.onnx")
+        options.optimized_model_filepath = str(target)
+        open_session(path, CPU, options)
+        return onnx.load(target)

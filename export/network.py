@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from export.artifact import Weights, sha256_of
 from export.checkpoint import fit_state_dict, read_state_dict
 from export.errors import CheckpointError, UsageError
-from export.synthetic import normalised, synthetic_images
+from export.image import normalised, synthetic_images
 from export.zoo import IMAGENET_MEAN, IMAGENET_STD, ZOO, build_network, meta_network, zoo_entry
 
 _STATISTICS_SIZE = (129, 129)

@@ -36,7 +36,7 @@ from export.parity import Outputs, measure_parity, require_parity
 from export.pooling import pool_means
 from export.sessions import open_session, run
 from export.simplify import simplify
-from export.synthetic import normalised, synthetic_images
+from export.image import normalised, synthetic_images
 from export.torch_cost import torch_cost
 from export.versions import versions
 from export.zoo import IMAGENET_MEAN, IMAGENET_STD, zoo_entry

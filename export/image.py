@@ -1,4 +1,4 @@
-"""Seeded images for checks that need some picture but no data set."""
+"""Pictures as arrays: network input from RGB, and seeded ones where no data set is at hand."""
 
 from collections.abc import Iterator
 

@@ -1,0 +1,186 @@
+"""fp32 to int8: standard QDQ, with ranges of our own and onnxruntime's graph surgery."""
+
+import logging
+import tempfile
+from collections import Counter
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import ModelProto, NodeProto
+from onnxruntime.quantization.calibrate import CalibrationMethod, TensorData, TensorsData
+from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
+
+from export.artifact import INPUT_NAME, Artifact, Sample
+from export.errors import QuantizeError, UsageError
+from export.graph import consumers, float_tensors, normalise
+from export.inspection import Optimized, inspect
+from quantize.calibration import Progress, collect
+from quantize.ranges import Range, range_rule
+from quantize.targets import Target
+
+_REMOVABLE = ("Relu", "Clip")
+
+
+def quantize_int8(
+    artifact: Artifact,
+    target: Target,
+    samples: Sequence[Sample],
+    *,
+    rule: str,
+    keep_float: Sequence[str],
+    progress: Progress,
+) -> tuple[ModelProto, dict[str, Any]]:
+    """Return the QDQ model for `target` and the facts its manifest records.
+
+    Layers whose output is a graph output, and layers that match a glob of `keep_float`, stay
+    in float. Raises QuantizeError when onnxruntime would not run as int8 what the target says.
+    """
+    model = onnx.shape_inference.infer_shapes(onnx.load(artifact.path))
+    kept = kept_float(model, keep_float)
+    nodes = [n for n in _quantizable(model, target) if n.name not in kept]
+    if not nodes:
+        raise QuantizeError(f"{artifact.path.name}: no layer is left that could become int8")
+    ranges = activation_ranges(artifact, model, nodes, samples, rule, progress)
+    quantized = normalise(_insert_qdq(model, nodes, target, ranges))
+    onnx.checker.check_model(quantized)
+    found = _optimized(quantized, samples[0].image.shape, artifact)
+    coverage = check_fusion(nodes, target, found)
+    return quantized, {
+        "int8_macs_share": found.int8_macs_share,
+        "fused": coverage,
+        "kept_float": sorted(kept & {n.name for n in _quantizable(model, target)}),
+        "ranges": {name: [float(low), float(high)] for name, (low, high) in sorted(ranges.items())},
+    }
+
+
+def kept_float(model: ModelProto, globs: Sequence[str]) -> set[str]:
+    """Return the names of layers to leave in float; raise UsageError for a glob without match."""
+    names = [node.name for node in model.graph.node]
+    outputs = {value.name for value in model.graph.output}
+    kept = {node.name for node in model.graph.node if outputs & set(node.output)}
+    for glob in globs:
+        matches = [name for name in names if fnmatchcase(name, glob)]
+        if not matches:
+            raise UsageError(f"--keep-float {glob}: no layer has such a name, e.g. {names[0]}")
+        kept.update(matches)
+    return kept
+
+
+def activation_ranges(
+    artifact: Artifact,
+    model: ModelProto,
+    nodes: Sequence[NodeProto],
+    samples: Sequence[Sample],
+    rule: str,
+    progress: Progress,
+) -> dict[str, Range]:
+    """Measure the tensors that will get a Q/DQ pair and apply the range rule to each."""
+    chosen = range_rule(rule)
+    sources = range_sources(model, nodes)
+    statistics = {name: chosen.statistic() for name in sorted(set(sources.values()))}
+    collected = {name: [statistic] for name, statistic in statistics.items()}
+    collect(model, artifact.manifest, collected, samples, progress)
+    measured = {name: chosen.range(statistic) for name, statistic in statistics.items()}
+    return {tensor: measured[source] for tensor, source in sources.items()}
+
+
+def range_sources(model: ModelProto, nodes: Sequence[NodeProto]) -> dict[str, str]:
+    """Map each float activation around `nodes` to the tensor whose range it takes: itself.
+
+    Except where a Relu or Clip among the nodes is the only reader: the quantizer merges the
+    two and quantizes the clipped tensor, so only that one is measured.
+    """
+    floats = float_tensors(model)
+    readers = consumers(model.graph)
+    names = {node.name for node in nodes}
+    outputs = {value.name for value in model.graph.output}
+    computed = {tensor for node in nodes for tensor in node.output}
+
+    def source(tensor: str) -> str:
+        only = readers[tensor][0] if len(readers[tensor]) == 1 else None
+        if only is None or tensor in outputs or tensor not in computed:
+            return tensor
+        clipped = only.op_type in _REMOVABLE and only.name in names
+        return source(only.output[0]) if clipped else tensor
+
+    touched = {t for node in nodes for t in [*node.input, *node.output] if t in floats}
+    return {tensor: source(tensor) for tensor in sorted(touched)}
+
+
+def check_fusion(
+    nodes: Sequence[NodeProto], target: Target, found: Optimized
+) -> dict[str, list[int]]:
+    """Return per operator [fused, quantized] counts.
+
+    Raises QuantizeError naming the layers that onnxruntime leaves in float although the
+    target's entry says it runs them in int8 on this host.
+    """
+    fused: Counter[str] = Counter()
+    total: Counter[str] = Counter()
+    left: list[str] = []
+    for node in nodes:
+        wanted = target.fuses.get(node.op_type)
+        if wanted is None:
+            continue
+        total[node.op_type] += 1
+        if wanted in found.layers.get(node.name, []):
+            fused[node.op_type] += 1
+        else:
+            left.append(node.name)
+    if left:
+        raise QuantizeError(
+            f"{len(left)} layers would not run in int8 on this host: {', '.join(left[:6])}"
+            f"{' ...' if len(left) > 6 else ''}; leave them in float with --keep-float"
+        )
+    return {operator: [fused[operator], count] for operator, count in sorted(total.items())}
+
+
+def _quantizable(model: ModelProto, target: Target) -> list[NodeProto]:
+    floats = float_tensors(model)
+    return [
+        node
+        for node in model.graph.node
+        if node.op_type in target.operators and node.output[0] in floats
+    ]
+
+
+def _insert_qdq(
+    model: ModelProto, nodes: Sequence[NodeProto], target: Target, ranges: dict[str, Range]
+) -> ModelProto:
+    data = {
+        name: TensorData(lowest=np.float32(low), highest=np.float32(high))
+        for name, (low, high) in ranges.items()
+    }
+    copy = ModelProto()
+    copy.CopyFrom(model)
+    quantizer = QDQQuantizer(
+        copy,
+        target.per_channel,
+        False,
+        target.weight,
+        target.activation,
+        TensorsData(CalibrationMethod.MinMax, data),
+        [node.name for node in nodes],
+        [],
+        list(target.operators),
+        dict(target.options),
+    )
+    disabled = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        quantizer.quantize_model()
+    finally:
+        logging.disable(disabled)
+    return quantizer.model.model
+
+
+def _optimized(model: ModelProto, shape: tuple[int, ...], artifact: Artifact) -> Optimized:
+    batch = artifact.manifest.input.shape[0] or 1
+    with tempfile.TemporaryDirectory(prefix="segport-") as scratch:
+        path = Path(scratch, f"{INPUT_NAME}.onnx")
+        onnx.save(model, path)
+        return inspect(path, (batch, *shape[1:]))

@@ -1,0 +1,175 @@
+"""ONNX to smaller ONNX: one public function for every precision."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from onnx import ModelProto
+
+from export.artifact import (
+    Artifact,
+    ImageRef,
+    InputSpec,
+    Manifest,
+    OutputSpec,
+    Sample,
+    check_writable,
+    write_artifact,
+)
+from export.errors import CalibrationError, UsageError, unknown
+from export.graph import opset
+from export.versions import versions
+from quantize.calibration import Progress
+from quantize.fp16 import quantize_fp16
+from quantize.int8 import quantize_int8
+from quantize.ranges import DEFAULT_RANGE, range_rule
+from quantize.targets import DEFAULT_TARGET, get_target
+
+IO_TYPES = ("fp32", "fp16")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a user may choose. `samples_seed` only says how the samples were drawn."""
+
+    target: str = DEFAULT_TARGET
+    range: str = DEFAULT_RANGE
+    io: str = "fp32"
+    guard: bool = True
+    keep_float: tuple[str, ...] = ()
+    seed: int = 0
+
+
+class _Recorded(Sequence[Sample]):
+    """Passes samples through and remembers which were used."""
+
+    def __init__(self, samples: Sequence[Sample]) -> None:
+        self._samples = samples
+        self.used: dict[str, ImageRef] = {}
+
+    def __len__(self) -> int:
+        return len(self._samples)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._note(self._samples[index])
+
+    def __iter__(self) -> Any:
+        return (self._note(sample) for sample in self._samples)
+
+    def _note(self, sample: Sample) -> Sample:
+        self.used[sample.id] = ImageRef(id=sample.id, sha256=sample.sha256)
+        return sample
+
+
+Method = Callable[
+    [Artifact, Sequence[Sample], Settings, Progress], tuple[ModelProto, dict[str, Any]]
+]
+
+
+def _fp16(
+    artifact: Artifact, samples: Sequence[Sample], settings: Settings, progress: Progress
+) -> tuple[ModelProto, dict[str, Any]]:
+    if settings.io not in IO_TYPES:
+        raise UsageError(unknown("io type", settings.io, IO_TYPES))
+    return quantize_fp16(
+        artifact,
+        samples,
+        io=settings.io,
+        guard=settings.guard,
+        keep_float=settings.keep_float,
+        progress=progress,
+    )
+
+
+def _int8(
+    artifact: Artifact, samples: Sequence[Sample], settings: Settings, progress: Progress
+) -> tuple[ModelProto, dict[str, Any]]:
+    target = get_target(settings.target)
+    range_rule(settings.range)
+    if not len(samples):
+        raise CalibrationError("int8 needs calibration images: give --calibration DATA")
+    return quantize_int8(
+        artifact,
+        target,
+        samples,
+        rule=settings.range,
+        keep_float=settings.keep_float,
+        progress=progress,
+    )
+
+
+PRECISIONS: dict[str, Method] = {"fp16": _fp16, "int8": _int8}
+
+
+def quantize(
+    artifact: Artifact,
+    precision: str,
+    folder: Path,
+    *,
+    samples: Sequence[Sample] = (),
+    protocol: str | None = None,
+    settings: Settings | None = None,
+    progress: Progress = lambda done, total: None,
+) -> Artifact:
+    """Make a smaller artifact of an fp32 one and write it to `folder`.
+
+    `precision` is "fp16" or "int8". `samples` are calibration images prepared under
+    `protocol`; int8 needs them, fp16 checks value ranges with them. All images used go into
+    the manifest. Raises UsageError for an unknown name or an artifact that is not fp32,
+    CalibrationError for unusable samples, QuantizeError when the file would not be what its
+    target promises; nothing is written then.
+    """
+    settings = settings or Settings()
+    if precision not in PRECISIONS:
+        raise UsageError(unknown("precision", precision, PRECISIONS))
+    if artifact.manifest.precision != "fp32":
+        raise UsageError(
+            f"{artifact.path.name} is already {artifact.manifest.precision}; quantize its fp32 file"
+        )
+    check_writable(folder)
+    recorded = _Recorded(samples)
+    model, facts = PRECISIONS[precision](artifact, recorded, settings, progress)
+    if precision != "int8":
+        settings = replace(settings, target="", range="")
+    manifest = _manifest(artifact, precision, model, facts, settings)
+    images = tuple(recorded.used.values())
+    manifest = manifest.model_copy(
+        update={"images": images, "calibration_protocol": protocol if images else None}
+    )
+    return write_artifact(model.SerializeToString(deterministic=True), manifest, folder)
+
+
+def _manifest(
+    parent: Artifact,
+    precision: str,
+    model: ModelProto,
+    facts: dict[str, Any],
+    settings: Settings,
+) -> Manifest:
+    chosen = {key: value for key, value in vars(settings).items() if value not in ("", ())}
+    return parent.manifest.model_copy(
+        update={
+            "precision": precision,
+            "target": settings.target or None,
+            "input": InputSpec.model_validate(
+                parent.manifest.input.model_dump() | {"dtype": _dtype(model.graph.input[0])}
+            ),
+            "outputs": tuple(
+                OutputSpec.model_validate(spec.model_dump() | {"dtype": _dtype(value)})
+                for spec, value in zip(parent.manifest.outputs, model.graph.output, strict=True)
+            ),
+            "opset": opset(model),
+            "ir_version": model.ir_version,
+            "parent_sha256": parent.manifest.sha256,
+            "settings": chosen,
+            "checks": {precision: facts},
+            "versions": versions(),
+        }
+    )
+
+
+def _dtype(value: Any) -> str:
+    from onnx.helper import tensor_dtype_to_np_dtype
+
+    return str(tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type).name)

@@ -1,0 +1,120 @@
+"""Run artifacts over a data set, image by image, and keep what comparisons need."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from export.class_map import class_map
+from export.errors import DataError
+from validate.datasets import Dataset
+from validate.metrics import Confusion, confusion
+from validate.protocols import get_protocol
+from validate.runtimes import Runtime
+from validate.samples import Labelled, Preparation, ahead
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass
+class Evaluation:
+    """What one artifact predicted.
+
+    `confusions` holds one matrix per labelled image, in list order. `fidelity` sums the
+    matrices whose labels are the reference's predictions. `agreeing` and `pixels` count over
+    all images, labelled or not. `nonfinite` lists images whose logits held inf or NaN.
+    """
+
+    confusions: list[Confusion] = field(default_factory=list)
+    fidelity: Confusion | None = None
+    agreeing: int = 0
+    pixels: int = 0
+    nonfinite: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class ImageRef:
+    """Id and file digest of an image that was evaluated."""
+
+    id: str
+    sha256: str
+
+
+def evaluate(
+    runtimes: Mapping[str, Runtime],
+    reference: str,
+    dataset: Dataset,
+    preparation: Preparation,
+    *,
+    check: Callable[[ImageRef], None] = lambda image: None,
+    progress: Progress = lambda done, total: None,
+) -> dict[str, Evaluation]:
+    """Predict every image with every runtime, decoding ahead of inference.
+
+    `reference` is a key of `runtimes`. `check` sees each image before it is used and may
+    raise. Raises DataError for unusable images or masks.
+    """
+    order = [reference, *(key for key in runtimes if key != reference)]
+    found = {key: Evaluation() for key in order}
+    total = len(dataset.items)
+    if total == 0:
+        raise DataError(f"data {dataset.name}:{dataset.split}: no images to validate on")
+    for done, image in enumerate(ahead(preparation.labelled, dataset.items), start=1):
+        check(ImageRef(image.sample.id, image.sample.sha256))
+        expected: NDArray[np.uint8] | None = None
+        for key in order:
+            predicted = _predict(runtimes[key], image, preparation, found[key])
+            expected = predicted if expected is None else expected
+            _count(found[key], image, predicted, expected, preparation.classes)
+        progress(done, total)
+    return {key: found[key] for key in runtimes}
+
+
+def _count(
+    evaluation: Evaluation,
+    image: Labelled,
+    predicted: NDArray[np.uint8],
+    expected: NDArray[np.uint8],
+    classes: int,
+) -> None:
+    if image.label is not None:
+        evaluation.confusions.append(confusion(image.label, predicted, classes))
+    against = confusion(expected, predicted, classes)
+    evaluation.fidelity = against if evaluation.fidelity is None else evaluation.fidelity + against
+    evaluation.agreeing += int(np.trace(against))
+    evaluation.pixels += predicted.size
+
+
+def _predict(
+    runtime: Runtime, image: Labelled, preparation: Preparation, evaluation: Evaluation
+) -> NDArray[np.uint8]:
+    """Return the class of every pixel, uint8, at the size the protocol compares at."""
+    outputs = runtime.engine.outputs(image.sample.image)
+    logits = outputs.get("logits")
+    if logits is not None and not np.isfinite(logits.sum(dtype=np.float64)):
+        evaluation.nonfinite.append(image.sample.id)
+    if not get_protocol(preparation.protocol).at_image_size:
+        return runtime.mask(outputs)[0]
+    return at_size(outputs, image.image_size)
+
+
+def at_size(outputs: Mapping[str, NDArray[np.generic]], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Resize a prediction to `size` (height, width) and return its classes, uint8.
+
+    Logits (1, C, h, w) are resized bilinearly before the argmax; where an artifact has only
+    a mask (1, h, w), the nearest pixel is taken.
+    """
+    target = (size[1], size[0])
+    if "logits" not in outputs:
+        mask = Image.fromarray(outputs["mask"][0].astype(np.uint8))
+        return np.asarray(mask.resize(target, Image.Resampling.NEAREST))
+    planes: Sequence[NDArray[np.generic]] = list(outputs["logits"][0])
+    resized = [
+        np.asarray(
+            Image.fromarray(plane.astype(np.float32)).resize(target, Image.Resampling.BILINEAR)
+        )
+        for plane in planes
+    ]
+    return class_map(np.stack(resized)[None])[0]

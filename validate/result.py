@@ -1,0 +1,116 @@
+"""The result file, schema 1: what a validation found. Unknown or absent is null, never NaN."""
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from export.errors import DataError
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class DatasetFacts(_Model):
+    """`ids_sha256` is the digest of the image ids in order."""
+
+    name: str
+    split: str
+    images: int
+    ids_sha256: str
+    labelled: bool
+
+
+class SpreadFacts(_Model):
+    """Milliseconds."""
+
+    median: float
+    p10: float
+    p90: float
+
+
+class ArtifactResult(_Model):
+    """One artifact. Percentages are 0-100; `drop` = reference's mIoU - this one's.
+
+    `latency_runtime` is where latency was measured, which differs from `runtime` when that
+    one is an emulation. `nonfinite_images` counts images whose logits held inf or NaN.
+    """
+
+    id: str
+    precision: str
+    target: str | None
+    file: str | None
+    sha256: str | None
+    parent_sha256: str | None
+    size_bytes: int | None
+    runtime: str
+    provider: str
+    int8_macs_share: float | None
+    int8_verified: bool | None
+    int8_note: str | None
+    kept_float: list[str]
+    miou: float | None
+    pixel_accuracy: float | None
+    class_iou: dict[str, float | None]
+    invented_classes: list[str]
+    drop: float | None
+    drop_ci95: tuple[float, float] | None
+    agreement: float
+    fidelity_miou: float | None
+    nonfinite_images: int
+    latency_ms: SpreadFacts | None
+    mask_ms: SpreadFacts | None
+    latency_runtime: str | None
+    threads: int
+    cpu: str
+    warnings: list[str]
+
+
+class Result(_Model):
+    """All artifacts of one network under one protocol on one image list."""
+
+    schema_: Literal[1] = 1
+    name: str
+    model: str
+    protocol: str
+    dataset: DatasetFacts
+    reference: str
+    shape: tuple[int, int, int]
+    params: int | None
+    macs: int
+    flops_published: float | None
+    calibration: dict[str, Any] | None
+    environment: dict[str, Any]
+    command: str | None
+    overlap_allowed: bool
+    artifacts: list[ArtifactResult]
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        allow_inf_nan=False,
+        alias_generator=lambda name: "schema" if name == "schema_" else name,
+        populate_by_name=True,
+    )
+
+    def artifact(self, id: str) -> ArtifactResult | None:
+        """Return the artifact with this id, or None."""
+        return next((entry for entry in self.artifacts if entry.id == id), None)
+
+    def to_json(self) -> str:
+        """Return the file's text."""
+        return json.dumps(self.model_dump(mode="json", by_alias=True), indent=1) + "\n"
+
+
+def load_result(path: Path) -> Result:
+    """Read result.json; raise DataError when it is missing or not one of schema 1."""
+    try:
+        return Result.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise DataError(f"{path}: cannot read ({error.strerror}); 'segport validate' makes it") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "content"
+        raise DataError(f"{path}: not a result of schema 1 ({where}: {first['msg']})") from error
