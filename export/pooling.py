@@ -20,7 +20,7 @@ def pool_means(model: ModelProto) -> int:
     for index, node in enumerate(model.graph.node):
         if node.op_type != "ReduceMean" or ranks.get(node.input[0]) != 4:
             continue
-        if attribute(node, "keepdims", 1) != 1 or sorted(a % 4 for a in _axes(model, node)) != [2, 3]:
+        if attribute(node, "keepdims", 1) != 1 or sorted(a % 4 for a in reduced_axes(model, node)) != [2, 3]:
             continue
         pool = helper.make_node(
             "GlobalAveragePool", [node.input[0]], [node.output[0]], name=node.name
@@ -30,8 +30,8 @@ def pool_means(model: ModelProto) -> int:
     return changed
 
 
-def _axes(model: ModelProto, node: NodeProto) -> list[int]:
-    """Axes are an attribute before opset 18 and an input from then on."""
+def reduced_axes(model: ModelProto, node: NodeProto) -> list[int]:
+    """Return the constant axes of a Reduce node: an attribute before opset 18, then an input."""
     for attr in node.attribute:
         if attr.name == "axes":
             return list(attr.ints)

@@ -1,28 +1,29 @@
 """fp32 to fp16, with a guard against what float16 cannot hold."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
 import onnx
-from onnx import ModelProto, TensorProto, numpy_helper
+from onnx import ModelProto, NodeProto, TensorProto, numpy_helper
 from onnxruntime.transformers.float16 import convert_float_to_float16
 
 from export.artifact import Artifact, Sample
 from export.fp16_emulation import emulate_fp16
 from export.graph import consumers, float_tensors, initializers, normalise
+from export.pooling import reduced_axes
 from export.parity import Outputs, measure_parity
 from export.sessions import open_session, run
 from quantize.calibration import Progress, collect
 from quantize.casts import tidy_casts
 from quantize.int8 import kept_float
-from quantize.statistics import MinMax, WindowSum
+from quantize.statistics import MinMax, PooledSum, Statistic
 
 FP16_MAX = 65504.0
 HEADROOM = 4.0
 """Values on images not seen in calibration may be this many times larger."""
-_POOLING = frozenset({"GlobalAveragePool", "AveragePool", "ReduceMean", "ReduceSum"})
 _CHECK_IMAGES = 2
 
 
@@ -100,28 +101,45 @@ def activations_out_of_range(
     names = sorted(float_tensors(model).keys() - inputs)
     extremes = {name: MinMax() for name in names}
     sums = {
-        node.input[0]: WindowSum()
+        node.name: PooledSum(axes)
         for node in model.graph.node
-        if node.op_type in _POOLING and node.input[0] in extremes
+        if node.input and node.input[0] in extremes and (axes := _summed_axes(model, node))
     }
-    watched = {
-        name: [extremes[name], *([sums[name]] if name in sums else [])] for name in names
-    }
+    watched: dict[str, list[Statistic]] = {name: [extremes[name]] for name in names}
+    for node in model.graph.node:
+        if node.name in sums:
+            watched[node.input[0]].append(sums[node.name])
     collect(model, artifact.manifest, watched, samples, progress)
+
     limit = FP16_MAX / HEADROOM
     readers = consumers(model.graph)
     found: dict[str, Kept] = {}
     for node in model.graph.node:
         for tensor in node.output:
-            if tensor in extremes and extremes[tensor].magnitude > limit:
-                reached = extremes[tensor].magnitude
+            if tensor in extremes and (reached := extremes[tensor].magnitude) > limit:
                 for layer in [node, *readers[tensor]]:
                     found.setdefault(layer.name, Kept(layer.name, f"tensor {tensor}", reached))
-        pooled = sums.get(node.input[0]) if node.op_type in _POOLING else None
-        if pooled and pooled.high > limit:
-            entry = Kept(node.name, f"sum over {node.input[0]}", pooled.high)
-            found.setdefault(node.name, entry)
+        reached = _accumulated(node, sums, extremes)
+        if reached > limit:
+            found.setdefault(node.name, Kept(node.name, f"sum over {node.input[0]}", reached))
     return list(found.values())
+
+
+def _accumulated(
+    node: NodeProto, sums: Mapping[str, PooledSum], extremes: Mapping[str, MinMax]
+) -> float:
+    """Return the most a pooling adds up before it divides; 0 for other layers."""
+    if node.op_type == "AveragePool" and node.input[0] in extremes:
+        kernel = next(a.ints for a in node.attribute if a.name == "kernel_shape")
+        return extremes[node.input[0]].magnitude * prod(kernel)
+    return sums[node.name].high if node.name in sums else 0.0
+
+
+def _summed_axes(model: ModelProto, node: NodeProto) -> tuple[int, ...]:
+    """Axes over which `node` adds up its whole input; () for a node that does not."""
+    if node.op_type == "GlobalAveragePool":
+        return (2, 3)
+    return tuple(reduced_axes(model, node)) if node.op_type in ("ReduceMean", "ReduceSum") else ()
 
 
 def _emulated_check(

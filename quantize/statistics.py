@@ -104,13 +104,14 @@ class Histogram:
             self._exponent += 1
 
 
-class WindowSum:
-    """Largest sum of absolute values over one map: what a pooling's accumulator may reach."""
+class PooledSum:
+    """Largest sum of absolute values over `axes`: the most a mean's accumulator can reach."""
 
-    def __init__(self) -> None:
+    def __init__(self, axes: tuple[int, ...]) -> None:
+        self._axes = axes
         self.high = 0.0
 
     def update(self, values: Array) -> None:
-        """Take in one activation (N, C, H, W)."""
-        sums = np.abs(values).reshape(*values.shape[:2], -1).sum(axis=2, dtype=np.float64)
+        """Take in one activation."""
+        sums = np.abs(values).sum(axis=self._axes, dtype=np.float64)
         self.high = max(self.high, float(sums.max()))

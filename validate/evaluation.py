@@ -34,27 +34,17 @@ class Evaluation:
     nonfinite: list[str] = field(default_factory=list)
 
 
-@dataclass(frozen=True)
-class ImageRef:
-    """Id and file digest of an image that was evaluated."""
-
-    id: str
-    sha256: str
-
-
 def evaluate(
     runtimes: Mapping[str, Runtime],
     reference: str,
     dataset: Dataset,
     preparation: Preparation,
     *,
-    check: Callable[[ImageRef], None] = lambda image: None,
     progress: Progress = lambda done, total: None,
 ) -> dict[str, Evaluation]:
     """Predict every image with every runtime, decoding ahead of inference.
 
-    `reference` is a key of `runtimes`. `check` sees each image before it is used and may
-    raise. Raises DataError for unusable images or masks.
+    `reference` is a key of `runtimes`. Raises DataError for unusable images or masks.
     """
     order = [reference, *(key for key in runtimes if key != reference)]
     found = {key: Evaluation() for key in order}
@@ -62,7 +52,6 @@ def evaluate(
     if total == 0:
         raise DataError(f"data {dataset.name}:{dataset.split}: no images to validate on")
     for done, image in enumerate(ahead(preparation.labelled, dataset.items), start=1):
-        check(ImageRef(image.sample.id, image.sample.sha256))
         expected: NDArray[np.uint8] | None = None
         for key in order:
             predicted = _predict(runtimes[key], image, preparation, found[key])

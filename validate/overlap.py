@@ -1,0 +1,29 @@
+"""No artifact is judged on images that shaped it."""
+
+from collections.abc import Iterable
+
+from export.artifact import Manifest, sha256_of
+from export.errors import DataError
+from validate.datasets import Dataset
+
+
+def overlapping(manifests: Iterable[Manifest], dataset: Dataset) -> list[str]:
+    """Return ids of the data set's images that influenced one of the artifacts.
+
+    Images are recognised by the sha256 of their file: a copy under another name counts, and
+    another picture that happens to have the same name does not.
+    """
+    used = {image.sha256 for manifest in manifests for image in manifest.images}
+    if not used:
+        return []
+    return [item.id for item in dataset.items if sha256_of(item.image) in used]
+
+
+def refuse_overlap(ids: list[str], dataset: Dataset, allowed: bool) -> None:
+    """Raise DataError when images overlap and that was not allowed explicitly."""
+    if ids and not allowed:
+        raise DataError(
+            f"data {dataset.name}:{dataset.split}: {len(ids)} of {len(dataset.items)} images were "
+            f"used to calibrate an artifact (the first is {ids[0]}); validate on others, or give "
+            "--allow-overlap, which marks the result"
+        )

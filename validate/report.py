@@ -1,0 +1,193 @@
+"""Render a result: terminal table, report.md, and the files they came from."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from tabulate import tabulate
+
+from export.artifact import new_files
+from validate.result import ArtifactResult, Result, load_result
+
+RESULT_FILE = "result.json"
+CONFUSION_FILE = "confusion.npz"
+Cell = str | int
+
+
+def report(result_file: Path, folder: Path) -> list[Path]:
+    """Write every report format for a result file into `folder`; return the files.
+
+    Raises DataError when `result_file` is no result, ArtifactError when `folder` cannot be
+    written.
+    """
+    result = load_result(result_file)
+    targets = [folder / name for name in REPORT_FORMATS]
+    confusion = result_file.with_name(CONFUSION_FILE)
+    copies = [folder / CONFUSION_FILE] if confusion.is_file() else []
+    with new_files(*targets, *copies) as temporary:
+        for path, render in zip(temporary, REPORT_FORMATS.values(), strict=False):
+            path.write_text(render(result))
+        for path in temporary[len(targets) :]:
+            shutil.copyfile(confusion, path)
+    return [*targets, *copies]
+
+
+def terminal_report(result: Result) -> str:
+    """Return the comparison for a terminal."""
+    head = (
+        f"{result.name}: {result.protocol}, {result.dataset.images} images of "
+        f"{result.dataset.name}:{result.dataset.split}, reference {result.reference}"
+    )
+    table = tabulate(_artifact_rows(result), _ARTIFACT_HEAD, tablefmt="simple", disable_numparse=True)
+    return "\n".join([head, "", table, *_notes(result)])
+
+
+def markdown_report(result: Result) -> str:
+    """Return report.md."""
+    parts = [
+        f"# {result.name}: what each artifact lost",
+        f"Protocol `{result.protocol}`, {result.dataset.images} images of `{result.dataset.name}:"
+        f"{result.dataset.split}` (list sha256 `{result.dataset.ids_sha256[:12]}`), reference "
+        f"`{result.reference}`. mIoU is the mean over the classes that occur in the labels; a drop "
+        "is reference - artifact, in points.",
+        *_overlap_note(result),
+        "## Summary",
+        _markdown(_summary_rows(result), _summary_head(result)),
+        "FLOPs follow the published table's rule (THOP MACs / 4.5e8); MACs are multiply-accumulates "
+        "of convolutions and matrix products of one image.",
+        "## Artifacts",
+        _markdown(_artifact_rows(result), _ARTIFACT_HEAD),
+        *(f"- {note}" for note in _notes(result)),
+        "## Class IoU",
+        _markdown(_class_rows(result), ["class", *(a.id for a in result.artifacts)]),
+        "## How it was made",
+        _markdown(_fact_rows(result), ["fact", "value"]),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+REPORT_FORMATS: dict[str, Callable[[Result], str]] = {
+    "report.md": markdown_report,
+    RESULT_FILE: Result.to_json,
+}
+
+_ARTIFACT_HEAD = [
+    "artifact", "runtime", "mIoU", "drop", "pixel acc.", "agreement", "fidelity", "size MB",
+    "size ratio", "ms", "image-mask ms", "time ratio", "int8 MACs",
+]  # fmt: skip
+
+
+def _artifact_rows(result: Result) -> list[list[Cell]]:
+    base = _float_file(result)
+    return [
+        [
+            a.id,
+            a.runtime,
+            _number(a.miou, 2),
+            _number(a.drop, 2, sign=True),
+            _number(a.pixel_accuracy, 2),
+            _number(a.agreement, 2),
+            _number(a.fidelity_miou, 2),
+            _number(a.size_bytes / 1e6 if a.size_bytes else None, 2),
+            _ratio(a.size_bytes, base.size_bytes if base else None),
+            _number(a.latency_ms.median if a.latency_ms else None, 1),
+            _number(a.mask_ms.median if a.mask_ms else None, 1),
+            _ratio(
+                a.latency_ms.median if a.latency_ms else None,
+                base.latency_ms.median if base and base.latency_ms else None,
+            ),
+            "-" if a.int8_macs_share is None else f"{100 * a.int8_macs_share:.1f} %",
+        ]
+        for a in result.artifacts
+    ]
+
+
+def _float_file(result: Result) -> ArtifactResult | None:
+    """The fp32 ONNX file that ratios refer to; the reference where there is none."""
+    return result.artifact("fp32") or result.artifact(result.reference)
+
+
+def _summary_head(result: Result) -> list[str]:
+    ids = [a.id for a in result.artifacts]
+    drops = [f"{a.id} drop" for a in result.artifacts if a.id != result.reference]
+    return ["model", "FLOPs (G)", "MACs (G)", "params (M)", *ids, *drops, "shape"]
+
+
+def _summary_rows(result: Result) -> list[list[Cell]]:
+    return [
+        [
+            result.model,
+            _number(result.flops_published, 3),
+            _number(result.macs / 1e9, 3),
+            _number(result.params / 1e6 if result.params else None, 3),
+            *(_number(a.miou, 2) for a in result.artifacts),
+            *(_number(a.drop, 2, sign=True) for a in result.artifacts if a.id != result.reference),
+            "x".join(map(str, result.shape)),
+        ]
+    ]
+
+
+def _class_rows(result: Result) -> list[list[Cell]]:
+    names = list(result.artifacts[0].class_iou) if result.artifacts else []
+    return [[n, *(_number(a.class_iou.get(n), 2) for a in result.artifacts)] for n in names]
+
+
+def _fact_rows(result: Result) -> list[list[Cell]]:
+    facts = result.environment
+    rows: list[list[Cell]] = [["command", f"`{result.command or '-'}`"]]
+    for key, entry in (result.calibration or {}).items():
+        settings = ", ".join(f"{name} {value}" for name, value in entry["settings"].items())
+        text = f"{entry['images']} images, protocol {entry['protocol']}; {settings}"
+        rows.append([f"calibration {key}", text])
+    rows += [
+        ["cpu", f"{facts.get('cpu')} ({facts.get('machine')}), {facts.get('threads')} threads"],
+        ["instruction sets", ", ".join(facts.get("isa", [])) or "-"],
+        ["versions", ", ".join(f"{n} {v}" for n, v in facts.get("versions", {}).items())],
+    ]
+    for name, value in facts.get("session_settings", {}).items():
+        rows.append([name, value])
+    rows += [[f"sha256 {a.file}", a.sha256 or "-"] for a in result.artifacts if a.file]
+    return rows
+
+
+def _notes(result: Result) -> list[str]:
+    notes = []
+    for a in result.artifacts:
+        notes += [f"{a.id}: {text}" for text in a.warnings]
+        if a.kept_float:
+            shown = ", ".join(a.kept_float[:6]) + (" ..." if len(a.kept_float) > 6 else "")
+            notes.append(f"{a.id}: {len(a.kept_float)} layers kept in float: {shown}")
+        if a.invented_classes:
+            notes.append(f"{a.id}: predicts classes no label has: {', '.join(a.invented_classes)}")
+        if a.int8_verified is False:
+            notes.append(f"{a.id}: this runtime runs less in int8 than the file was made for")
+        if a.int8_note:
+            notes.append(f"{a.id}: {a.int8_note}")
+        if a.latency_runtime and a.latency_runtime != a.runtime:
+            notes.append(
+                f"{a.id}: accuracy by {a.runtime} (float16 rounding emulated), latency of the file "
+                f"itself on {a.latency_runtime}, which computes it in float32"
+            )
+    return notes
+
+
+def _overlap_note(result: Result) -> list[str]:
+    if not result.overlap_allowed:
+        return []
+    return ["**Calibration and validation images overlap: the numbers flatter.**"]
+
+
+def _markdown(rows: list[list[Cell]], head: list[str]) -> str:
+    escaped = [[str(cell).replace("|", "\\|") for cell in row] for row in rows]
+    return tabulate(escaped, head, tablefmt="github", disable_numparse=True)
+
+
+def _number(value: float | None, digits: int, *, sign: bool = False) -> str:
+    if value is None:
+        return "-"
+    rounded = round(value, digits) + 0.0  # no "-0.00"
+    return f"{rounded:+.{digits}f}" if sign else f"{rounded:.{digits}f}"
+
+
+def _ratio(value: float | None, base: float | None) -> str:
+    return "-" if not value or not base else f"{value / base:.2f}"
