@@ -233,9 +233,7 @@ def _quiet() -> Any:
         logging.disable(disabled)
 
 
-def _check_contract(
-    model: ModelProto, kinds: Sequence[str], shape: tuple[int | None, ...]
-) -> None:
+def _check_contract(model: ModelProto, kinds: Sequence[str], shape: tuple[int | None, ...]) -> None:
     """Read back what was written: the exporter only logs when it could not do as asked."""
     found_input = [(value.name, dims(value)) for value in model.graph.input]
     names = [value.name for value in model.graph.output]

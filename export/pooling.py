@@ -20,7 +20,9 @@ def pool_means(model: ModelProto) -> int:
     for index, node in enumerate(model.graph.node):
         if node.op_type != "ReduceMean" or ranks.get(node.input[0]) != 4:
             continue
-        if attribute(node, "keepdims", 1) != 1 or sorted(a % 4 for a in reduced_axes(model, node)) != [2, 3]:
+        if attribute(node, "keepdims", 1) != 1 or sorted(
+            a % 4 for a in reduced_axes(model, node)
+        ) != [2, 3]:
             continue
         pool = helper.make_node(
             "GlobalAveragePool", [node.input[0]], [node.output[0]], name=node.name

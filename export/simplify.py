@@ -57,7 +57,9 @@ def simplify(model: ModelProto, probes: list[Outputs]) -> Simplified:
                 return Simplified(model, "not used: nothing to simplify")
             problem = _difference(simpler, probes)
         except (onnx.checker.ValidationError, ValueError, SegportError) as error:
-            return Simplified(model, f"not used: onnxsim's graph is invalid ({type(error).__name__})")
+            return Simplified(
+                model, f"not used: onnxsim's graph is invalid ({type(error).__name__})"
+            )
     if problem:
         return Simplified(model, f"not used: {problem}")
     return Simplified(simpler, f"used: {before.total()} to {after.total()} nodes")

@@ -50,7 +50,11 @@ def _rename_outputs(nodes: list[NodeProto], renamed: dict[str, str], outputs: se
     back = {old: new for new, old in renamed.items() if new in outputs}
     if not back:
         return
-    nodes[:] = [node for node in nodes if not (node.op_type == "Cast" and node.output[0] in outputs & renamed.keys())]
+    nodes[:] = [
+        node
+        for node in nodes
+        if not (node.op_type == "Cast" and node.output[0] in outputs & renamed.keys())
+    ]
     for node in nodes:
         for index, name in enumerate(node.input):
             node.input[index] = back.get(name, name)

@@ -18,12 +18,17 @@ from validate.latency import Latency, measure_latency
 from validate.metrics import class_iou, invented_classes, miou, pixel_accuracy
 from validate.overlap import overlapping, refuse_overlap
 from validate.protocols import DEFAULT_PROTOCOL
-from validate.result import ArtifactResult, DatasetFacts, Result, SpreadFacts
+from validate.result import (
+    CONFUSION_FILE,
+    RESULT_FILE,
+    ArtifactResult,
+    DatasetFacts,
+    Result,
+    SpreadFacts,
+)
 from validate.runtimes import TORCH_ID, Runtime, open_runtime, open_torch
 from validate.samples import Preparation
 
-RESULT_FILE = "result.json"
-CONFUSION_FILE = "confusion.npz"
 Progress = Callable[[str, int, int], None]
 
 
@@ -267,7 +272,9 @@ def _int8_facts(
     if runtime.provider != CPU:
         return None, None, f"{runtime.provider} has no int8 convolution and computes in float"
     manifest = artifact.manifest
-    share = inspect(artifact.path, (manifest.input.shape[0] or 1, *manifest.macs_shape)).int8_macs_share
+    share = inspect(
+        artifact.path, (manifest.input.shape[0] or 1, *manifest.macs_shape)
+    ).int8_macs_share
     promised = manifest.checks["int8"]["int8_macs_share"]
     return share, share >= promised - 1e-9, None
 

@@ -56,9 +56,7 @@ class Dataset:
                 f"calibration: {min(count, len(self.items))} images from {self.name}:{self.split}; "
                 "at least 1 is needed"
             )
-        chosen = random.Random(seed).sample(
-            range(len(self.items)), min(count, len(self.items))
-        )
+        chosen = random.Random(seed).sample(range(len(self.items)), min(count, len(self.items)))
         return replace(self, items=tuple(self.items[i] for i in sorted(chosen)))
 
 
@@ -108,7 +106,9 @@ def _read_voc(root: Path, split: str, masks: bool) -> Dataset:
     file = lists / f"{split}.txt"
     if not file.is_file():
         known = ", ".join(sorted(p.stem for p in lists.glob("*.txt"))) or "none"
-        raise DataError(f"data {root}: no split '{split}' in ImageSets/Segmentation; there: {known}")
+        raise DataError(
+            f"data {root}: no split '{split}' in ImageSets/Segmentation; there: {known}"
+        )
     ids = [line.split()[0] for line in file.read_text().splitlines() if line.strip()]
     items = tuple(
         Item(

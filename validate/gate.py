@@ -135,9 +135,7 @@ def _judge_budget(
     result: Result, name: str, budget: float, on_inconclusive: str | None
 ) -> list[Verdict]:
     exact = [a for a in result.artifacts if a.id == name]
-    of_precision = [
-        a for a in result.artifacts if a.precision == name and a.id != result.reference
-    ]
+    of_precision = [a for a in result.artifacts if a.precision == name and a.id != result.reference]
     found = exact if exact and exact[0].id != result.reference else of_precision
     if not found:
         known = ", ".join(a.id for a in result.artifacts if a.id != result.reference)
@@ -175,7 +173,9 @@ def _judge_baseline(
         return Verdict(artifact.id, Outcome.UNKNOWN, "no mIoU: the images have no labels")
     change = artifact.miou - entry.miou
     kept = change >= -tolerance - _ROUNDING
-    text = f"mIoU {artifact.miou:.3f} is {change:+.3f} against the baseline, tolerance {tolerance:g}"
+    text = (
+        f"mIoU {artifact.miou:.3f} is {change:+.3f} against the baseline, tolerance {tolerance:g}"
+    )
     return Verdict(artifact.id, Outcome.PASS if kept else Outcome.FAIL, text)
 
 

@@ -7,11 +7,14 @@ from pathlib import Path
 from tabulate import tabulate
 
 from export.artifact import new_files
-from validate.result import ArtifactResult, Result, load_result
+from validate.result import CONFUSION_FILE, RESULT_FILE, ArtifactResult, Result, load_result
 
-RESULT_FILE = "result.json"
-CONFUSION_FILE = "confusion.npz"
 Cell = str | int
+
+_ARTIFACT_HEAD = [
+    "artifact", "runtime", "mIoU", "drop", "pixel acc.", "agreement", "fidelity", "size MB",
+    "size ratio", "ms", "image-mask ms", "time ratio", "int8 MACs",
+]  # fmt: skip
 
 
 def report(result_file: Path, folder: Path) -> list[Path]:
@@ -38,7 +41,9 @@ def terminal_report(result: Result) -> str:
         f"{result.name}: {result.protocol}, {result.dataset.images} images of "
         f"{result.dataset.name}:{result.dataset.split}, reference {result.reference}"
     )
-    table = tabulate(_artifact_rows(result), _ARTIFACT_HEAD, tablefmt="simple", disable_numparse=True)
+    table = tabulate(
+        _artifact_rows(result), _ARTIFACT_HEAD, tablefmt="simple", disable_numparse=True
+    )
     return "\n".join([head, "", table, *_notes(result)])
 
 
@@ -70,11 +75,6 @@ REPORT_FORMATS: dict[str, Callable[[Result], str]] = {
     "report.md": markdown_report,
     RESULT_FILE: Result.to_json,
 }
-
-_ARTIFACT_HEAD = [
-    "artifact", "runtime", "mIoU", "drop", "pixel acc.", "agreement", "fidelity", "size MB",
-    "size ratio", "ms", "image-mask ms", "time ratio", "int8 MACs",
-]  # fmt: skip
 
 
 def _artifact_rows(result: Result) -> list[list[Cell]]:

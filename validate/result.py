@@ -4,13 +4,20 @@ import json
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from export.errors import DataError
 
 
+RESULT_FILE = "result.json"
+CONFUSION_FILE = "confusion.npz"
+"""Beside the result: one array per artifact id, int64 (images, classes, classes)."""
+
+
 class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, allow_inf_nan=False, populate_by_name=True
+    )
 
 
 class DatasetFacts(_Model):
@@ -71,7 +78,7 @@ class ArtifactResult(_Model):
 class Result(_Model):
     """All artifacts of one network under one protocol on one image list."""
 
-    schema_: Literal[1] = 1
+    schema_: Literal[1] = Field(default=1, alias="schema")
     name: str
     model: str
     protocol: str
@@ -87,14 +94,6 @@ class Result(_Model):
     overlap_allowed: bool
     artifacts: list[ArtifactResult]
 
-    model_config = ConfigDict(
-        extra="forbid",
-        frozen=True,
-        allow_inf_nan=False,
-        alias_generator=lambda name: "schema" if name == "schema_" else name,
-        populate_by_name=True,
-    )
-
     def artifact(self, id: str) -> ArtifactResult | None:
         """Return the artifact with this id, or None."""
         return next((entry for entry in self.artifacts if entry.id == id), None)
@@ -109,7 +108,9 @@ def load_result(path: Path) -> Result:
     try:
         return Result.model_validate_json(path.read_bytes())
     except OSError as error:
-        raise DataError(f"{path}: cannot read ({error.strerror}); 'segport validate' makes it") from error
+        raise DataError(
+            f"{path}: cannot read ({error.strerror}); 'segport validate' makes it"
+        ) from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "content"

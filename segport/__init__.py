@@ -1,0 +1,1 @@
+"""Segport: trained segmentation networks to verified ONNX, and what each file lost."""

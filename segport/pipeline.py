@@ -1,0 +1,137 @@
+"""The whole way in one function: export, quantize, validate, report, gate."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from export.artifact import NOMINAL_SIZE, Artifact, check_writable
+from export.errors import UsageError
+from export.onnx_export import export_model
+from export.onnx_import import import_model
+from quantize.quantization import Settings, quantize
+from segport.progress import Stages
+from segport.recipe import ArtifactSection, ModelSection, Recipe
+from validate.comparison import validate
+from validate.datasets import Dataset, open_dataset
+from validate.gate import Verdict, gate
+from validate.protocols import get_protocol
+from validate.report import report
+from validate.result import RESULT_FILE, Result
+from validate.samples import Preparation, Samples
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """Artifacts made, results by protocol with their folders, and the gate's verdicts."""
+
+    artifacts: list[Artifact]
+    results: list[tuple[Result, Path]]
+    verdicts: list[tuple[str, Verdict]]
+
+
+def run(recipe: Recipe, folder: Path, progress: Stages, *, command: str | None = None) -> RunResult:
+    """Do everything a recipe says.
+
+    Artifacts are written to `folder`, each protocol's report to `folder/<protocol>/`. Raises
+    SegportError as the stages do; artifacts that were finished before stay.
+    """
+    check_writable(folder)
+    for protocol in (*recipe.validation.protocols, recipe.data.calibration_protocol):
+        get_protocol(protocol)
+    open_dataset(recipe.data.validation, "val")
+    calibration = open_dataset(recipe.data.calibration, "train", masks=False).sample(
+        recipe.data.samples, recipe.data.seed
+    )
+    progress.stage("export")
+    fp32 = _fp32(recipe, folder)
+    samples = _samples(fp32, calibration, recipe.data.calibration_protocol)
+    artifacts = [fp32]
+    for section in recipe.artifact:
+        stage = progress.stage(f"quantize {section.precision}")
+        artifacts.append(
+            quantize(
+                fp32,
+                section.precision,
+                folder,
+                samples=samples,
+                protocol=recipe.data.calibration_protocol,
+                settings=settings_of(section, recipe.data.seed),
+                progress=stage,
+            )
+        )
+    results: list[tuple[Result, Path]] = []
+    verdicts: list[tuple[str, Verdict]] = []
+    for protocol in recipe.validation.protocols:
+        target = folder / protocol
+        result = validate(
+            artifacts,
+            recipe.data.validation,
+            target,
+            protocol=protocol,
+            reference="torch" if recipe.validation.reference == "torch" else None,
+            weights=recipe.model.weights,
+            limit=recipe.data.limit,
+            allow_overlap=recipe.validation.allow_overlap,
+            command=command,
+            progress=lambda stage, done, total, p=protocol: progress(f"{stage} {p}", done, total),
+        )
+        report(target / RESULT_FILE, target)
+        results.append((result, target))
+        verdicts += [(protocol, verdict) for verdict in _gate(recipe, result)]
+    return RunResult(artifacts, results, verdicts)
+
+
+def settings_of(section: ArtifactSection, seed: int) -> Settings:
+    """Turn a recipe's artifact section into quantization settings."""
+    return Settings(
+        target=section.target,
+        range=section.range,
+        io=section.io,
+        guard=section.guard,
+        keep_float=section.keep_float,
+        seed=seed,
+    )
+
+
+def _fp32(recipe: Recipe, folder: Path) -> Artifact:
+    model = recipe.model
+    if model.onnx is not None:
+        if model.size == "dynamic":
+            raise UsageError("recipe: [model] size of an imported file is two numbers")
+        return import_model(
+            Path(model.onnx),
+            folder,
+            mean=model.mean,
+            std=model.std,
+            size=model.size,
+            classes=model.classes,
+            name=recipe.name,
+        )
+    assert model.name is not None and model.weights is not None  # load_recipe checked
+    return export_model(
+        model.name,
+        model.weights,
+        folder,
+        seed=model.seed,
+        size=None if model.size == "dynamic" else model.size or NOMINAL_SIZE,
+        batch=None if model.batch == "dynamic" else model.batch,
+        output_stride=model.output_stride,
+        output=model.output,
+        classes=model.classes,
+        name=recipe.name,
+    )
+
+
+def _samples(artifact: Artifact, dataset: Dataset, protocol: str) -> Samples:
+    return Samples(dataset, Preparation.for_artifact(artifact.manifest, protocol))
+
+
+def _gate(recipe: Recipe, result: Result) -> list[Verdict]:
+    if recipe.gate is None:
+        return []
+    return gate(
+        result,
+        max_drop=recipe.gate.max_drop,
+        baseline=Path(recipe.gate.baseline) if recipe.gate.baseline else None,
+        tolerance=recipe.gate.tolerance,
+        on_inconclusive=recipe.gate.on_inconclusive,
+    )

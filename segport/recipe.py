@@ -1,0 +1,160 @@
+"""A run, described in TOML."""
+
+import tomllib
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from export.errors import UsageError
+
+Dynamic = Literal["dynamic"]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ModelSection(_Section):
+    """What to export: a zoo name or `package.module:callable`, or an ONNX file to import.
+
+    `onnx`, `mean` and `std` belong together and exclude the keys of an export.
+    """
+
+    name: str | None = None
+    weights: str | None = None
+    seed: int = 0
+    output_stride: int | None = None
+    size: tuple[int, int] | Dynamic | None = None
+    batch: int | Dynamic = 1
+    output: str = "logits"
+    classes: str = "voc"
+    onnx: str | None = None
+    mean: tuple[float, float, float] | None = None
+    std: tuple[float, float, float] | None = None
+
+
+class DataSection(_Section):
+    """Calibration and validation data (`ROOT[:SPLIT]` or a folder) and how much of it."""
+
+    calibration: str
+    samples: int = 64
+    seed: int = 0
+    calibration_protocol: str = "squash"
+    validation: str
+    limit: int | None = None
+
+
+class ArtifactSection(_Section):
+    """One artifact to make beside fp32."""
+
+    precision: str
+    target: str = "cpu"
+    range: str = "minmax"
+    io: str = "fp32"
+    guard: bool = True
+    keep_float: tuple[str, ...] = ()
+
+
+class ValidateSection(_Section):
+    """Protocols to compare under, and the reference: "torch" or "fp32"."""
+
+    protocols: tuple[str, ...] = ("squash",)
+    reference: Literal["torch", "fp32"] = "torch"
+    allow_overlap: bool = False
+
+
+class GateSection(_Section):
+    """Budgets by artifact id or precision, points of mIoU; optionally a baseline file."""
+
+    max_drop: dict[str, float] = Field(default_factory=dict)
+    baseline: str | None = None
+    tolerance: float = 0.2
+    on_inconclusive: Literal["pass", "fail"] | None = None
+
+
+class Recipe(_Section):
+    """A whole run. Paths in it are relative to its file."""
+
+    name: str
+    model: ModelSection
+    data: DataSection
+    artifact: tuple[ArtifactSection, ...] = ()
+    # "validate" itself would hide a pydantic method
+    validation: ValidateSection = Field(default_factory=ValidateSection, alias="validate")
+    gate: GateSection | None = None
+
+
+def load_recipe(file: Path) -> Recipe:
+    """Read a recipe and resolve its paths.
+
+    Raises UsageError naming the place for TOML that cannot be parsed, a missing key, a wrong
+    value, and an unknown key (with the nearest valid one).
+    """
+    try:
+        content = tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"recipe {file}: cannot read ({error.strerror})") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"recipe {file}: not valid TOML ({error})") from error
+    try:
+        recipe = Recipe.model_validate(content)
+    except ValidationError as error:
+        raise UsageError(f"recipe {file}: {_explain(error)}") from error
+    _check_model(recipe.model, file)
+    return _resolved(recipe, file.parent)
+
+
+def _explain(error: ValidationError) -> str:
+    first = error.errors()[0]
+    location = [str(part) for part in first["loc"]]
+    where = ".".join(location)
+    if first["type"] != "extra_forbidden":
+        return f"{where}: {first['msg']}"
+    valid = _keys_at([part for part in location[:-1] if not part.isdigit()])
+    near = get_close_matches(location[-1], valid, n=1, cutoff=0.4)
+    hint = f"did you mean '{near[0]}'? " if near else ""
+    return f"unknown key '{where}': {hint}valid are {', '.join(sorted(valid))}"
+
+
+def _keys_at(path: list[str]) -> list[str]:
+    sections: dict[str, type[BaseModel]] = {
+        "model": ModelSection,
+        "data": DataSection,
+        "artifact": ArtifactSection,
+        "validate": ValidateSection,
+        "gate": GateSection,
+    }
+    model = sections.get(path[0], Recipe) if path else Recipe
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def _check_model(model: ModelSection, file: Path) -> None:
+    if (model.name is None) == (model.onnx is None):
+        raise UsageError(f"recipe {file}: [model] needs either name or onnx")
+    if model.name is not None and model.weights is None:
+        raise UsageError(f"recipe {file}: [model] needs weights: a file, 'default' or 'random'")
+    if model.name is not None and (model.mean or model.std):
+        raise UsageError(f"recipe {file}: [model] mean and std go with onnx, not with name")
+
+
+def _resolved(recipe: Recipe, folder: Path) -> Recipe:
+    def path(text: str | None, *words: str) -> str | None:
+        return text if text is None or text in words else str(folder / text)
+
+    model = recipe.model.model_copy(
+        update={
+            "weights": path(recipe.model.weights, "default", "random"),
+            "onnx": path(recipe.model.onnx),
+            "classes": path(recipe.model.classes, "voc"),
+        }
+    )
+    data = recipe.data.model_copy(
+        update={
+            "calibration": path(recipe.data.calibration),
+            "validation": path(recipe.data.validation),
+        }
+    )
+    gate = recipe.gate and recipe.gate.model_copy(update={"baseline": path(recipe.gate.baseline)})
+    return recipe.model_copy(update={"model": model, "data": data, "gate": gate})

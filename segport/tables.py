@@ -1,0 +1,113 @@
+"""What commands print for people."""
+
+from typing import TYPE_CHECKING, Any
+
+from tabulate import tabulate
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from export.artifact import Artifact
+    from segport.pipeline import RunResult
+    from validate.gate import Verdict
+
+
+def models_table(rows: "Sequence[dict[str, Any]]") -> str:
+    """Return the zoo as a table, with the counting rules below it."""
+    table = tabulate(
+        [
+            [
+                row["model"],
+                row["source"],
+                f"{row['params'] / 1e6:.3f}",
+                f"{row['macs'] / 1e9:.3f}",
+                f"{row['flops_published_rule']:.3f}",
+                f"{row['published_flops']:.3f}",
+                f"{row['published_miou']:.1f}",
+                row["published_miou_on"],
+            ]
+            for row in rows
+        ],
+        [
+            "model",
+            "source",
+            "params (M)",
+            "MACs (G)",
+            "FLOPs (THOP/4.5e8)",
+            "published FLOPs",
+            "published mIoU",
+            "on",
+        ],
+        disable_numparse=True,
+    )
+    uncounted = sorted({name for row in rows for name in row["uncounted"]})
+    return "\n".join(
+        [
+            table,
+            "",
+            "MACs: multiply-accumulates of convolutions, one 3x513x513 image. FLOPs (THOP/4.5e8): the "
+            "published DeepLab table's rule.",
+            "Published FLOPs: as the source prints them; torchvision's are GMACs at 520x520.",
+            f"Not counted as MACs: {', '.join(uncounted)}.",
+        ]
+    )
+
+
+def artifact_lines(artifact: "Artifact") -> str:
+    """Return what was written and what its checks found."""
+    manifest = artifact.manifest
+    lines = [
+        f"wrote {artifact.path} ({artifact.path.stat().st_size / 1e6:.2f} MB) and its manifest"
+    ]
+    checks = manifest.checks
+    if parity := checks.get("parity"):
+        difference = parity["max_abs_diff"]
+        logits = "" if difference is None else f"logits differ by at most {difference:.2g}, "
+        lines.append(
+            f"parity: {logits}argmax agrees on {parity['argmax_agreement']:.4f} % of pixels "
+            f"({parity['images']} {parity['on']})"
+        )
+        lines.append(f"onnxsim: {checks['onnxsim']}")
+    if facts := checks.get("fp16"):
+        lines += _fp16_lines(facts)
+    if facts := checks.get("int8"):
+        fused = ", ".join(f"{op} {done}/{all_}" for op, (done, all_) in facts["fused"].items())
+        lines.append(f"int8: {100 * facts['int8_macs_share']:.1f} % of MACs; in int8: {fused}")
+        if facts["kept_float"]:
+            lines.append(f"kept in float: {', '.join(facts['kept_float'])}")
+    return "\n".join(lines)
+
+
+def _fp16_lines(facts: "dict[str, Any]") -> "list[str]":
+    lines = []
+    if not facts["range_checked"]:
+        lines.append("warning: value range not checked against float16")
+    for kept in facts["kept_fp32"]:
+        lines.append(
+            f"kept in fp32: {kept['layer']} ({kept['reason']} reaches {kept['value']:.3g})"
+        )
+    if facts["kept_by_name"]:
+        lines.append(f"kept in fp32 by name: {', '.join(facts['kept_by_name'])}")
+    emulated = facts["emulated"]
+    if emulated and not emulated["finite"]:
+        lines.append("broken: with float16 rounding the outputs hold inf or NaN")
+    elif emulated:
+        agreement = emulated["argmax_agreement"]
+        lines.append(f"float16 rounding: argmax agrees on {agreement:.3f} % of pixels with fp32")
+    return lines
+
+
+def verdict_lines(verdicts: "Sequence[Verdict]") -> str:
+    """Return one line per verdict."""
+    return "\n".join(f"{v.outcome.upper()}  {v.id}: {v.reason}" for v in verdicts)
+
+
+def run_report(done: "RunResult") -> str:
+    """Return the tables of a run, where its files lie, and the verdicts."""
+    from validate.report import terminal_report
+
+    parts = []
+    for result, folder in done.results:
+        parts.append(f"{terminal_report(result)}\n\nreport: {folder / 'report.md'}")
+    lines = [f"{v.outcome.upper()}  {protocol} {v.id}: {v.reason}" for protocol, v in done.verdicts]
+    return "\n\n".join([*parts, *(["\n".join(lines)] if lines else [])])
