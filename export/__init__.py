@@ -1,0 +1,1 @@
+"""PyTorch to ONNX, and what both later stages share."""

@@ -2,20 +2,19 @@
 
 import hashlib
 import json
-import os
 import re
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from onnx import ValueInfoProto
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from export.errors import ArtifactError, UsageError
+from export.files import new_files, sha256_of
+from export.graph import dims, dtype_name
 
 FORMAT = 1
 INPUT_NAME = "input"
@@ -48,7 +47,7 @@ class Weights(_Strict):
 
 
 class InputSpec(_Strict):
-    """The input tensor; null in `shape` is a dimension that may vary. `mean`, `std` in 0-1 units."""
+    """The input tensor; null in `shape` may vary. `mean` and `std` are in 0-1 units."""
 
     name: str = INPUT_NAME
     shape: tuple[int | None, int, int | None, int | None]
@@ -66,6 +65,16 @@ class OutputSpec(_Strict):
     kind: Literal["logits", "mask"]
     shape: tuple[int | None, ...]
     dtype: str
+
+
+def output_spec(value: ValueInfoProto) -> OutputSpec:
+    """Describe a graph output named `logits` or `mask`."""
+    return OutputSpec(
+        name=value.name,
+        kind="mask" if value.name == "mask" else "logits",
+        shape=dims(value),
+        dtype=dtype_name(value),
+    )
 
 
 class ImageRef(_Strict):
@@ -145,46 +154,6 @@ def artifact_name(text: str) -> str:
     return name
 
 
-def sha256_of(path: Path) -> str:
-    """Return the hex sha256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-@contextmanager
-def new_files(*targets: Path) -> Iterator[list[Path]]:
-    """Give temporary paths in the targets' folder; rename all of them at the end, or none.
-
-    Raises ArtifactError when the folder cannot be made or written.
-    """
-    folder = targets[0].parent
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".segport-", dir=folder) as scratch:
-            temporary = [Path(scratch) / target.name for target in targets]
-            yield temporary
-            for source, target in zip(temporary, targets, strict=True):
-                os.replace(source, target)
-    except OSError as error:
-        raise ArtifactError(
-            f"cannot write to {folder}: {error.strerror or error}; choose another folder with -o"
-        ) from error
-
-
-def check_writable(folder: Path) -> None:
-    """Raise ArtifactError now when files could not be written to `folder` later."""
-    existing = folder
-    while not existing.exists() and existing != existing.parent:
-        existing = existing.parent
-    problem = None
-    if not existing.is_dir():
-        problem = f"{existing} is a file"
-    elif not os.access(existing, os.W_OK | os.X_OK):
-        problem = "permission denied"
-    if problem:
-        raise ArtifactError(f"cannot write to {folder}: {problem}; choose another folder with -o")
-
-
 def write_artifact(data: bytes, manifest: Manifest, folder: Path) -> Artifact:
     """Write `<stem>.onnx` and `<stem>.json`, both or neither, and return the artifact."""
     manifest = manifest.model_copy(update={"sha256": hashlib.sha256(data).hexdigest()})
@@ -209,7 +178,7 @@ def load_artifact(path: Path) -> Artifact:
         raise ArtifactError(f"{path}: not an .onnx file; give the .onnx, not its manifest")
     if not manifest_path.is_file():
         raise ArtifactError(
-            f"{path}: its manifest {manifest_path.name} is missing; 'segport import {path}' makes one"
+            f"{path}: its manifest {manifest_path.name} is missing; 'segport import' makes one"
         )
     try:
         manifest = Manifest.model_validate_json(manifest_path.read_bytes())

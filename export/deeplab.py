@@ -41,7 +41,8 @@ class ASPPPooling(nn.Sequential):
         super().__init__(nn.AdaptiveAvgPool2d(1), *_conv_bn_relu(inputs, ASPP_CHANNELS, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        return _resize(super().forward(x), like=x)
+        pooled: Tensor = super().forward(x)  # type: ignore[no-untyped-call]
+        return _resize(pooled, like=x)
 
 
 class ASPP(nn.Module):

@@ -55,8 +55,8 @@ def _half_tensors(model: ModelProto) -> set[str]:
         for name in node.output:
             if name and not types.get(name):
                 raise ArtifactError(
-                    f"layer {node.name}: the type of its output {name} is unknown, so fp16 rounding "
-                    "cannot be emulated; validate with --runtime ort-cuda"
+                    f"layer {node.name}: the type of its output {name} is unknown, so fp16 "
+                    "rounding cannot be emulated; validate with --runtime ort-cuda"
                 )
     return {name for name, kind in types.items() if kind == TensorProto.FLOAT16}
 

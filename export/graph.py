@@ -59,6 +59,12 @@ def float_tensors(model: ModelProto) -> dict[str, tuple[int | None, ...]]:
     }
 
 
+def dtype_name(value: ValueInfoProto) -> str:
+    """Return a tensor's numpy dtype name, such as "float32"."""
+    kind = value.type.tensor_type.elem_type
+    return str(onnx.helper.tensor_dtype_to_np_dtype(kind).name)
+
+
 def opset(model: ModelProto) -> int:
     """Return the version of the standard operator set."""
     return next(
@@ -83,9 +89,9 @@ def with_input_shape(model: ModelProto, shape: tuple[int, ...]) -> ModelProto:
 def normalise(model: ModelProto) -> ModelProto:
     """Return a copy that says nothing about how or where it was made.
 
-    Nodes are sorted topologically, metadata and doc strings go, unused opset domains and initializers go, unnamed nodes get
-    a name (block lists and reports need one), the IR version is at most 10, and the standard
-    domain is spelled "".
+    Nodes are sorted topologically; metadata, doc strings, unused opset domains and unused
+    initializers go; unnamed nodes get a name (block lists and reports need one); the IR
+    version is at most 10, and the standard domain is spelled "".
     """
     ordered = ir.serde.deserialize_model(model)
     ordered.graph.sort()

@@ -32,7 +32,8 @@ def normalised(
     std: tuple[float, float, float],
 ) -> NDArray[np.float32]:
     """Turn an RGB image, uint8 (H, W, 3), into network input, float32 (1, 3, H, W)."""
-    scale = np.float32(1 / 255) / np.asarray(std, np.float32)
-    shift = np.asarray(mean, np.float32) / np.asarray(std, np.float32)
-    planes = (image.astype(np.float32) * scale - shift).transpose(2, 0, 1)
+    deviation = np.asarray(std, np.float32)
+    shift = np.asarray(mean, np.float32) / deviation
+    pixels: NDArray[np.float32] = image.astype(np.float32) * (np.float32(1 / 255) / deviation)
+    planes = (pixels - shift).transpose(2, 0, 1)
     return np.ascontiguousarray(planes)[None]

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from export.artifact import Weights, sha256_of
+from export.artifact import Weights
 from export.checkpoint import fit_state_dict, read_state_dict
 from export.errors import CheckpointError, UsageError
+from export.files import sha256_of
 from export.image import normalised, synthetic_images
 from export.zoo import IMAGENET_MEAN, IMAGENET_STD, ZOO, build_network, meta_network, zoo_entry
 

@@ -21,22 +21,22 @@ from export.artifact import (
     Artifact,
     InputSpec,
     Manifest,
-    OutputSpec,
     Sample,
     artifact_name,
-    check_writable,
+    output_spec,
     write_artifact,
 )
 from export.classes import palette, read_classes
 from export.errors import ExportError, UsageError, unknown
+from export.files import check_writable
 from export.graph import MAX_IR_VERSION, dims, normalise, opset, with_input_shape
+from export.image import normalised, synthetic_images
 from export.network import Logits, load_network
 from export.onnx_cost import graph_cost
 from export.parity import Outputs, measure_parity, require_parity
 from export.pooling import pool_means
 from export.sessions import open_session, run
 from export.simplify import simplify
-from export.image import normalised, synthetic_images
 from export.torch_cost import torch_cost
 from export.versions import versions
 from export.zoo import IMAGENET_MEAN, IMAGENET_STD, zoo_entry
@@ -122,7 +122,7 @@ def export_model(
         input=InputSpec(
             shape=(batch, 3, *(size or (None, None))), mean=IMAGENET_MEAN, std=IMAGENET_STD
         ),
-        outputs=tuple(_output_spec(value) for value in graph.graph.output),
+        outputs=tuple(output_spec(value) for value in graph.graph.output),
         classes=tuple(class_names),
         palette=tuple(palette(len(class_names))),
         opset=opset(graph),
@@ -251,12 +251,6 @@ def _check_contract(model: ModelProto, kinds: Sequence[str], shape: tuple[int | 
         batch, *_, height, width = dims(value)
         if (batch, height, width) != (shape[0], shape[2], shape[3]):
             raise ExportError(f"exported file: output {value.name} has shape {dims(value)}")
-
-
-def _output_spec(value: onnx.ValueInfoProto) -> OutputSpec:
-    dtype = onnx.helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type).name
-    kind = "mask" if value.name == "mask" else "logits"
-    return OutputSpec(name=value.name, kind=kind, shape=dims(value), dtype=dtype)
 
 
 def _run_pairs(model: ModelProto, probes: list[Outputs]) -> list[tuple[Outputs, Outputs]]:

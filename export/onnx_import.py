@@ -12,15 +12,14 @@ from export.artifact import (
     Artifact,
     InputSpec,
     Manifest,
-    OutputSpec,
     Weights,
     artifact_name,
-    check_writable,
-    sha256_of,
+    output_spec,
     write_artifact,
 )
 from export.classes import palette, read_classes
 from export.errors import ArtifactError, UsageError
+from export.files import check_writable, sha256_of
 from export.graph import MAX_IR_VERSION, dims, normalise, opset, with_input_shape
 from export.image import normalised, synthetic_images
 from export.onnx_cost import graph_cost
@@ -101,7 +100,7 @@ def import_model(
         weights=Weights(how="import", file=file.name, sha256=sha256_of(file)),
         precision="fp32",
         input=InputSpec(shape=shape, mean=mean, std=std),
-        outputs=tuple(_output_spec(value) for value in model.graph.output),
+        outputs=tuple(output_spec(value) for value in model.graph.output),
         classes=tuple(class_names),
         palette=tuple(palette(len(class_names))),
         opset=opset(model),
@@ -166,8 +165,8 @@ def _signature(
         found = dims(logits[0])[1]
         if found is not None and found != classes:
             raise ArtifactError(
-                f"{file}: output {logits[0].name} has {found} channels, the class list has {classes} "
-                "names; give the right ones with --classes FILE"
+                f"{file}: output {logits[0].name} has {found} channels, the class list has "
+                f"{classes} names; give the right ones with --classes FILE"
             )
         chosen["logits"] = logits[0]
     if masks:
@@ -243,8 +242,10 @@ def _rename(model: ModelProto, names: dict[str, str]) -> None:
     aside = {new: f"{new}_inner" for old, new in names.items() if old != new}
     table = {**aside, **names}
     graph = model.graph
-    for value in [*graph.input, *graph.output, *graph.value_info, *graph.initializer]:
+    for value in [*graph.input, *graph.output, *graph.value_info]:
         value.name = table.get(value.name, value.name)
+    for tensor in graph.initializer:
+        tensor.name = table.get(tensor.name, tensor.name)
     for node in graph.node:
         node.input[:] = [table.get(name, name) for name in node.input]
         node.output[:] = [table.get(name, name) for name in node.output]
@@ -311,9 +312,3 @@ def _with_output_shapes(
                 dim.dim_value = size
     model.ir_version = min(model.ir_version, MAX_IR_VERSION)
     return onnx.shape_inference.infer_shapes(model, data_prop=True)
-
-
-def _output_spec(value: ValueInfoProto) -> OutputSpec:
-    dtype = helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type).name
-    kind = "mask" if value.name == "mask" else "logits"
-    return OutputSpec(name=value.name, kind=kind, shape=dims(value), dtype=dtype)

@@ -43,23 +43,23 @@ class Cost:
 def _convolution(args: Sequence[Any], out: Tensor) -> int:
     weight, transposed = args[1], args[6]
     positions = args[0] if transposed else out
-    return positions.shape[0] * positions[0, 0].numel() * weight.numel()
+    return int(positions.shape[0] * positions[0, 0].numel() * weight.numel())
 
 
 def _matmul(args: Sequence[Any], out: Tensor) -> int:
-    return out.numel() * args[0].shape[-1]
+    return int(out.numel() * args[0].shape[-1])
 
 
 def _addmm(args: Sequence[Any], out: Tensor) -> int:
-    return out.numel() * args[1].shape[-1]
+    return int(out.numel() * args[1].shape[-1])
 
 
 def _batch_norm(args: Sequence[Any], out: tuple[Tensor, ...]) -> int:
-    return 4 * args[0].numel()
+    return int(4 * args[0].numel())
 
 
 def _mean(args: Sequence[Any], out: Tensor) -> int:
-    return args[0].numel() + out.numel()
+    return int(args[0].numel() + out.numel())
 
 
 Rule = Callable[[Sequence[Any], Any], int]
@@ -88,7 +88,7 @@ FREE = frozenset(
 
 class _Counter(TorchDispatchMode):
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.macs = 0
         self.extra = 0
         self.uncounted: Counter[str] = Counter()

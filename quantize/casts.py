@@ -16,9 +16,9 @@ def tidy_casts(model: ModelProto) -> None:
     renamed: dict[str, str] = {}
     for node in nodes:
         source = producer.get(node.input[0]) if node.input else None
-        if _casts_to(node, TensorProto.FLOAT) and source is not None:
-            if _casts_to(source, TensorProto.FLOAT16):
-                renamed[node.output[0]] = source.input[0]
+        widens = _casts_to(node, TensorProto.FLOAT)
+        if widens and source is not None and _casts_to(source, TensorProto.FLOAT16):
+            renamed[node.output[0]] = source.input[0]
     outputs = {value.name for value in graph.output}
     for node in nodes:
         for index, name in enumerate(node.input):

@@ -13,8 +13,8 @@ from onnxruntime.transformers.float16 import convert_float_to_float16
 from export.artifact import Artifact, Sample
 from export.fp16_emulation import emulate_fp16
 from export.graph import consumers, float_tensors, initializers, normalise
-from export.pooling import reduced_axes
 from export.parity import Outputs, measure_parity
+from export.pooling import reduced_axes
 from export.sessions import open_session, run
 from quantize.calibration import Progress, collect
 from quantize.casts import tidy_casts

@@ -151,7 +151,7 @@ def _quantizable(model: ModelProto, target: Target) -> list[NodeProto]:
 def _insert_qdq(
     model: ModelProto, nodes: Sequence[NodeProto], target: Target, ranges: dict[str, Range]
 ) -> ModelProto:
-    data = {
+    data: dict[str, TensorData | tuple[Any, ...]] = {
         name: TensorData(lowest=np.float32(low), highest=np.float32(high))
         for name, (low, high) in ranges.items()
     }

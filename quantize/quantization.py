@@ -7,18 +7,10 @@ from typing import Any
 
 from onnx import ModelProto
 
-from export.artifact import (
-    Artifact,
-    ImageRef,
-    InputSpec,
-    Manifest,
-    OutputSpec,
-    Sample,
-    check_writable,
-    write_artifact,
-)
+from export.artifact import Artifact, ImageRef, Manifest, Sample, output_spec, write_artifact
 from export.errors import CalibrationError, UsageError, unknown
-from export.graph import opset
+from export.files import check_writable
+from export.graph import dtype_name, opset
 from export.versions import versions
 from quantize.calibration import Progress
 from quantize.fp16 import quantize_fp16
@@ -31,7 +23,7 @@ IO_TYPES = ("fp32", "fp16")
 
 @dataclass(frozen=True)
 class Settings:
-    """What a user may choose. `samples_seed` only says how the samples were drawn."""
+    """What a user may choose; `seed` records how the calibration images were drawn."""
 
     target: str = DEFAULT_TARGET
     range: str = DEFAULT_RANGE
@@ -152,13 +144,10 @@ def _manifest(
         update={
             "precision": precision,
             "target": settings.target or None,
-            "input": InputSpec.model_validate(
-                parent.manifest.input.model_dump() | {"dtype": _dtype(model.graph.input[0])}
+            "input": parent.manifest.input.model_copy(
+                update={"dtype": dtype_name(model.graph.input[0])}
             ),
-            "outputs": tuple(
-                OutputSpec.model_validate(spec.model_dump() | {"dtype": _dtype(value)})
-                for spec, value in zip(parent.manifest.outputs, model.graph.output, strict=True)
-            ),
+            "outputs": tuple(output_spec(value) for value in model.graph.output),
             "opset": opset(model),
             "ir_version": model.ir_version,
             "parent_sha256": parent.manifest.sha256,
@@ -167,9 +156,3 @@ def _manifest(
             "versions": versions(),
         }
     )
-
-
-def _dtype(value: Any) -> str:
-    from onnx.helper import tensor_dtype_to_np_dtype
-
-    return str(tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type).name)

@@ -81,7 +81,7 @@ class Histogram:
         return float(2.0 ** (self._exponent or 0))
 
     @property
-    def edges(self) -> NDArray[np.float64]:
+    def edges(self) -> NDArray[np.floating]:
         """The BINS + 1 bin edges, ascending."""
         return (np.arange(self.BINS + 1) - self.BINS // 2) * self.width
 

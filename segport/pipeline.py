@@ -3,13 +3,14 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from export.artifact import NOMINAL_SIZE, Artifact, check_writable
+from export.artifact import NOMINAL_SIZE, Artifact
 from export.errors import UsageError
+from export.files import check_writable
 from export.onnx_export import export_model
 from export.onnx_import import import_model
 from quantize.quantization import Settings, quantize
 from segport.progress import Stages
-from segport.recipe import ArtifactSection, ModelSection, Recipe
+from segport.recipe import ArtifactSection, Recipe
 from validate.comparison import validate
 from validate.datasets import Dataset, open_dataset
 from validate.gate import Verdict, gate
@@ -72,7 +73,7 @@ def run(recipe: Recipe, folder: Path, progress: Stages, *, command: str | None =
             limit=recipe.data.limit,
             allow_overlap=recipe.validation.allow_overlap,
             command=command,
-            progress=lambda stage, done, total, p=protocol: progress(f"{stage} {p}", done, total),
+            progress=progress,
         )
         report(target / RESULT_FILE, target)
         results.append((result, target))

@@ -45,8 +45,8 @@ def models_table(rows: "Sequence[dict[str, Any]]") -> str:
         [
             table,
             "",
-            "MACs: multiply-accumulates of convolutions, one 3x513x513 image. FLOPs (THOP/4.5e8): the "
-            "published DeepLab table's rule.",
+            "MACs: multiply-accumulates of convolutions, one 3x513x513 image. FLOPs (THOP/4.5e8): "
+            "the published DeepLab table's rule.",
             "Published FLOPs: as the source prints them; torchvision's are GMACs at 520x520.",
             f"Not counted as MACs: {', '.join(uncounted)}.",
         ]

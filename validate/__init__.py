@@ -1,0 +1,1 @@
+"""ONNX to numbers, reports and verdicts."""

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from export.artifact import Artifact, Manifest, load_artifact, new_files
+from export.artifact import Artifact, Manifest, load_artifact
 from export.errors import ArtifactError, ComparisonError, UsageError
+from export.files import new_files
 from export.inspection import inspect
 from export.sessions import CPU, cpu_facts, lacks_vnni, threads
 from export.versions import versions

@@ -76,8 +76,8 @@ def open_dataset(source: str, default_split: str, *, masks: bool = True) -> Data
                 raise DataError(f"data {source}: no images in {home}")
             return found
     raise DataError(
-        f"data {source}: not a VOC root (JPEGImages/, SegmentationClass/, ImageSets/Segmentation/), "
-        "not a folder with images/ and masks/, and no images in it"
+        f"data {source}: not a VOC root (JPEGImages/, SegmentationClass/, "
+        "ImageSets/Segmentation/), not a folder with images/ and masks/, and no images in it"
     )
 
 

@@ -85,7 +85,8 @@ def _predict(
     if logits is not None and not np.isfinite(logits.sum(dtype=np.float64)):
         evaluation.nonfinite.append(image.sample.id)
     if not get_protocol(preparation.protocol).at_image_size:
-        return runtime.mask(outputs)[0]
+        classes: NDArray[np.uint8] = runtime.mask(outputs)[0]
+        return classes
     return at_size(outputs, image.image_size)
 
 
@@ -106,4 +107,5 @@ def at_size(outputs: Mapping[str, NDArray[np.generic]], size: tuple[int, int]) -
         )
         for plane in planes
     ]
-    return class_map(np.stack(resized)[None])[0]
+    classes: NDArray[np.uint8] = class_map(np.stack(resized)[None])[0]
+    return classes

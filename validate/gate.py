@@ -13,8 +13,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from export.artifact import new_files
 from export.errors import DataError, UsageError
+from export.files import new_files
 from validate.result import ArtifactResult, Result
 
 DEFAULT_TOLERANCE = 0.2
@@ -185,8 +185,8 @@ def load_baseline(path: Path) -> Baseline:
         return Baseline.model_validate_json(path.read_bytes())
     except OSError as error:
         raise DataError(
-            f"baseline {path}: cannot read ({error.strerror}); 'segport gate RESULT.json --baseline "
-            f"{path} --update-baseline' makes it"
+            f"baseline {path}: cannot read ({error.strerror}); "
+            "'segport gate RESULT.json --baseline FILE --update-baseline' makes it"
         ) from error
     except ValidationError as error:
         first = error.errors()[0]

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable
 
-from export.artifact import Manifest, sha256_of
+from export.artifact import Manifest
 from export.errors import DataError
+from export.files import sha256_of
 from validate.datasets import Dataset
 
 

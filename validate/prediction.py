@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from export.artifact import Artifact, check_writable, new_files
+from export.artifact import Artifact
 from export.errors import DataError
+from export.files import check_writable, new_files
 from validate.datasets import Dataset, Item, open_dataset
 from validate.evaluation import at_size
 from validate.protocols import DEFAULT_PROTOCOL

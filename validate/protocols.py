@@ -7,6 +7,7 @@ Images are resized with PIL's BILINEAR, labels with NEAREST. `size` is (height, 
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Protocol as Typing
 
 from PIL import Image
 from PIL.Image import Resampling
@@ -14,7 +15,12 @@ from PIL.Image import Resampling
 from export.errors import UsageError, unknown
 
 Size = tuple[int, int]
-Resize = Callable[[Image.Image, Size, Resampling], Image.Image]
+
+
+class Resize(Typing):
+    """Brings a picture to `size`."""
+
+    def __call__(self, picture: Image.Image, size: Size, resample: Resampling) -> Image.Image: ...
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from export.artifact import new_files
+from export.files import new_files
 from validate.result import CONFUSION_FILE, RESULT_FILE, ArtifactResult, Result, load_result
 
 Cell = str | int
@@ -58,8 +58,8 @@ def markdown_report(result: Result) -> str:
         *_overlap_note(result),
         "## Summary",
         _markdown(_summary_rows(result), _summary_head(result)),
-        "FLOPs follow the published table's rule (THOP MACs / 4.5e8); MACs are multiply-accumulates "
-        "of convolutions and matrix products of one image.",
+        "FLOPs follow the published table's rule (THOP MACs / 4.5e8); MACs are "
+        "multiply-accumulates of convolutions and matrix products of one image.",
         "## Artifacts",
         _markdown(_artifact_rows(result), _ARTIFACT_HEAD),
         *(f"- {note}" for note in _notes(result)),

@@ -8,7 +8,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from export.errors import DataError
 
-
 RESULT_FILE = "result.json"
 CONFUSION_FILE = "confusion.npz"
 """Beside the result: one array per artifact id, int64 (images, classes, classes)."""

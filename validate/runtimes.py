@@ -9,11 +9,12 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from export.artifact import Artifact, Manifest, sha256_of
+from export.artifact import Artifact, Manifest
 from export.class_map import class_map
 from export.errors import ArtifactError, RuntimeUnavailableError, UsageError, unknown
+from export.files import sha256_of
 from export.fp16_emulation import emulate_fp16
-from export.sessions import CPU, CUDA, has_cuda, open_session, threads
+from export.sessions import CPU, CUDA, has_cuda, open_session, run, threads
 
 TORCH_ID = "torch-fp32"
 
@@ -55,7 +56,7 @@ class OrtEngine:
     def outputs(self, image: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
         """Run one image; a fixed batch is filled with copies of it."""
         fed = np.repeat(image, self._batch, axis=0).astype(self._dtype, copy=False)
-        found = self._session.run(list(self._kinds), {self._session.get_inputs()[0].name: fed})
+        found = run(self._session, fed, list(self._kinds))
         arrays = dict(zip(self._kinds.values(), (array[:1] for array in found), strict=True))
         if arrays.get("logits", fed).dtype == np.float16:
             arrays["logits"] = arrays["logits"].astype(np.float32)
@@ -79,8 +80,8 @@ class TorchEngine:
         if source.how == "file":
             if weights is None:
                 raise UsageError(
-                    f"--reference torch: {manifest.name} was exported from {source.file}; name that "
-                    "file with --weights"
+                    f"--reference torch: {manifest.name} was exported from {source.file}; name "
+                    "that file with --weights"
                 )
             if Path(weights).is_file() and sha256_of(Path(weights)) != source.sha256:
                 raise ArtifactError(

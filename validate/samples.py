@@ -58,8 +58,8 @@ def read_mask(item: Item, size: tuple[int, int], classes: int) -> Image.Image:
         raise DataError(f"image {item.id}: cannot read its mask {item.mask} ({error})") from error
     if mask.mode not in _INDEXED_MODES:
         raise DataError(
-            f"image {item.id}: mask {item.mask} has mode {mask.mode}; needed is one class index per "
-            "pixel (palette or grey PNG)"
+            f"image {item.id}: mask {item.mask} has mode {mask.mode}; needed is one class index "
+            "per pixel (palette or grey PNG)"
         )
     if (mask.height, mask.width) != size:
         raise DataError(
