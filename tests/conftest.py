@@ -1,0 +1,75 @@
+"""Fixtures shared by all tests."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from export.artifact import Artifact
+from export.classes import palette
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+SIZE = (65, 65)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Without ../shared its tests are skipped, unless CI says that it must be there."""
+    if SHARED.is_dir() or os.environ.get("SEGPORT_REQUIRE_SHARED") == "1":
+        return
+    absent = pytest.mark.skip(reason=f"{SHARED} is not there")
+    for item in items:
+        if item.get_closest_marker("shared"):
+            item.add_marker(absent)
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of real data; for tests marked `shared` only."""
+    assert SHARED.is_dir(), f"SEGPORT_REQUIRE_SHARED=1, but {SHARED} is not there"
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def make_voc() -> Callable[..., Path]:
+    """Write a small VOC root with blocky random scenes; splits `train` and `val`."""
+
+    def make(root: Path, train: int = 4, val: int = 4, seed: int = 0, size: int = 80) -> Path:
+        rng = np.random.default_rng(seed)
+        for folder in ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation"):
+            (root / folder).mkdir(parents=True)
+        for split, count in (("train", train), ("val", val)):
+            ids = [f"{split}_{index:03d}" for index in range(count)]
+            (root / f"ImageSets/Segmentation/{split}.txt").write_text("\n".join(ids) + "\n")
+            for name in ids:
+                height, width = size, size + 16
+                cells = rng.integers(0, 256, (5, 6, 3), dtype=np.uint8)
+                picture = Image.fromarray(cells).resize((width, height), Image.Resampling.BICUBIC)
+                picture.save(root / f"JPEGImages/{name}.jpg", quality=95)
+                labels = rng.integers(0, 21, (4, 4)).astype(np.uint8)
+                mask = Image.fromarray(labels).resize((width, height), Image.Resampling.NEAREST)
+                array = np.asarray(mask).copy()
+                array[:, width // 2] = 255
+                indexed = Image.fromarray(array)
+                indexed.putpalette([v for colour in palette(256) for v in colour])
+                indexed.save(root / f"SegmentationClass/{name}.png")
+        return root
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def voc(tmp_path_factory: pytest.TempPathFactory, make_voc: Callable[..., Path]) -> Path:
+    """A small VOC root, read only."""
+    return make_voc(tmp_path_factory.mktemp("data") / "VOC2012")
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+    """The fp32 artifact of a tiny network at 65x65, named `tiny`; read only."""
+    from export.onnx_export import export_model
+
+    folder = tmp_path_factory.mktemp("tiny")
+    return export_model("tests.networks:tiny", "default", folder, size=SIZE, name="tiny")
