@@ -100,7 +100,7 @@ def export_model(
     head = _Head(network.module, kinds).eval()
     probes = _probes(head, size, batch, images, len(class_names), model)
 
-    graph = _trace(head, size, batch)
+    graph = _trace(head, size, batch, model)
     pools = pool_means(graph)
     graph = normalise(graph)
     graph, simplifier = simplify(graph, probes)
@@ -170,8 +170,13 @@ def _probes(
     probes = []
     for image in inputs:
         stacked = np.repeat(image, batch or 1, axis=0)
-        with torch.no_grad():
-            found = head(torch.from_numpy(stacked))
+        try:
+            with torch.no_grad():
+                found = head(torch.from_numpy(stacked))
+        except Exception as error:  # a user's network may raise anything
+            shape = "x".join(map(str, stacked.shape))
+            reason = str(error).strip().splitlines()[0]
+            raise ExportError(f"{model}: fails on a {shape} image ({reason})") from error
         outputs = {kind: t.numpy() for kind, t in zip(head.kinds, found, strict=True)}
         _check_torch(outputs, stacked.shape, classes, model)
         probes.append({"input": stacked} | outputs)
@@ -192,7 +197,9 @@ def _check_torch(outputs: Outputs, shape: tuple[int, ...], classes: int, model: 
         raise ExportError(f"{model}: torch gives logits that are not finite; check the weights")
 
 
-def _trace(head: _Head, size: tuple[int, int] | None, batch: int | None) -> ModelProto:
+def _trace(
+    head: _Head, size: tuple[int, int] | None, batch: int | None, model: str
+) -> ModelProto:
     height, width = size or NOMINAL_SIZE
     # torch.export would take a dimension of 1 for a constant, so free batches are traced at 2.
     image = torch.zeros(batch or 2, 3, height, width)
@@ -204,17 +211,23 @@ def _trace(head: _Head, size: tuple[int, int] | None, batch: int | None) -> Mode
         dynamic[3] = torch.export.Dim("width", min=MIN_SIZE)
     with tempfile.TemporaryDirectory(prefix="segport-") as scratch, _quiet():
         path = Path(scratch, "raw.onnx")
-        program = torch.onnx.export(
-            head,
-            (image,),
-            dynamo=True,
-            opset_version=OPSET,
-            input_names=[INPUT_NAME],
-            output_names=list(head.kinds),
-            dynamic_shapes=({**dynamic},) if dynamic else None,
-            external_data=False,
-            verbose=False,
-        )
+        try:
+            program = torch.onnx.export(
+                head,
+                (image,),
+                dynamo=True,
+                opset_version=OPSET,
+                input_names=[INPUT_NAME],
+                output_names=list(head.kinds),
+                dynamic_shapes=({**dynamic},) if dynamic else None,
+                external_data=False,
+                verbose=False,
+            )
+        except Exception as error:  # the exporter wraps whatever the network's code provokes
+            reason = str(error.__cause__ or error).strip().splitlines()[0]
+            raise ExportError(
+                f"{model}: torch.onnx cannot export it ({type(error).__name__}: {reason})"
+            ) from error
         assert program is not None  # only the old exporter returns nothing
         program.save(str(path), external_data=False)
         return onnx.load(path)

@@ -46,7 +46,8 @@ def collect(
         for done, sample in enumerate(samples, start=1):
             _check_shape(sample, manifest)
             fed = np.repeat(sample.image, batch, axis=0)
-            arrays = dict(zip(computed, run(session, fed, computed), strict=True))
+            found = run(session, fed, computed) if computed else []  # [] would mean all
+            arrays = dict(zip(computed, found, strict=True))
             arrays[manifest.input.name] = fed
             list(pool.map(update, names, [arrays[name] for name in names]))
             for name in names:

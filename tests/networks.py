@@ -55,7 +55,7 @@ class Overflowing(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         # inputs are clamped to [1, 2.3], so the intermediate lies between 3.6e4 and 9e4
-        return self.shrink(torch.relu(self.grow(x.clamp(1, 2.3))))
+        return self.shrink(torch.relu(self.grow(x.clamp(1.0, 2.3))))
 
 
 def overflowing() -> nn.Module:

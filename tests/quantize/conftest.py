@@ -1,0 +1,14 @@
+from pathlib import Path
+
+import pytest
+
+from export.artifact import Artifact
+from validate.datasets import open_dataset
+from validate.samples import Preparation, Samples
+
+
+@pytest.fixture(scope="session")
+def samples(tiny: Artifact, voc: Path) -> Samples:
+    """Four calibration images for `tiny`."""
+    dataset = open_dataset(f"{voc}:train", "train", masks=False)
+    return Samples(dataset, Preparation.for_artifact(tiny.manifest, "squash"))
