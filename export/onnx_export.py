@@ -197,9 +197,7 @@ def _check_torch(outputs: Outputs, shape: tuple[int, ...], classes: int, model: 
         raise ExportError(f"{model}: torch gives logits that are not finite; check the weights")
 
 
-def _trace(
-    head: _Head, size: tuple[int, int] | None, batch: int | None, model: str
-) -> ModelProto:
+def _trace(head: _Head, size: tuple[int, int] | None, batch: int | None, model: str) -> ModelProto:
     height, width = size or NOMINAL_SIZE
     # torch.export would take a dimension of 1 for a constant, so free batches are traced at 2.
     image = torch.zeros(batch or 2, 3, height, width)

@@ -93,8 +93,10 @@ def open_session(
             )
         ort.preload_dlls()
     source = str(model) if isinstance(model, Path) else model
+    # TF32 would make fp32 on CUDA something else than the fp32 that is compared with
+    wanted = (CUDA, {"use_tf32": "0"}) if provider == CUDA else provider
     try:
-        session = ort.InferenceSession(source, options or session_options(), providers=[provider])
+        session = ort.InferenceSession(source, options or session_options(), providers=[wanted])
     except Exception as error:  # onnxruntime raises classes of its C++ side
         first = str(error).strip().splitlines()[0]
         where = model if isinstance(model, Path) else "model"

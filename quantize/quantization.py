@@ -1,7 +1,7 @@
 """ONNX to smaller ONNX: one public function for every precision."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -59,11 +59,17 @@ Method = Callable[
 ]
 
 
+@dataclass(frozen=True)
+class Precision:
+    """`method` makes the model; `settings` names those of `Settings` that bear on it."""
+
+    method: Method
+    settings: tuple[str, ...]
+
+
 def _fp16(
     artifact: Artifact, samples: Sequence[Sample], settings: Settings, progress: Progress
 ) -> tuple[ModelProto, dict[str, Any]]:
-    if settings.io not in IO_TYPES:
-        raise UsageError(unknown("io type", settings.io, IO_TYPES))
     return quantize_fp16(
         artifact,
         samples,
@@ -77,13 +83,11 @@ def _fp16(
 def _int8(
     artifact: Artifact, samples: Sequence[Sample], settings: Settings, progress: Progress
 ) -> tuple[ModelProto, dict[str, Any]]:
-    target = get_target(settings.target)
-    range_rule(settings.range)
     if not len(samples):
         raise CalibrationError("int8 needs calibration images: give --calibration DATA")
     return quantize_int8(
         artifact,
-        target,
+        get_target(settings.target),
         samples,
         rule=settings.range,
         keep_float=settings.keep_float,
@@ -91,7 +95,20 @@ def _int8(
     )
 
 
-PRECISIONS: dict[str, Method] = {"fp16": _fp16, "int8": _int8}
+PRECISIONS: dict[str, Precision] = {
+    "fp16": Precision(_fp16, ("io", "guard", "keep_float", "seed")),
+    "int8": Precision(_int8, ("target", "range", "keep_float", "seed")),
+}
+
+
+def check_settings(precision: str, settings: Settings) -> None:
+    """Raise UsageError, with the nearest name, for a choice that does not exist."""
+    if precision not in PRECISIONS:
+        raise UsageError(unknown("precision", precision, PRECISIONS))
+    if settings.io not in IO_TYPES:
+        raise UsageError(unknown("io type", settings.io, IO_TYPES))
+    get_target(settings.target)
+    range_rule(settings.range)
 
 
 def quantize(
@@ -113,17 +130,14 @@ def quantize(
     target promises; nothing is written then.
     """
     settings = settings or Settings()
-    if precision not in PRECISIONS:
-        raise UsageError(unknown("precision", precision, PRECISIONS))
+    check_settings(precision, settings)
     if artifact.manifest.precision != "fp32":
         raise UsageError(
             f"{artifact.path.name} is already {artifact.manifest.precision}; quantize its fp32 file"
         )
     check_writable(folder)
     recorded = _Recorded(samples)
-    model, facts = PRECISIONS[precision](artifact, recorded, settings, progress)
-    if precision != "int8":
-        settings = replace(settings, target="", range="")
+    model, facts = PRECISIONS[precision].method(artifact, recorded, settings, progress)
     manifest = _manifest(artifact, precision, model, facts, settings)
     images = tuple(recorded.used.values())
     manifest = manifest.model_copy(
@@ -139,11 +153,11 @@ def _manifest(
     facts: dict[str, Any],
     settings: Settings,
 ) -> Manifest:
-    chosen = {key: value for key, value in vars(settings).items() if value not in ("", ())}
+    chosen = {key: getattr(settings, key) for key in PRECISIONS[precision].settings}
     return parent.manifest.model_copy(
         update={
             "precision": precision,
-            "target": settings.target or None,
+            "target": chosen.get("target"),
             "input": parent.manifest.input.model_copy(
                 update={"dtype": dtype_name(model.graph.input[0])}
             ),

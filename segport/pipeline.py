@@ -8,12 +8,13 @@ from export.errors import UsageError
 from export.files import check_writable
 from export.onnx_export import export_model
 from export.onnx_import import import_model
-from quantize.quantization import Settings, quantize
+from quantize.quantization import Settings, check_settings, quantize
 from segport.progress import Stages
 from segport.recipe import ArtifactSection, Recipe
 from validate.comparison import validate
 from validate.datasets import Dataset, open_dataset
 from validate.gate import Verdict, gate
+from validate.overlap import refuse_overlap, same_files
 from validate.protocols import get_protocol
 from validate.report import report
 from validate.result import RESULT_FILE, Result
@@ -38,10 +39,13 @@ def run(recipe: Recipe, folder: Path, progress: Stages, *, command: str | None =
     check_writable(folder)
     for protocol in (*recipe.validation.protocols, recipe.data.calibration_protocol):
         get_protocol(protocol)
-    open_dataset(recipe.data.validation, "val")
+    for section in recipe.artifact:
+        check_settings(section.precision, settings_of(section, recipe.data.seed))
+    validation = open_dataset(recipe.data.validation, "val").first(recipe.data.limit)
     calibration = open_dataset(recipe.data.calibration, "train", masks=False).sample(
         recipe.data.samples, recipe.data.seed
     )
+    refuse_overlap(same_files(calibration, validation), validation, recipe.validation.allow_overlap)
     progress.stage("export")
     fp32 = _fp32(recipe, folder)
     samples = _samples(fp32, calibration, recipe.data.calibration_protocol)
@@ -68,7 +72,7 @@ def run(recipe: Recipe, folder: Path, progress: Stages, *, command: str | None =
             recipe.data.validation,
             target,
             protocol=protocol,
-            reference="torch" if recipe.validation.reference == "torch" else None,
+            reference=_reference(recipe),
             weights=recipe.model.weights,
             limit=recipe.data.limit,
             allow_overlap=recipe.validation.allow_overlap,
@@ -120,6 +124,11 @@ def _fp32(recipe: Recipe, folder: Path) -> Artifact:
         classes=model.classes,
         name=recipe.name,
     )
+
+
+def _reference(recipe: Recipe) -> str | None:
+    chosen = recipe.validation.reference or ("fp32" if recipe.model.onnx else "torch")
+    return "torch" if chosen == "torch" else None
 
 
 def _samples(artifact: Artifact, dataset: Dataset, protocol: str) -> Samples:

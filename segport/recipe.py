@@ -58,10 +58,10 @@ class ArtifactSection(_Section):
 
 
 class ValidateSection(_Section):
-    """Protocols to compare under, and the reference: "torch" or "fp32"."""
+    """Protocols to compare under, and the reference; by default torch, fp32 for imports."""
 
     protocols: tuple[str, ...] = ("squash",)
-    reference: Literal["torch", "fp32"] = "torch"
+    reference: Literal["torch", "fp32"] | None = None
     allow_overlap: bool = False
 
 
@@ -103,6 +103,8 @@ def load_recipe(file: Path) -> Recipe:
     except ValidationError as error:
         raise UsageError(f"recipe {file}: {_explain(error)}") from error
     _check_model(recipe.model, file)
+    if recipe.model.onnx is not None and recipe.validation.reference == "torch":
+        raise UsageError(f"recipe {file}: [validate] reference torch needs an exported model")
     return _resolved(recipe, file.parent)
 
 

@@ -22,7 +22,7 @@ def test_export_fp16_int8_and_inference(name: str, voc: Path, tmp_path: Path) ->
     fp32 = export_model(name, "random", tmp_path, size=SIZE)
     dataset = open_dataset(f"{voc}:train", "train", masks=False)
     samples = Samples(dataset, Preparation.for_artifact(fp32.manifest, "squash"))
-    masks = {}
+    logits = {}
     for artifact in (
         fp32,
         quantize(fp32, "fp16", tmp_path, samples=samples, protocol="squash"),
@@ -31,9 +31,13 @@ def test_export_fp16_int8_and_inference(name: str, voc: Path, tmp_path: Path) ->
         runtime = open_runtime(load_artifact(artifact.path))
         outputs = runtime.engine.outputs(samples[0].image)
         assert outputs["logits"].shape == (1, 21, *SIZE)
-        assert np.isfinite(outputs["logits"]).all()
-        masks[artifact.manifest.precision] = runtime.mask(outputs)
-    # chance agreement between 21 classes would be far below these
-    assert (masks["fp16"] == masks["fp32"]).mean() > 0.98
-    assert (masks["int8"] == masks["fp32"]).mean() > 0.5
+        logits[artifact.manifest.precision] = outputs["logits"]
+
+    def error(precision: str) -> float:
+        # classes of a random network are nearly tied, so argmax tells nothing: compare logits
+        difference = logits[precision] - logits["fp32"]
+        return float(np.sqrt(np.mean(difference**2)) / np.std(logits["fp32"]))
+
+    assert error("fp16") < 0.02
+    assert error("int8") < 0.3
     assert artifact.manifest.checks["int8"]["int8_macs_share"] > 0.97

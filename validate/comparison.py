@@ -13,7 +13,7 @@ from export.files import new_files
 from export.inspection import inspect
 from export.sessions import CPU, cpu_facts, lacks_vnni, threads
 from export.versions import versions
-from validate.datasets import Dataset, open_dataset
+from validate.datasets import Dataset, ids_digest, open_dataset
 from validate.evaluation import Evaluation, evaluate
 from validate.latency import Latency, measure_latency
 from validate.metrics import class_iou, invented_classes, miou, pixel_accuracy
@@ -202,6 +202,7 @@ def _calibration(artifacts: Mapping[str, Artifact]) -> dict[str, Any] | None:
         key: {
             "protocol": artifact.manifest.calibration_protocol,
             "images": len(artifact.manifest.images),
+            "ids_sha256": ids_digest(image.id for image in artifact.manifest.images),
             "settings": artifact.manifest.settings,
         }
         for key, artifact in artifacts.items()

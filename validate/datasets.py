@@ -3,7 +3,7 @@
 import hashlib
 import random
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,6 +22,11 @@ class Item:
     mask: Path | None
 
 
+def ids_digest(ids: Iterable[str]) -> str:
+    """Return the hex sha256 of image ids, one per line."""
+    return hashlib.sha256("\n".join(ids).encode()).hexdigest()
+
+
 @dataclass(frozen=True)
 class Dataset:
     """Items in list order. `name` and `split` go into results; `labelled` if all have masks."""
@@ -38,7 +43,7 @@ class Dataset:
     @property
     def ids_sha256(self) -> str:
         """Digest of the image list, order included."""
-        return hashlib.sha256("\n".join(item.id for item in self.items).encode()).hexdigest()
+        return ids_digest(item.id for item in self.items)
 
     def first(self, count: int | None) -> "Dataset":
         """Return the first `count` items as a data set of their own; all of them for None."""

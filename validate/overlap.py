@@ -14,10 +14,18 @@ def overlapping(manifests: Iterable[Manifest], dataset: Dataset) -> list[str]:
     Images are recognised by the sha256 of their file: a copy under another name counts, and
     another picture that happens to have the same name does not.
     """
-    used = {image.sha256 for manifest in manifests for image in manifest.images}
-    if not used:
+    return _among({image.sha256 for m in manifests for image in m.images}, dataset)
+
+
+def same_files(calibration: Dataset, dataset: Dataset) -> list[str]:
+    """Return ids of the data set's images that are also in `calibration`."""
+    return _among({sha256_of(item.image) for item in calibration.items}, dataset)
+
+
+def _among(digests: set[str], dataset: Dataset) -> list[str]:
+    if not digests:
         return []
-    return [item.id for item in dataset.items if sha256_of(item.image) in used]
+    return [item.id for item in dataset.items if sha256_of(item.image) in digests]
 
 
 def refuse_overlap(ids: list[str], dataset: Dataset, allowed: bool) -> None:

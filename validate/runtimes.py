@@ -11,7 +11,13 @@ from numpy.typing import NDArray
 
 from export.artifact import Artifact, Manifest
 from export.class_map import class_map
-from export.errors import ArtifactError, RuntimeUnavailableError, UsageError, unknown
+from export.errors import (
+    ArtifactError,
+    CheckpointError,
+    RuntimeUnavailableError,
+    UsageError,
+    unknown,
+)
 from export.files import sha256_of
 from export.fp16_emulation import emulate_fp16
 from export.sessions import CPU, CUDA, has_cuda, open_session, run, threads
@@ -78,16 +84,11 @@ class TorchEngine:
                 "its fp32 artifact as --reference"
             )
         if source.how == "file":
-            if weights is None:
-                raise UsageError(
-                    f"--reference torch: {manifest.name} was exported from {source.file}; name "
-                    "that file with --weights"
-                )
-            if Path(weights).is_file() and sha256_of(Path(weights)) != source.sha256:
-                raise ArtifactError(
-                    f"{weights}: its sha256 is not that of the checkpoint {manifest.name} was "
-                    "exported from"
-                )
+            _check_checkpoint(manifest, weights)
+        elif weights not in (None, source.how):
+            raise UsageError(
+                f"--weights {weights}: {manifest.name} was exported with {source.how} weights"
+            )
         network = load_network(
             manifest.model,
             weights or source.how,
@@ -103,6 +104,22 @@ class TorchEngine:
         """Run one image."""
         with self._torch.inference_mode():
             return {"logits": self._module(self._torch.from_numpy(image)).numpy()}
+
+
+def _check_checkpoint(manifest: Manifest, weights: str | None) -> None:
+    source = manifest.weights
+    if weights is None:
+        raise UsageError(
+            f"--reference torch: {manifest.name} was exported from {source.file}; name that file "
+            "with --weights"
+        )
+    file = Path(weights)
+    if not file.is_file():
+        raise CheckpointError(f"checkpoint {file}: no such file")
+    if sha256_of(file) != source.sha256:
+        raise ArtifactError(
+            f"{file}: its sha256 is not that of the checkpoint {manifest.name} was exported from"
+        )
 
 
 def _ort_cpu(artifact: Artifact) -> Runtime:

@@ -1,0 +1,80 @@
+import time
+
+import numpy as np
+import pytest
+
+from tests.validate.fakes import FakeEngine, Outputs, logits_of
+from validate.latency import ROUNDS, WARM_UP, measure_latency
+from validate.runtimes import Runtime
+
+IMAGE = np.zeros((1, 3, 2, 2), np.float32)
+ANSWER = logits_of([[0, 1], [1, 0]], 2)
+
+
+class _Clock:
+    """Time passes only where a test says so, in seconds."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class _Slow(FakeEngine):
+    """Takes `first` seconds in each of the first `calls` calls and `later` in all others."""
+
+    def __init__(self, clock: _Clock, calls: int, first: float, later: float) -> None:
+        super().__init__(ANSWER)
+        self._clock, self._times = clock, [first] * calls
+        self._later = later
+
+    def outputs(self, image: np.ndarray) -> Outputs:
+        self._clock.now += self._times.pop() if self._times else self._later
+        return super().outputs(image)
+
+
+def test_runs_take_turns() -> None:
+    order: list[str] = []
+    runtimes = {
+        key: Runtime(key, "", FakeEngine(ANSWER, called=lambda key=key: order.append(key)))
+        for key in ("a", "b", "c")
+    }
+    measure_latency(runtimes, IMAGE)
+    assert order == ["a", "b", "c"] * (WARM_UP + ROUNDS)
+
+
+def test_warm_up_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = _Clock()
+    monkeypatch.setattr(time, "perf_counter", clock)
+    engines = {"a": _Slow(clock, WARM_UP, 9.0, 0.010), "b": _Slow(clock, WARM_UP, 5.0, 0.020)}
+    found = measure_latency({key: Runtime(key, "", e) for key, e in engines.items()}, IMAGE)
+    assert WARM_UP >= 1
+    for key, expected in (("a", 10), ("b", 20)):
+        session = found[key].session
+        assert (session.median, session.p10, session.p90) == (expected, expected, expected)
+
+
+def test_spread_and_mask_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = _Clock()
+    monkeypatch.setattr(time, "perf_counter", clock)
+
+    class SlowMask(Runtime):
+        def mask(self, outputs: Outputs) -> np.ndarray:
+            clock.now += 0.005
+            return super().mask(outputs)
+
+    # the slow tenth and a half lies above the 90th percentile's neighbours, not at the median
+    engine = _Slow(clock, WARM_UP + 3, 0.100, 0.010)
+    found = measure_latency({"a": SlowMask("a", "", engine)}, IMAGE)["a"]
+    assert (found.session.median, found.session.p10) == (10, 10)
+    # 3 of 20 rounds took 100 ms: the 90th percentile is one of them
+    assert ROUNDS == 20 and found.session.p90 == 100
+    assert (found.mask.median, found.mask.p90) == (15, 105)
+
+
+def test_progress_reaches_its_total() -> None:
+    seen: list[tuple[int, int]] = []
+    runtimes = {"a": Runtime("a", "", FakeEngine(ANSWER))}
+    measure_latency(runtimes, IMAGE, lambda *step: seen.append(step))
+    assert [done for done, _ in seen] == list(range(1, seen[-1][1] + 1))
