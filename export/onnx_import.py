@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 from google.protobuf.message import DecodeError
-from onnx import ModelProto, TensorProto, ValueInfoProto, helper, numpy_helper
+from onnx import ModelProto, TensorProto, ValueInfoProto
 
 from export.artifact import (
     INPUT_NAME,
@@ -20,12 +20,19 @@ from export.artifact import (
 from export.classes import palette, read_classes
 from export.errors import ArtifactError, UsageError
 from export.files import check_writable, sha256_of
-from export.graph import MAX_IR_VERSION, dims, normalise, opset, with_input_shape
+from export.graph import dims, normalise, opset, with_input_shape
 from export.image import normalised, synthetic_images
 from export.onnx_cost import graph_cost
 from export.parity import Outputs, measure_parity, require_parity
 from export.pooling import pool_means
 from export.sessions import open_session, run
+from export.signature import (
+    keep_outputs,
+    rename,
+    resize_logits,
+    with_output_shapes,
+    with_size,
+)
 from export.simplify import simplify
 from export.versions import versions
 
@@ -73,9 +80,9 @@ def import_model(
 
     model = _to_opset(file, model)
     kinds = {value.name: kind for kind, value in chosen.items()}
-    _rename(model, {source.name: INPUT_NAME} | kinds)
-    _keep_outputs(model, list(chosen))
-    model = _with_size(model, shape)
+    rename(model, {source.name: INPUT_NAME} | kinds)
+    keep_outputs(model, list(chosen))
+    model = with_size(model, shape)
     pools = pool_means(model)
     model, simplifier = simplify(normalise(model), probes)
     model = normalise(model)
@@ -85,9 +92,15 @@ def import_model(
         (probe, dict(zip(names, run(session, probe["input"]), strict=True))) for probe in probes
     )
     require_parity(parity, f"{file.name}: original against imported")
+    mask = probes[0].get("mask")
+    if mask is not None and mask.shape[1:] != shape[2:]:
+        raise ArtifactError(
+            f"{file}: its mask is {mask.shape[1]}x{mask.shape[2]}, the image "
+            f"{shape[2]}x{shape[3]}; they must be of one size"
+        )
     if "logits" in chosen:
-        _resize_logits(model, probes[0]["logits"].shape[2:], shape[2:])
-    model = _with_output_shapes(model, len(class_names), shape)
+        resize_logits(model, probes[0]["logits"].shape[2:], shape[2:])
+    model = with_output_shapes(model, len(class_names), shape)
     onnx.checker.check_model(model, full_check=True)
 
     height, width = shape[2], shape[3]
@@ -235,80 +248,3 @@ def _to_opset(file: Path, model: ModelProto) -> ModelProto:
             f"{file}: opset {opset(model)} is below {MIN_OPSET} and cannot be converted "
             f"({str(error).splitlines()[0]}); export it again with opset {_CONVERTED_OPSET}"
         ) from error
-
-
-def _rename(model: ModelProto, names: dict[str, str]) -> None:
-    """Rename tensors; a tensor that already bears a wanted name steps aside."""
-    aside = {new: f"{new}_inner" for old, new in names.items() if old != new}
-    table = {**aside, **names}
-    graph = model.graph
-    for value in [*graph.input, *graph.output, *graph.value_info]:
-        value.name = table.get(value.name, value.name)
-    for tensor in graph.initializer:
-        tensor.name = table.get(tensor.name, tensor.name)
-    for node in graph.node:
-        node.input[:] = [table.get(name, name) for name in node.input]
-        node.output[:] = [table.get(name, name) for name in node.output]
-
-
-def _keep_outputs(model: ModelProto, kinds: list[str]) -> None:
-    kept = {value.name: value for value in model.graph.output}
-    ordered = [kept[kind] for kind in kinds]
-    del model.graph.output[:]
-    model.graph.output.extend(ordered)
-
-
-def _with_size(model: ModelProto, shape: tuple[int | None, ...]) -> ModelProto:
-    """Fix height and width of the input; constants that were listed as inputs go."""
-    constants = {tensor.name for tensor in model.graph.initializer}
-    inputs = [value for value in model.graph.input if value.name not in constants]
-    del model.graph.input[:]
-    model.graph.input.extend(inputs)
-    for dim, value in zip(inputs[0].type.tensor_type.shape.dim, shape, strict=True):
-        if value is not None:
-            dim.Clear()
-            dim.dim_value = value
-    return onnx.shape_inference.infer_shapes(model, data_prop=True)
-
-
-def _resize_logits(
-    model: ModelProto, found: tuple[int, ...], wanted: tuple[int | None, ...]
-) -> None:
-    """Append a bilinear, half-pixel Resize where the logits are smaller than the image."""
-    if tuple(found) == tuple(wanted):
-        return
-    graph = model.graph
-    for node in graph.node:
-        node.input[:] = ["logits_small" if n == "logits" else n for n in node.input]
-        node.output[:] = ["logits_small" if n == "logits" else n for n in node.output]
-    factors = np.array(
-        [1, 1, *((w or 0) / f for w, f in zip(wanted, found, strict=True))], np.float32
-    )
-    graph.initializer.append(numpy_helper.from_array(factors, "logits_scales"))
-    graph.node.append(
-        helper.make_node(
-            "Resize",
-            ["logits_small", "", "logits_scales"],
-            ["logits"],
-            name="logits_resize",
-            mode="linear",
-            coordinate_transformation_mode="half_pixel",
-        )
-    )
-
-
-def _with_output_shapes(
-    model: ModelProto, classes: int, shape: tuple[int | None, ...]
-) -> ModelProto:
-    for value in model.graph.output:
-        full = (shape[0], classes, *shape[2:]) if value.name == "logits" else (shape[0], *shape[2:])
-        declared = value.type.tensor_type.shape
-        declared.Clear()
-        for size in full:
-            dim = declared.dim.add()
-            if size is None:
-                dim.dim_param = "batch"
-            else:
-                dim.dim_value = size
-    model.ir_version = min(model.ir_version, MAX_IR_VERSION)
-    return onnx.shape_inference.infer_shapes(model, data_prop=True)

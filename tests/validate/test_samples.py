@@ -193,7 +193,7 @@ def test_a_damaged_mask_is_named(tmp_path: Path, damage: Callable[[Path], None])
     path = tmp_path / "broken.png"
     save_mask(path, np.random.default_rng(0).integers(0, 21, (64, 64)))
     damage(path)
-    with pytest.raises(DataError, match="image some_id: cannot read its mask .*broken.png"):
+    with pytest.raises(DataError, match=r"image some_id: cannot read its mask .*broken\.png"):
         read_mask(Item("some_id", path, path), (64, 64), 21)
 
 
@@ -237,7 +237,7 @@ def test_masks_of_another_size_or_in_colour_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="image x: mask is 2x2, the image 3x2"):
         _read_classes(tmp_path / "m.png")
     save_rgb(tmp_path / "rgb.png", [[[0, 0, 0]] * 3] * 2)
-    with pytest.raises(DataError, match="image x: mask .*rgb.png has mode RGB"):
+    with pytest.raises(DataError, match=r"image x: mask .*rgb\.png has mode RGB"):
         _read_classes(tmp_path / "rgb.png")
 
 

@@ -1,0 +1,63 @@
+"""Options that several commands share, and their texts turned into values."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from export.errors import UsageError
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
+Output = Annotated[Path, typer.Option("-o", "--out", help="Folder to write to.")]
+Protocol = Annotated[str, typer.Option(help="squash, center-crop or full.")]
+SizeText = Annotated[
+    tuple[str, str] | None, typer.Option("--size", help="Height and width, or 'dynamic'.")
+]
+
+
+def expand_dynamic(arguments: list[str]) -> list[str]:
+    """`--size dynamic` is one word where `--size H W` are two; click wants a fixed number."""
+    expanded: list[str] = []
+    for argument in arguments:
+        expanded.append(argument)
+        if argument == "dynamic" and expanded[-2:-1] == ["--size"]:
+            expanded.append(argument)
+    return expanded
+
+
+def parse_size(
+    text: tuple[str, str] | None, default: tuple[int, int] | None
+) -> tuple[int, int] | None:
+    """Return (height, width), None for dynamic, or `default` when nothing was given."""
+    if text is None:
+        return default
+    if text == ("dynamic", "dynamic"):
+        return None
+    try:
+        return int(text[0]), int(text[1])
+    except ValueError as error:
+        raise UsageError(f"--size {' '.join(text)}: give height and width, or 'dynamic'") from error
+
+
+def parse_batch(text: str) -> int | None:
+    """Return the batch size, None for dynamic."""
+    if text == "dynamic":
+        return None
+    try:
+        return int(text)
+    except ValueError as error:
+        raise UsageError(f"--batch {text}: give a number or 'dynamic'") from error
+
+
+def parse_budgets(texts: list[str]) -> dict[str, float]:
+    """Return points of mIoU by artifact id or precision, from "ID=X" texts."""
+    budgets = {}
+    for text in texts:
+        key, _, value = text.partition("=")
+        try:
+            budgets[key] = float(value)
+        except ValueError:
+            budgets[key] = float("nan")
+        if not key or not abs(budgets[key]) < float("inf"):
+            raise UsageError(f"--max-drop {text}: give ID=POINTS, such as int8=0.5")
+    return budgets

@@ -1,0 +1,44 @@
+"""`segport export`."""
+
+from typing import Annotated
+
+import typer
+
+from segport.arguments import AsJson, Output, SizeText, parse_batch, parse_size
+from segport.output import say_artifact
+
+
+def export(
+    model: Annotated[str, typer.Argument(help="A name of 'segport models' or module:callable.")],
+    weights: Annotated[str, typer.Option(help="Checkpoint file, 'default' or 'random'.")],
+    out: Output,
+    seed: Annotated[int, typer.Option(help="Seed of random weights.")] = 0,
+    size: SizeText = None,
+    batch: Annotated[str, typer.Option(help="Batch size, or 'dynamic'.")] = "1",
+    output_stride: Annotated[int | None, typer.Option(help="16 or 8.")] = None,
+    output: Annotated[str, typer.Option(help="logits, mask or both.")] = "logits",
+    classes: Annotated[str, typer.Option(help="'voc' or a file with a name per line.")] = "voc",
+    name: Annotated[str | None, typer.Option(help="Name of the artifacts.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Export a network to a verified fp32 ONNX artifact."""
+    from export.artifact import NOMINAL_SIZE
+    from segport.progress import stages
+
+    with stages() as progress:
+        progress.stage(f"export {model}")
+        from export.onnx_export import export_model
+
+        artifact = export_model(
+            model,
+            weights,
+            out,
+            seed=seed,
+            size=parse_size(size, NOMINAL_SIZE),
+            batch=parse_batch(batch),
+            output_stride=output_stride,
+            output=output,
+            classes=classes,
+            name=name,
+        )
+    say_artifact(artifact, as_json)

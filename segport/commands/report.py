@@ -1,0 +1,27 @@
+"""`segport report`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from segport.arguments import AsJson, Output
+from segport.output import say
+
+
+def report(
+    result: Annotated[Path, typer.Argument(help="result.json of validate or run.")],
+    out: Output,
+    as_json: AsJson = False,
+) -> None:
+    """Print a result as a table and write its report files."""
+    from validate.report import report as write_report
+    from validate.report import terminal_report
+    from validate.result import load_result
+
+    files = write_report(result, out)
+    if as_json:
+        say({"files": [str(file) for file in files]}, as_json)
+        return
+    written = "\n".join(f"wrote {file}" for file in files)
+    say(f"{terminal_report(load_result(result))}\n\n{written}", as_json)

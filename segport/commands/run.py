@@ -1,0 +1,44 @@
+"""`segport run`."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from segport.arguments import AsJson
+from segport.output import command_line, say
+
+
+def run(
+    recipe: Annotated[Path, typer.Argument(help="A recipe (TOML).")],
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="Folder to write to. Default: runs/<name>.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Do the whole job a recipe describes; the exit code is the gate's."""
+    from segport.progress import stages
+
+    with stages() as progress:
+        progress.stage("start")
+        from segport.pipeline import run as run_recipe
+        from segport.recipe import load_recipe
+        from segport.tables import run_report
+        from validate.gate import exit_code
+
+        loaded = load_recipe(recipe)
+        folder = out or Path("runs") / loaded.name
+        done = run_recipe(loaded, folder, progress, command=command_line())
+    code = exit_code([verdict for _, verdict in done.verdicts]) if done.verdicts else 0
+    if as_json:
+        document = {
+            "exit_code": code,
+            "artifacts": [str(artifact.path) for artifact in done.artifacts],
+            "results": [json.loads(result.to_json()) for result, _ in done.results],
+            "verdicts": [{"protocol": p} | vars(verdict) for p, verdict in done.verdicts],
+        }
+        say(document, as_json)
+    else:
+        say(run_report(done), as_json)
+    raise typer.Exit(code)

@@ -1,0 +1,53 @@
+"""`segport validate`."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from segport.arguments import AsJson, Output, Protocol
+from segport.output import command_line, say
+
+
+def validate(
+    artifacts: Annotated[list[Path], typer.Argument(help="Artifacts of one network.")],
+    data: Annotated[str, typer.Option(help="VOC_ROOT[:SPLIT] (default split val) or a folder.")],
+    out: Output,
+    protocol: Protocol = "squash",
+    reference: Annotated[
+        str | None, typer.Option(help="An fp32 artifact, or 'torch'. Default: the fp32 one given.")
+    ] = None,
+    weights: Annotated[
+        str | None, typer.Option(help="With --reference torch: the checkpoint exported from.")
+    ] = None,
+    runtime: Annotated[str | None, typer.Option(help="ort-cpu, ort-cuda or ort-fp16.")] = None,
+    limit: Annotated[int | None, typer.Option(help="Use the first N images only.")] = None,
+    allow_overlap: Annotated[
+        bool, typer.Option("--allow-overlap", help="Accept calibration images; marks the result.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Compare artifacts with their reference on labelled images."""
+    from segport.progress import stages
+
+    with stages() as progress:
+        progress.stage("validate")
+        from export.artifact import load_artifact
+        from validate.comparison import validate as compare
+        from validate.report import terminal_report
+
+        result = compare(
+            [load_artifact(path) for path in artifacts],
+            data,
+            out,
+            protocol=protocol,
+            reference=reference,
+            weights=weights,
+            runtime=runtime,
+            limit=limit,
+            allow_overlap=allow_overlap,
+            command=command_line(),
+            progress=progress,
+        )
+    say(json.loads(result.to_json()) if as_json else terminal_report(result), as_json)

@@ -1,0 +1,21 @@
+"""Refuse to run with somebody else's `export`, `quantize` or `validate` package.
+
+Imports none of them: it must be able to speak when they are not ours.
+"""
+
+import importlib.util
+from pathlib import Path
+
+
+def stranger() -> str | None:
+    """Return one line about a package that does not lie beside `segport`, or None."""
+    home = Path(__file__).resolve().parent.parent
+    for name in ("export", "quantize", "validate"):
+        spec = importlib.util.find_spec(name)
+        found = Path(spec.origin).resolve() if spec and spec.origin else None
+        if found is None or found.parent.parent != home:
+            return (
+                f"the package '{name}' is {found or 'missing'}, not segport's; run segport in an "
+                "environment of its own"
+            )
+    return None

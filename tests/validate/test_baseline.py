@@ -1,0 +1,142 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from export.errors import DataError, SegportError
+from tests.validate.results import artifact_result, lost, result_of
+from validate.gate import Outcome, exit_code, gate, load_baseline, update_baseline
+
+
+@pytest.fixture
+def baseline(tmp_path: Path) -> Path:
+    """A baseline of torch-fp32 at 80 and int8 at 79.6 mIoU."""
+    path = tmp_path / "baseline.json"
+    update_baseline(result_of(lost("int8", 0.4)), path)
+    return path
+
+
+def test_the_result_it_was_made_of_passes(baseline: Path) -> None:
+    verdicts = gate(result_of(lost("int8", 0.4)), baseline=baseline)
+    assert [v.id for v in verdicts] == ["torch-fp32", "int8"]
+    assert exit_code(verdicts) == 0
+
+
+@pytest.mark.parametrize(("loss", "code"), [(0.1, 0), (0.2, 0), (0.3, 1), (-5.0, 0)])
+def test_a_planted_loss_is_found_beyond_the_tolerance(
+    baseline: Path, loss: float, code: int
+) -> None:
+    result = result_of(lost("int8", 0.4 + loss))
+    assert exit_code(gate(result, baseline=baseline)) == code
+
+
+def test_tolerance_can_be_chosen(baseline: Path) -> None:
+    result = result_of(lost("int8", 0.7))
+    assert exit_code(gate(result, baseline=baseline, tolerance=0.35)) == 0
+    assert exit_code(gate(result, baseline=baseline, tolerance=0.25)) == 1
+
+
+def test_a_reference_that_got_worse_is_a_regression_even_with_a_small_drop(baseline: Path) -> None:
+    worse = [artifact_result("torch-fp32", miou=78), artifact_result("int8", miou=77.9, drop=0.1)]
+    verdicts = gate(result_of(artifacts=worse), max_drop={"int8": 0.5}, baseline=baseline)
+    assert [(v.id, v.outcome) for v in verdicts] == [
+        ("int8", Outcome.PASS),
+        ("torch-fp32", Outcome.FAIL),
+        ("int8", Outcome.FAIL),
+    ]
+
+
+def test_no_entry_cannot_be_told(baseline: Path) -> None:
+    known = result_of(lost("int8", 0.4))
+    other_list = known.dataset.model_copy(update={"ids_sha256": "c" * 64})
+    strangers = [
+        known.model_copy(update={"name": "other"}),
+        known.model_copy(update={"protocol": "full"}),
+        known.model_copy(update={"dataset": other_list}),
+        result_of(lost("fp16", 0)),
+    ]
+    for result in strangers:
+        verdicts = gate(result, baseline=baseline)
+        assert verdicts[-1].outcome == Outcome.UNKNOWN
+        assert "no entry in the baseline" in verdicts[-1].reason
+        assert exit_code(verdicts) == 2
+
+
+def test_a_regression_outweighs_a_missing_entry(baseline: Path) -> None:
+    result = result_of(lost("fp16", 0), lost("int8", 9))
+    assert exit_code(gate(result, baseline=baseline)) == 1
+
+
+def test_broken_logits_fail(baseline: Path) -> None:
+    result = result_of(lost("int8", 0.4, nonfinite_images=1))
+    verdicts = gate(result, baseline=baseline)
+    assert (verdicts[1].outcome, exit_code(verdicts)) == (Outcome.FAIL, 1)
+
+
+def test_unlabelled_results_cannot_be_told(tmp_path: Path) -> None:
+    path = tmp_path / "baseline.json"
+    result = result_of(
+        artifacts=[artifact_result(id, miou=None, drop=None) for id in ("torch-fp32", "int8")]
+    )
+    update_baseline(result, path)
+    assert exit_code(gate(result, baseline=path)) == 2
+
+
+def test_updating_replaces_equal_keys_and_keeps_the_others(baseline: Path) -> None:
+    update_baseline(result_of(lost("int8", 0.2)), baseline)
+    update_baseline(result_of(lost("int8", 1), protocol="full"), baseline)
+    entries = {(e.protocol, e.id): e.miou for e in load_baseline(baseline).entries}
+    assert entries == {
+        ("full", "int8"): 79,
+        ("full", "torch-fp32"): 80,
+        ("squash", "int8"): pytest.approx(79.8),
+        ("squash", "torch-fp32"): 80,
+    }
+
+
+def test_the_file_is_the_same_whatever_the_order_of_updates(tmp_path: Path) -> None:
+    first, second = result_of(lost("int8", 0.2)), result_of(lost("int8", 1), protocol="full")
+    for name, order in (("a", (first, second)), ("b", (second, first))):
+        for result in order:
+            update_baseline(result, tmp_path / name)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_entries_hold_what_the_design_says(baseline: Path) -> None:
+    entries = json.loads(baseline.read_text())["entries"]
+    assert [entry["id"] for entry in entries] == ["int8", "torch-fp32"]
+    assert entries[0] == {
+        "name": "net",
+        "protocol": "squash",
+        "ids_sha256": "b" * 64,
+        "id": "int8",
+        "miou": 79.6,
+        "drop": 0.4,
+        "agreement": 100.0,
+        "environment": {"cpu": "a cpu", "machine": "x86_64", "threads": 2, "isa": ["avx2"]},
+    }
+
+
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", '{"format": 2, "entries": []}', '{"format": 1, "entries": [{}]}']
+)
+def test_a_damaged_file_is_an_error_and_is_not_overwritten(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "baseline.json"
+    path.write_text(content)
+    result = result_of(lost("int8", 0))
+    with pytest.raises(DataError, match=r"baseline .*baseline\.json: damaged"):
+        gate(result, baseline=path)
+    with pytest.raises(DataError, match="damaged"):
+        update_baseline(result, path)
+    assert path.read_text() == content
+
+
+def test_a_missing_file_says_how_to_make_one(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"cannot read .*--update-baseline"):
+        gate(result_of(lost("int8", 0)), baseline=tmp_path / "none.json")
+
+
+def test_a_baseline_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SegportError, match="cannot write"):
+        update_baseline(result_of(lost("int8", 0)), tmp_path / "file" / "baseline.json")

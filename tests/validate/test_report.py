@@ -1,0 +1,199 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from export.errors import DataError, SegportError
+from tests.validate.results import artifact_result, lost, result_of
+from validate.report import markdown_report, report, terminal_report
+from validate.result import Result, SpreadFacts
+
+
+def _result() -> Result:
+    return result_of(
+        lost("fp32", -0.004, size_bytes=20_000_000),
+        lost("fp16", 0.03, size_bytes=10_000_000, runtime="ort-fp16", latency_runtime="ort-cpu"),
+        lost(
+            "int8",
+            0.46,
+            size_bytes=5_000_000,
+            latency_ms=SpreadFacts(median=4.0, p10=3.9, p90=4.4),
+            int8_macs_share=0.987,
+            int8_verified=True,
+            agreement=97.25,
+            class_iou={"background": 91.5, "cat": 66.25, "dog": None},
+        ),
+        command="segport run recipe.toml",
+        calibration={
+            "int8": {"protocol": "squash", "images": 64, "settings": {"range": "minmax", "seed": 0}}
+        },
+    )
+
+
+def _table(text: str, heading: str) -> list[dict[str, str]]:
+    """Rows of the markdown table in the section `heading`, by column."""
+    section = text.split(f"## {heading}\n", 1)[1].split("\n## ", 1)[0]
+    lines = [line for line in section.splitlines() if line.startswith("|")]
+    head, _, *rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    return [dict(zip(head, row, strict=True)) for row in rows]
+
+
+def test_summary_has_the_columns_of_the_published_table() -> None:
+    assert _table(markdown_report(_result()), "Summary") == [
+        {
+            "model": "deeplabv3_mobilenet",
+            "FLOPs (G)": "13.372",
+            "MACs (G)": "6.017",
+            "params (M)": "5.114",
+            "torch-fp32": "80.00",
+            "fp32": "80.00",
+            "fp16": "79.97",
+            "int8": "79.54",
+            "fp32 drop": "+0.00",
+            "fp16 drop": "+0.03",
+            "int8 drop": "+0.46",
+            "shape": "3x513x513",
+        }
+    ]
+
+
+def test_artifact_rows_with_ratios_to_the_fp32_file() -> None:
+    rows = {row["artifact"]: row for row in _table(markdown_report(_result()), "Artifacts")}
+    assert list(rows) == ["torch-fp32", "fp32", "fp16", "int8"]
+    int8 = rows["int8"]
+    # 5 MB of 20 MB, 4 ms of 10 ms
+    assert (int8["size MB"], int8["size ratio"]) == ("5.00", "0.25")
+    assert (int8["ms"], int8["time ratio"]) == ("4.0", "0.40")
+    assert (int8["drop"], int8["agreement"], int8["int8 MACs"]) == ("+0.46", "97.25", "98.7 %")
+    assert rows["fp32"]["size ratio"] == "1.00" and rows["fp16"]["int8 MACs"] == "-"
+    # the reference has no drop, and torch has no file
+    assert (rows["torch-fp32"]["drop"], rows["torch-fp32"]["size MB"]) == ("-", "-")
+
+
+def test_class_iou_of_every_artifact() -> None:
+    rows = {row["class"]: row for row in _table(markdown_report(_result()), "Class IoU")}
+    assert list(rows) == ["background", "cat", "dog"]
+    assert (rows["cat"]["fp32"], rows["cat"]["int8"], rows["dog"]["int8"]) == (
+        "70.00",
+        "66.25",
+        "-",
+    )
+
+
+def test_facts_say_how_it_was_made() -> None:
+    facts = {
+        row["fact"]: row["value"] for row in _table(markdown_report(_result()), "How it was made")
+    }
+    assert facts["command"] == "`segport run recipe.toml`"
+    assert "64 images" in facts["calibration int8"] and "range minmax" in facts["calibration int8"]
+    assert "a cpu" in facts["cpu"] and facts["instruction sets"] == "avx2"
+    assert facts["sha256 net-int8.onnx"] == "a" * 64
+
+
+def test_protocol_data_and_reference_are_named() -> None:
+    text = markdown_report(_result())
+    assert "Protocol `squash`" in text and "200 images of `VOC2012:val`" in text
+    assert "reference `torch-fp32`" in text and "b" * 12 in text
+
+
+def test_what_a_reader_must_know_is_noted() -> None:
+    result = result_of(
+        lost("fp16", 0, runtime="ort-fp16", latency_runtime="ort-cpu", warnings=["not checked"]),
+        lost("int8", 0, kept_float=["stem", "head"], invented_classes=["cow"], int8_verified=False),
+        overlap_allowed=True,
+    )
+    for text in (markdown_report(result), terminal_report(result)):
+        assert "fp16: not checked" in text
+        assert "int8: 2 layers kept in float: stem, head" in text
+        assert "int8: predicts classes no label has: cow" in text
+        assert "int8: this runtime runs less in int8" in text
+        assert "accuracy by ort-fp16" in text and "on ort-cpu" in text
+    assert "overlap: the numbers flatter" in markdown_report(result)
+    assert "overlap" not in markdown_report(_result())
+
+
+def test_the_terminal_also_says_when_images_overlap() -> None:
+    assert "overlap" in terminal_report(result_of(lost("int8", 0), overlap_allowed=True))
+    assert "overlap" not in terminal_report(_result())
+
+
+def test_terminal_table_names_the_comparison_and_every_artifact() -> None:
+    text = terminal_report(_result())
+    head, _, columns, _, *rows = text.splitlines()
+    assert head == "net: squash, 200 images of VOC2012:val, reference torch-fp32"
+    assert columns.split()[:4] == ["artifact", "runtime", "mIoU", "drop"]
+    assert rows[0].split()[:4] == ["torch-fp32", "torch", "80.00", "-"]
+    assert rows[3].split()[:4] == ["int8", "ort-cpu", "79.54", "+0.46"]
+
+
+def test_unlabelled_results_show_dashes() -> None:
+    result = result_of(
+        artifacts=[
+            artifact_result(id, miou=None, drop=None, pixel_accuracy=None, class_iou={})
+            for id in ("torch-fp32", "int8")
+        ]
+    )
+    (row,) = _table(markdown_report(result), "Summary")
+    assert (row["int8"], row["int8 drop"]) == ("-", "-")
+    assert "None" not in markdown_report(result) + terminal_report(result)
+
+
+def test_a_pipe_in_a_name_does_not_break_the_table() -> None:
+    result = result_of(lost("int8", 0, class_iou={"cat|dog": 50.0}), command="a | b")
+    text = markdown_report(result)
+    assert "a \\| b" in text
+
+
+def test_no_negative_zero() -> None:
+    text = markdown_report(result_of(lost("int8", -0.001)))
+    assert "-0.00" not in text and "+0.00" in text
+
+
+def _write(folder: Path, result: Result) -> Path:
+    folder.mkdir()
+    path = folder / "result.json"
+    path.write_text(result.to_json())
+    np.savez(folder / "confusion.npz", int8=np.zeros((2, 3, 3), np.int64))
+    return path
+
+
+def test_files_are_written_beside_the_report(tmp_path: Path) -> None:
+    source = _write(tmp_path / "in", _result())
+    out = tmp_path / "deep" / "out"
+    files = report(source, out)
+    assert set(files) == set(out.iterdir())
+    assert {path.name for path in files} >= {"report.md", "result.json", "confusion.npz"}
+    assert (out / "report.md").read_text() == markdown_report(_result())
+    assert json.loads((out / "result.json").read_text()) == json.loads(source.read_text())
+    assert (out / "confusion.npz").read_bytes() == (tmp_path / "in/confusion.npz").read_bytes()
+
+
+def test_a_report_into_the_results_own_folder_changes_nothing_else(tmp_path: Path) -> None:
+    source = _write(tmp_path / "in", _result())
+    before = {path.name: path.read_bytes() for path in source.parent.iterdir()}
+    report(source, source.parent)
+    after = {path.name: path.read_bytes() for path in source.parent.iterdir()}
+    assert after.pop("report.md") and {k: after[k] for k in before} == before
+
+
+def test_without_confusions_the_report_is_still_made(tmp_path: Path) -> None:
+    source = _write(tmp_path / "in", _result())
+    (tmp_path / "in/confusion.npz").unlink()
+    report(source, tmp_path / "out")
+    assert (tmp_path / "out/report.md").is_file()
+    assert not (tmp_path / "out/confusion.npz").exists()
+
+
+def test_a_damaged_result_leaves_nothing_behind(tmp_path: Path) -> None:
+    (tmp_path / "result.json").write_text(_result().to_json()[:-20])
+    with pytest.raises(DataError, match="not a result"):
+        report(tmp_path / "result.json", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
+    source = _write(tmp_path / "in", _result())
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SegportError, match="cannot write"):
+        report(source, tmp_path / "file" / "out")
