@@ -12,13 +12,13 @@ from onnxruntime.transformers.float16 import convert_float_to_float16
 
 from export.artifact import Artifact, Sample
 from export.fp16_emulation import emulate_fp16
-from export.graph import consumers, float_tensors, initializers, normalise
+from export.graph import consumers, initializers, normalise
 from export.parity import Outputs, measure_parity
 from export.pooling import reduced_axes
 from export.sessions import open_session, run
 from quantize.calibration import Progress, collect
 from quantize.casts import tidy_casts
-from quantize.int8 import kept_float
+from quantize.selection import kept_float, range_sources
 from quantize.statistics import MinMax, PooledSum, Statistic
 
 FP16_MAX = 65504.0
@@ -97,19 +97,17 @@ def activations_out_of_range(
     Both the layer that makes such a tensor and those that read it must stay in fp32, or the
     cast between them would overflow.
     """
-    inputs = {value.name for value in model.graph.input}
-    names = sorted(float_tensors(model).keys() - inputs)
-    extremes = {name: MinMax() for name in names}
-    sums = {
-        node.name: PooledSum(axes)
-        for node in model.graph.node
-        if node.input and node.input[0] in extremes and (axes := _summed_axes(model, node))
-    }
-    watched: dict[str, list[Statistic]] = {name: [extremes[name]] for name in names}
+    sources = range_sources(model, list(model.graph.node))
+    measured = {name: MinMax() for name in sorted(set(sources.values()))}
+    watched: dict[str, list[Statistic]] = {name: [seen] for name, seen in measured.items()}
+    sums = {}
     for node in model.graph.node:
-        if node.name in sums:
+        axes = _summed_axes(model, node)
+        if axes and node.input[0] in watched:
+            sums[node.name] = PooledSum(axes)
             watched[node.input[0]].append(sums[node.name])
     collect(model, artifact.manifest, watched, samples, progress)
+    extremes = {tensor: measured[source] for tensor, source in sources.items()}
 
     limit = FP16_MAX / HEADROOM
     readers = consumers(model.graph)

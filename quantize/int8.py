@@ -4,7 +4,6 @@ import logging
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +14,13 @@ from onnxruntime.quantization.calibrate import CalibrationMethod, TensorData, Te
 from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 
 from export.artifact import INPUT_NAME, Artifact, Sample
-from export.errors import QuantizeError, UsageError
-from export.graph import consumers, float_tensors, normalise
+from export.errors import QuantizeError
+from export.graph import float_tensors, normalise
 from export.inspection import Optimized, inspect
 from quantize.calibration import Progress, collect
 from quantize.ranges import Range, range_rule
+from quantize.selection import kept_float, range_sources
 from quantize.targets import Target
-
-_REMOVABLE = ("Relu", "Clip")
 
 
 def quantize_int8(
@@ -57,19 +55,6 @@ def quantize_int8(
     }
 
 
-def kept_float(model: ModelProto, globs: Sequence[str]) -> set[str]:
-    """Return the names of layers to leave in float; raise UsageError for a glob without match."""
-    names = [node.name for node in model.graph.node]
-    outputs = {value.name for value in model.graph.output}
-    kept = {node.name for node in model.graph.node if outputs & set(node.output)}
-    for glob in globs:
-        matches = [name for name in names if fnmatchcase(name, glob)]
-        if not matches:
-            raise UsageError(f"--keep-float {glob}: no layer has such a name, e.g. {names[0]}")
-        kept.update(matches)
-    return kept
-
-
 def activation_ranges(
     artifact: Artifact,
     model: ModelProto,
@@ -86,29 +71,6 @@ def activation_ranges(
     collect(model, artifact.manifest, collected, samples, progress)
     measured = {name: chosen.range(statistic) for name, statistic in statistics.items()}
     return {tensor: measured[source] for tensor, source in sources.items()}
-
-
-def range_sources(model: ModelProto, nodes: Sequence[NodeProto]) -> dict[str, str]:
-    """Map each float activation around `nodes` to the tensor whose range it takes: itself.
-
-    Except where a Relu or Clip among the nodes is the only reader: the quantizer merges the
-    two and quantizes the clipped tensor, so only that one is measured.
-    """
-    floats = float_tensors(model)
-    readers = consumers(model.graph)
-    names = {node.name for node in nodes}
-    outputs = {value.name for value in model.graph.output}
-    computed = {tensor for node in nodes for tensor in node.output}
-
-    def source(tensor: str) -> str:
-        only = readers[tensor][0] if len(readers[tensor]) == 1 else None
-        if only is None or tensor in outputs or tensor not in computed:
-            return tensor
-        clipped = only.op_type in _REMOVABLE and only.name in names
-        return source(only.output[0]) if clipped else tensor
-
-    touched = {t for node in nodes for t in [*node.input, *node.output] if t in floats}
-    return {tensor: source(tensor) for tensor in sorted(touched)}
 
 
 def check_fusion(

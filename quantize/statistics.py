@@ -1,22 +1,44 @@
 """What calibration keeps of a tensor while images stream past.
 
 Every statistic has a fixed size, takes one image's activation at a time, and ends up the
-same whatever the order of the images. `update` gets a float32 array whose first axis is
-the batch.
+same whatever the order of the images. It says which ONNX nodes reduce the tensor to what it
+needs, so that the whole activation never has to leave the graph, and takes their results.
 """
 
-from typing import Protocol
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from onnx import NodeProto, helper
 
 Array = NDArray[np.float32]
+Shape = tuple[int | None, ...]
+
+
+@dataclass(frozen=True)
+class Reduction:
+    """Nodes and int64 constants to add to the graph, and the tensors `Statistic.update` takes."""
+
+    nodes: list[NodeProto]
+    outputs: list[str]
+    constants: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
 
 class Statistic(Protocol):
     """Something that accumulates over activations."""
 
-    def update(self, values: Array) -> None: ...
+    def reduction(self, tensor: str, shape: Shape) -> Reduction:
+        """Say how to reduce `tensor`, whose shape is (batch, ...), inside the graph."""
+
+    def update(self, *values: Any) -> None:
+        """Take in the reduction's outputs for one image."""
+
+
+def whole(operator: str, tensor: str) -> NodeProto:
+    """Reduce a tensor to a scalar; the node's output is named after both."""
+    return helper.make_node(operator, [tensor], [f"{tensor}::{operator}"], keepdims=0)
 
 
 class MinMax:
@@ -26,15 +48,15 @@ class MinMax:
         self.low = np.inf
         self.high = -np.inf
 
-    def update(self, values: Array) -> None:
-        """Take in one activation. NaN makes both bounds NaN."""
-        self.low = np.minimum(self.low, values.min()).item()
-        self.high = np.maximum(self.high, values.max()).item()
+    def reduction(self, tensor: str, shape: Shape) -> Reduction:
+        """Two scalars."""
+        nodes = [whole("ReduceMin", tensor), whole("ReduceMax", tensor)]
+        return Reduction(nodes, [node.output[0] for node in nodes])
 
-    @property
-    def finite(self) -> bool:
-        """Whether only finite values were seen."""
-        return bool(np.isfinite(self.low) and np.isfinite(self.high))
+    def update(self, low: Any, high: Any) -> None:
+        """Take in one activation's smallest and largest value."""
+        self.low = min(self.low, float(low))
+        self.high = max(self.high, float(high))
 
     @property
     def magnitude(self) -> float:
@@ -62,16 +84,28 @@ class Histogram:
         self.counts = np.zeros(self.BINS, np.int64)
         self._exponent: int | None = None
 
-    def update(self, values: Array) -> None:
-        """Take in one activation; values must be finite for the counts to change."""
-        self.extremes.update(values)
-        if not self.extremes.finite:
-            return
+    def reduction(self, tensor: str, shape: Shape) -> Reduction:
+        """The two extremes and the tensor itself, or every 4th row and column of it."""
+        extremes = self.extremes.reduction(tensor, shape)
+        large = len(shape) == 4 and (shape[2] or 0) * (shape[3] or 0) >= self.LARGE
+        if not large:
+            return Reduction(extremes.nodes, [*extremes.outputs, tensor])
+        bounds = {
+            "segport_starts": (0, 0),
+            "segport_ends": (shape[2] or 0, shape[3] or 0),
+            "segport_axes": (2, 3),
+            "segport_steps": (self.STRIDE, self.STRIDE),
+        }
+        constants = {f"{name}{numbers}": numbers for name, numbers in bounds.items()}
+        sliced = helper.make_node("Slice", [tensor, *constants], [f"{tensor}::Slice"])
+        outputs = [*extremes.outputs, sliced.output[0]]
+        return Reduction([*extremes.nodes, sliced], outputs, constants)
+
+    def update(self, low: Any, high: Any, values: Array) -> None:
+        """Take in one activation: its exact extremes and the values to count."""
+        self.extremes.update(low, high)
         self._widen(self.extremes.magnitude)
-        counted = values
-        if values.ndim == 4 and values.shape[2] * values.shape[3] >= self.LARGE:
-            counted = values[:, :, :: self.STRIDE, :: self.STRIDE]
-        bins = np.floor(counted * np.float32(1 / self.width)).astype(np.int32)
+        bins = np.floor(values * np.float32(1 / self.width)).astype(np.int32)
         bins += self.BINS // 2
         self.counts += np.bincount(bins.reshape(-1), minlength=self.BINS)
 
@@ -92,12 +126,6 @@ class Histogram:
         if self._exponent is None:
             self._exponent = needed
         while self._exponent < needed:
-            if needed - self._exponent > 12:  # everything so far falls into the two middle bins
-                below, above = self.counts[:half].sum(), self.counts[half:].sum()
-                self.counts[:] = 0
-                self.counts[half - 1], self.counts[half] = below, above
-                self._exponent = needed
-                return
             pairs = self.counts.reshape(-1, 2).sum(1)
             self.counts[:] = 0
             self.counts[half // 2 : half // 2 + half] = pairs
@@ -111,7 +139,16 @@ class PooledSum:
         self._axes = axes
         self.high = 0.0
 
-    def update(self, values: Array) -> None:
-        """Take in one activation."""
-        sums = np.abs(values).sum(axis=self._axes, dtype=np.float64)
-        self.high = max(self.high, float(sums.max()))
+    def reduction(self, tensor: str, shape: Shape) -> Reduction:
+        """One scalar."""
+        axes = f"segport_axes{self._axes}"
+        absolute = helper.make_node("Abs", [tensor], [f"{tensor}::Abs"])
+        sums = helper.make_node(
+            "ReduceSum", [absolute.output[0], axes], [f"{tensor}::Sum{self._axes}"]
+        )
+        largest = whole("ReduceMax", sums.output[0])
+        return Reduction([absolute, sums, largest], [largest.output[0]], {axes: self._axes})
+
+    def update(self, largest: Any) -> None:
+        """Take in one activation's largest sum."""
+        self.high = max(self.high, float(largest))

@@ -10,8 +10,9 @@ from onnx import numpy_helper
 from export.artifact import Artifact
 from export.errors import CalibrationError, QuantizeError, UsageError
 from export.inspection import Optimized
-from quantize.int8 import check_fusion, range_sources
+from quantize.int8 import check_fusion
 from quantize.quantization import Settings, quantize
+from quantize.selection import range_sources
 from quantize.targets import TARGETS
 from validate.samples import Samples
 

@@ -3,13 +3,15 @@ import pytest
 
 from export.errors import UsageError
 from quantize.ranges import range_rule
-from quantize.statistics import Histogram
+from quantize.statistics import Histogram, MinMax
 
 
 def _range(rule: str, values: np.ndarray) -> tuple[float, float]:
     chosen = range_rule(rule)
     statistic = chosen.statistic()
-    statistic.update(values.astype(np.float32).reshape(1, -1))
+    single = values.astype(np.float32).reshape(1, -1)
+    extremes = (single.min(), single.max())
+    statistic.update(*(extremes if isinstance(statistic, MinMax) else (*extremes, single)))
     return chosen.range(statistic)
 
 
@@ -22,7 +24,7 @@ def test_percentile_equals_numpy_quantiles_within_one_bin(percentile: float) -> 
     values = np.random.default_rng(0).standard_normal(200_000) * 3 + 1
     low, high = _range(f"percentile:{percentile}", values)
     histogram = Histogram()
-    histogram.update(values.astype(np.float32).reshape(1, -1))
+    histogram.update(values.min(), values.max(), values.astype(np.float32))
     tail = (100 - percentile) / 100
     assert low == pytest.approx(np.quantile(values, tail), abs=1.01 * histogram.width)
     assert high == pytest.approx(np.quantile(values, 1 - tail), abs=1.01 * histogram.width)

@@ -1,0 +1,48 @@
+"""Which layers stay in float, and which tensors have to be measured."""
+
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+
+from onnx import ModelProto, NodeProto
+
+from export.errors import UsageError
+from export.graph import consumers, float_tensors
+
+_CLIPPING = ("Relu", "Clip")
+
+
+def kept_float(model: ModelProto, globs: Sequence[str]) -> set[str]:
+    """Return the names of layers to leave in float; raise UsageError for a glob without match."""
+    names = [node.name for node in model.graph.node]
+    outputs = {value.name for value in model.graph.output}
+    kept = {node.name for node in model.graph.node if outputs & set(node.output)}
+    for glob in globs:
+        matches = [name for name in names if fnmatchcase(name, glob)]
+        if not matches:
+            raise UsageError(f"--keep-float {glob}: no layer has such a name, e.g. {names[0]}")
+        kept.update(matches)
+    return kept
+
+
+def range_sources(model: ModelProto, nodes: Sequence[NodeProto]) -> dict[str, str]:
+    """Map each float activation around `nodes` to the tensor whose range it takes: itself.
+
+    Except where a Relu or Clip among the nodes is the only reader: then only the clipped
+    tensor matters. The int8 quantizer merges the two, and a float16 overflow before the
+    clipping gives the same result as the true value would.
+    """
+    floats = float_tensors(model)
+    readers = consumers(model.graph)
+    names = {node.name for node in nodes}
+    outputs = {value.name for value in model.graph.output}
+    computed = {tensor for node in nodes for tensor in node.output}
+
+    def source(tensor: str) -> str:
+        only = readers[tensor][0] if len(readers[tensor]) == 1 else None
+        if only is None or tensor in outputs or tensor not in computed:
+            return tensor
+        clipped = only.op_type in _CLIPPING and only.name in names
+        return source(only.output[0]) if clipped else tensor
+
+    touched = {t for node in nodes for t in [*node.input, *node.output] if t in floats}
+    return {tensor: source(tensor) for tensor in sorted(touched)}
