@@ -68,8 +68,8 @@ def quantize_fp16(
     onnx.checker.check_model(half, full_check=True)
     return half, {
         "range_checked": bool(guard and len(samples)),
-        "kept_fp32": [vars(entry) for entry in kept],
-        "kept_by_name": sorted(named),
+        "kept_float": blocked,
+        "guarded": [vars(entry) for entry in kept],
         "emulated": _emulated_check(model, half, samples) if len(samples) else None,
     }
 

@@ -82,12 +82,13 @@ def _fp16_lines(facts: "dict[str, Any]") -> "list[str]":
     lines = []
     if not facts["range_checked"]:
         lines.append("warning: value range not checked against float16")
-    for kept in facts["kept_fp32"]:
+    for kept in facts["guarded"]:
         lines.append(
             f"kept in fp32: {kept['layer']} ({kept['reason']} reaches {kept['value']:.3g})"
         )
-    if facts["kept_by_name"]:
-        lines.append(f"kept in fp32 by name: {', '.join(facts['kept_by_name'])}")
+    by_name = sorted(set(facts["kept_float"]) - {kept["layer"] for kept in facts["guarded"]})
+    if by_name:
+        lines.append(f"kept in fp32 by name: {', '.join(by_name)}")
     emulated = facts["emulated"]
     if emulated and not emulated["finite"]:
         lines.append("broken: with float16 rounding the outputs hold inf or NaN")

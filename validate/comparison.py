@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from export.artifact import Artifact, Manifest, load_artifact
-from export.errors import ArtifactError, ComparisonError, UsageError
-from export.files import new_files
+from export.artifact import Artifact, Manifest
+from export.errors import UsageError
+from export.files import check_writable, new_files
 from export.inspection import inspect
 from export.sessions import CPU, cpu_facts, lacks_vnni, threads
 from export.versions import versions
@@ -19,6 +19,7 @@ from validate.latency import Latency, measure_latency
 from validate.metrics import class_iou, invented_classes, miou, pixel_accuracy
 from validate.overlap import overlapping, refuse_overlap
 from validate.protocols import DEFAULT_PROTOCOL
+from validate.reference import refuse_mixed, with_reference
 from validate.result import (
     CONFUSION_FILE,
     RESULT_FILE,
@@ -57,6 +58,7 @@ def validate(
     """
     if not artifacts:
         raise UsageError("validate: give at least one artifact")
+    check_writable(folder)
     chosen, reference_id = with_reference(artifacts, reference)
     first = chosen[0].manifest
     preparation = Preparation.for_artifact(first, protocol)
@@ -118,57 +120,6 @@ def validate(
     )
     write_result(result, evaluations, folder)
     return result
-
-
-def with_reference(
-    artifacts: Sequence[Artifact], reference: str | None
-) -> tuple[list[Artifact], str]:
-    """Return all artifacts to run, the reference among them first, and the reference's id."""
-    chosen = list(artifacts)
-    if reference == "torch":
-        return chosen, TORCH_ID
-    if reference is not None:
-        found = load_artifact(Path(reference))
-    else:
-        found = next((a for a in chosen if a.manifest.precision == "fp32"), None) or _parent(chosen)
-    others = [a for a in chosen if a.manifest.sha256 != found.manifest.sha256]
-    return [found, *others], found.manifest.id
-
-
-def _parent(artifacts: Sequence[Artifact]) -> Artifact:
-    wanted = {a.manifest.parent_sha256 for a in artifacts}
-    for folder in dict.fromkeys(a.path.resolve().parent for a in artifacts):
-        for path in sorted(folder.glob("*.onnx")):
-            try:
-                candidate = load_artifact(path)
-            except ArtifactError:
-                continue
-            if candidate.manifest.sha256 in wanted:
-                return candidate
-    raise UsageError(
-        "validate: no reference: none of the artifacts is fp32 and their fp32 parent is not beside "
-        "them; give --reference ARTIFACT or --reference torch"
-    )
-
-
-def refuse_mixed(artifacts: Sequence[Artifact], protocol: str) -> None:
-    """Raise ComparisonError for artifacts whose numbers would not be comparable."""
-    first, *others = artifacts
-    wanted = Preparation.for_artifact(first.manifest, protocol)
-    for other in others:
-        found = Preparation.for_artifact(other.manifest, protocol)
-        if found != wanted or other.manifest.classes != first.manifest.classes:
-            raise ComparisonError(
-                f"{first.path.name} and {other.path.name} cannot be compared: they differ in size, "
-                "normalisation or classes"
-            )
-    ids = [a.manifest.id for a in artifacts]
-    twice = sorted({key for key in ids if ids.count(key) > 1})
-    if twice:
-        raise ComparisonError(f"two artifacts are both {twice[0]}; validate them separately")
-    names = sorted({a.manifest.name for a in artifacts})
-    if len(names) > 1:
-        raise ComparisonError(f"artifacts of different networks: {', '.join(names)}")
 
 
 def environment() -> dict[str, Any]:
@@ -284,10 +235,7 @@ def _int8_facts(
 def _kept_float(manifest: Manifest | None) -> list[str]:
     if manifest is None or manifest.precision == "fp32":
         return []
-    facts = manifest.checks[manifest.precision]
-    if manifest.precision == "int8":
-        return list(facts["kept_float"])
-    return [entry["layer"] for entry in facts["kept_fp32"]] + list(facts["kept_by_name"])
+    return list(manifest.checks[manifest.precision]["kept_float"])
 
 
 def _warnings(manifest: Manifest | None, found: Evaluation) -> list[str]:

@@ -33,7 +33,7 @@ def test_tiny_becomes_half_throughout_behind_float_io(
 ) -> None:
     made = quantize(tiny, "fp16", tmp_path, samples=samples, protocol="squash")
     facts = made.manifest.checks["fp16"]
-    assert facts["range_checked"] and facts["kept_fp32"] == []
+    assert facts["range_checked"] and facts["guarded"] == []
     assert facts["emulated"]["finite"] and facts["emulated"]["argmax_agreement"] > 99
     graph = onnx.load(made.path).graph
     weights = [t for t in graph.initializer if len(t.dims) == 4]
@@ -70,10 +70,10 @@ def test_the_guard_keeps_what_reaches_9e4_in_fp32(
     guarded = quantize(overflowing, "fp16", tmp_path / "guarded", samples=images)
     facts = guarded.manifest.checks["fp16"]
     convolutions = [n.name for n in onnx.load(overflowing.path).graph.node if n.op_type == "Conv"]
-    kept = {entry["layer"] for entry in facts["kept_fp32"]}
+    kept = {entry["layer"] for entry in facts["guarded"]}
     assert set(convolutions) <= kept  # the one that makes 9e4 and the one that reads it
     # largest: 3 channels x 1.3e4 x 2.3 = 8.97e4
-    assert 6.5e4 < max(entry["value"] for entry in facts["kept_fp32"]) < 9e4
+    assert 6.5e4 < max(entry["value"] for entry in facts["guarded"]) < 9e4
     assert facts["emulated"]["finite"]
     emulated = emulate_fp16(onnx.load(guarded.path)).SerializeToString()
     found = run(open_session(emulated), images[0].image)[0]
@@ -83,7 +83,7 @@ def test_the_guard_keeps_what_reaches_9e4_in_fp32(
         overflowing, "fp16", tmp_path / "naive", samples=images, settings=Settings(guard=False)
     )
     facts = naive.manifest.checks["fp16"]
-    assert facts["kept_fp32"] == [] and not facts["emulated"]["finite"]
+    assert facts["guarded"] == [] and not facts["emulated"]["finite"]
     emulated = emulate_fp16(onnx.load(naive.path)).SerializeToString()
     assert not np.isfinite(run(open_session(emulated), images[0].image)[0]).all()
 

@@ -52,7 +52,7 @@ def compared(
     """The whole comparison of `tiny` on `voc`'s val, torch as reference."""
     folder = tmp_path_factory.mktemp("compared")
     artifacts = [tiny, fp16, int8]
-    return validate(artifacts, str(voc), folder, reference="torch", runtime=None), folder
+    return validate(artifacts, str(voc), folder, reference="torch"), folder
 
 
 # ---- real runtimes on the small data set

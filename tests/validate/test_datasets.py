@@ -195,3 +195,12 @@ def test_sampling_more_than_there_are_gives_all_and_zero_is_an_error() -> None:
     for dataset, count in ((_numbered(3), 0), (_numbered(3), -2), (_numbered(0), 4)):
         with pytest.raises(DataError, match="at least 1 is needed"):
             dataset.sample(count, 0)
+
+
+def test_a_split_of_a_folder_that_has_none_is_refused(tmp_path: Path) -> None:
+    """`mine:train` and `mine:val` would silently be the same images."""
+    save_rgb(tmp_path / "images/a.png", PIXEL)
+    save_mask(tmp_path / "masks/a.png", [[0]])
+    for source in (tmp_path, tmp_path / "images"):
+        with pytest.raises(DataError, match="train"):
+            open_dataset(f"{source}:train", "val")

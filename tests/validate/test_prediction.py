@@ -1,5 +1,4 @@
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -67,20 +66,22 @@ def test_a_folder_of_images_of_different_sizes(tiny: Artifact, voc: Path, tmp_pa
     assert seen == [(1, 2), (2, 2)]
 
 
-@pytest.fixture
-def half_and_half(monkeypatch: pytest.MonkeyPatch) -> Callable[[], Outputs]:
-    """The runtime `fake`: background on the left half, class 15 on the right."""
-    classes = np.zeros((65, 65), np.uint8)
-    classes[:, 33:] = 15
-    outputs = logits_of(classes, 21)
+def _answer(monkeypatch: pytest.MonkeyPatch, outputs: Outputs) -> None:
+    """Register the runtime `fake`, which answers every image with `outputs`."""
     opened = Runtime("fake", "nowhere", FakeEngine(outputs))
     monkeypatch.setitem(RUNTIMES, "fake", lambda artifact: opened)
-    return lambda: outputs
+
+
+def _right_half_person() -> np.ndarray:
+    classes = np.zeros((65, 65), np.uint8)
+    classes[:, 33:] = 15
+    return classes
 
 
 def test_the_overlay_leaves_background_untouched(
-    tiny: Artifact, voc: Path, tmp_path: Path, half_and_half: Callable[[], Outputs]
+    tiny: Artifact, voc: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    _answer(monkeypatch, logits_of(_right_half_person(), 21))
     image = voc / "JPEGImages/val_000.jpg"
     (found,) = predict(tiny, image, tmp_path, runtime="fake")
     with Image.open(image) as file:
@@ -123,10 +124,7 @@ def test_rotated_photographs_are_answered_upright(
 def test_a_mask_only_artifact_is_answered_too(
     tiny: Artifact, voc: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    mask = np.zeros((1, 65, 65), np.uint8)
-    mask[:, :, 33:] = 15
-    opened = Runtime("fake", "nowhere", FakeEngine({"mask": mask}))
-    monkeypatch.setitem(RUNTIMES, "fake", lambda artifact: opened)
+    _answer(monkeypatch, {"mask": _right_half_person()[None]})
     (found,) = predict(tiny, voc / "JPEGImages/val_000.jpg", tmp_path, runtime="fake")
     with Image.open(found.mask) as file:
         # columns of the image that lie over columns 33 to 64 of the mask: (x + .5) * 65 / 96 >= 33

@@ -1,0 +1,180 @@
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from export.artifact import (
+    Artifact,
+    Manifest,
+    artifact_name,
+    load_artifact,
+    write_artifact,
+)
+from export.errors import ArtifactError, UsageError
+from export.files import sha256_of
+
+
+@pytest.fixture
+def copy(tiny: Artifact, tmp_path: Path) -> Path:
+    """A copy of the tiny artifact that a test may damage."""
+    for path in (tiny.path, tiny.path.with_suffix(".json")):
+        shutil.copy(path, tmp_path)
+    return tmp_path / tiny.path.name
+
+
+def test_round_trip(tiny: Artifact, tmp_path: Path) -> None:
+    manifest = tiny.manifest.model_copy(update={"name": "other", "checks": {"a": [1.5, None]}})
+
+    written = write_artifact(b"any bytes", manifest, tmp_path / "new")
+    read = load_artifact(written.path)
+
+    assert written.path == tmp_path / "new" / "other-fp32.onnx"
+    assert written.path.read_bytes() == b"any bytes"
+    assert read.path == written.path
+    # JSON knows no tuples, so the free-form parts are compared as JSON
+    assert read.manifest.model_dump(mode="json") == written.manifest.model_dump(mode="json")
+    assert read.manifest.sha256 == sha256_of(written.path) != tiny.manifest.sha256
+    assert sorted(p.name for p in (tmp_path / "new").iterdir()) == [
+        "other-fp32.json",
+        "other-fp32.onnx",
+    ]
+
+
+def _refused(path: Path, *parts: str) -> None:
+    with pytest.raises(ArtifactError) as caught:
+        load_artifact(path)
+    message = str(caught.value)
+    assert "\n" not in message
+    for part in parts:
+        assert part in message
+
+
+def test_missing_file(tmp_path: Path) -> None:
+    _refused(tmp_path / "absent.onnx", "absent.onnx: no such file", "segport export")
+
+
+def test_folder(tmp_path: Path) -> None:
+    _refused(tmp_path, "no such file")
+
+
+def test_missing_manifest(copy: Path) -> None:
+    copy.with_suffix(".json").unlink()
+
+    _refused(copy, str(copy), "tiny-fp32.json is missing", "'segport import' makes one")
+
+
+def test_manifest_instead_of_the_onnx_file(copy: Path) -> None:
+    _refused(copy.with_suffix(".json"), "not an .onnx file", "give the .onnx")
+
+
+def test_changed_bytes(copy: Path) -> None:
+    raw = bytearray(copy.read_bytes())
+    raw[len(raw) // 2] ^= 1
+    copy.write_bytes(raw)
+
+    _refused(copy, str(copy), "sha256 differs")
+
+
+def test_truncated_file(copy: Path) -> None:
+    copy.write_bytes(copy.read_bytes()[:-1])
+
+    _refused(copy, "sha256 differs")
+
+
+def _without(key: str) -> Callable[[dict[str, Any]], object]:
+    return lambda manifest: manifest.pop(key)
+
+
+def _with(key: str, value: Any) -> Callable[[dict[str, Any]], object]:
+    return lambda manifest: manifest.update({key: value})
+
+
+@pytest.mark.parametrize(
+    ("damage", "where"),
+    [
+        (_without("classes"), "classes: Field required"),
+        (_with("format", 2), "format: "),
+        (_with("precision", "fp8"), "precision: "),
+        (_with("surprise", 1), "surprise: "),
+        (_with("macs", "many"), "macs: "),
+    ],
+)
+def test_damaged_manifest(
+    copy: Path, damage: Callable[[dict[str, Any]], object], where: str
+) -> None:
+    path = copy.with_suffix(".json")
+    content = json.loads(path.read_text())
+    damage(content)
+    path.write_text(json.dumps(content))
+
+    _refused(copy, f"{path}: not a segport manifest", where, "segport import")
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[1, 2]", b"\xff\xfe", b"null"])
+def test_manifest_that_is_no_json_object(copy: Path, content: bytes) -> None:
+    copy.with_suffix(".json").write_bytes(content)
+
+    _refused(copy, "not a segport manifest")
+
+
+def _named(tiny: Artifact, **changes: Any) -> Manifest:
+    return tiny.manifest.model_copy(update=changes)
+
+
+@pytest.mark.parametrize(
+    ("precision", "target", "identity", "stem"),
+    [
+        ("fp32", None, "fp32", "tiny-fp32"),
+        ("fp16", None, "fp16", "tiny-fp16"),
+        ("int8", "cpu", "int8", "tiny-int8"),
+        ("int8", "npu", "int8@npu", "tiny-int8-npu"),
+    ],
+)
+def test_ids_and_file_names(
+    tiny: Artifact, precision: str, target: str | None, identity: str, stem: str
+) -> None:
+    manifest = _named(tiny, precision=precision, target=target)
+    mask = manifest.outputs[0].model_copy(update={"name": "mask", "kind": "mask"})
+
+    assert manifest.id == identity
+    assert manifest.stem == stem
+    assert manifest.model_copy(update={"outputs": (mask,)}).stem == f"{stem}-mask"
+    # a file that has logits as well is no mask file
+    assert manifest.model_copy(update={"outputs": (*manifest.outputs, mask)}).stem == stem
+
+
+def test_size_is_the_files_or_the_counted_one(tiny: Artifact) -> None:
+    free = tiny.manifest.input.model_copy(update={"shape": (1, 3, None, None)})
+
+    assert tiny.manifest.size == (65, 65)
+    assert _named(tiny, input=free, macs_shape=(3, 97, 129)).size == (97, 129)
+
+
+def test_outputs_by_kind(tiny: Artifact) -> None:
+    logits = tiny.manifest.output("logits")
+
+    assert logits is not None
+    assert logits.shape == (1, 21, 65, 65)
+    assert tiny.manifest.output("mask") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("deeplabv3_mobilenet", "deeplabv3_mobilenet"),
+        ("torchvision/fcn_resnet50", "torchvision-fcn_resnet50"),
+        ("package.module:callable", "package-module-callable"),
+        ("v1.2", "v1-2"),
+    ],
+)
+def test_artifact_name(text: str, name: str) -> None:
+    assert artifact_name(text) == name
+
+
+@pytest.mark.parametrize("text", ["", "../up", "two words", "-o", "a\\b", "naïve", "a\n"])
+def test_names_that_are_no_file_names(text: str) -> None:
+    with pytest.raises(UsageError, match="use letters, digits"):
+        artifact_name(text)

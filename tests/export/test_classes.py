@@ -1,0 +1,70 @@
+from pathlib import Path
+
+import pytest
+
+from export.classes import palette, read_classes
+from export.errors import DataError
+
+
+def test_palette_is_the_devkits() -> None:
+    colours = palette(256)
+
+    # as in VOC's own label map
+    assert colours[0] == (0, 0, 0)
+    assert colours[1] == (128, 0, 0)  # aeroplane
+    assert colours[8] == (64, 0, 0)  # cat
+    assert colours[15] == (192, 128, 128)  # person
+    assert colours[20] == (0, 64, 128)  # tvmonitor
+    assert colours[255] == (224, 224, 192)  # the border
+    assert len(set(colours)) == 256
+
+
+def test_voc_has_21_classes_in_the_devkits_order() -> None:
+    names = read_classes("voc")
+
+    assert len(names) == 21
+    assert (names[0], names[1], names[15], names[20]) == (
+        "background", "aeroplane", "person", "tvmonitor",
+    )  # fmt: skip
+
+
+def test_file_of_names(tmp_path: Path) -> None:
+    file = tmp_path / "names.txt"
+    file.write_text("road\n\n  sky \ncar\n")
+
+    assert read_classes(str(file)) == ["road", "sky", "car"]
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "holds 0"),
+        ("only\n", "holds 1"),
+        ("\n".join(f"c{i}" for i in range(256)), "holds 256"),
+        ("a\nb\na\n", "a more than once"),
+    ],
+)
+def test_unusable_files_are_refused(tmp_path: Path, text: str, reason: str) -> None:
+    file = tmp_path / "names.txt"
+    file.write_text(text)
+
+    with pytest.raises(DataError, match=reason) as caught:
+        read_classes(str(file))
+    assert str(file) in str(caught.value)
+
+
+def test_255_names_are_the_most(tmp_path: Path) -> None:
+    file = tmp_path / "names.txt"
+    file.write_text("\n".join(f"c{i}" for i in range(255)))
+
+    assert len(read_classes(str(file))) == 255
+
+
+def test_missing_and_binary_files_are_refused(tmp_path: Path) -> None:
+    binary = tmp_path / "binary"
+    binary.write_bytes(b"\xff\xfe\x00")
+
+    with pytest.raises(DataError, match="not UTF-8"):
+        read_classes(str(binary))
+    with pytest.raises(DataError, match="cannot read .*absent"):
+        read_classes(str(tmp_path / "absent"))

@@ -1,0 +1,108 @@
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from export.errors import ArtifactError
+from export.files import check_writable, new_files, sha256_of
+
+
+def test_sha256(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(b"abc")
+
+    # FIPS 180-2, appendix B.1
+    wanted = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert sha256_of(file) == wanted == hashlib.sha256(b"abc").hexdigest()
+
+
+def test_files_appear_together_in_a_new_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "new" / "folder"
+    left, right = folder / "a.onnx", folder / "a.json"
+
+    with new_files(left, right) as (first, second):
+        first.write_text("one")
+        second.write_text("two")
+        assert not left.exists()
+        assert first.parent.parent == folder  # the same file system, so that renaming works
+
+    assert sorted(path.name for path in folder.iterdir()) == ["a.json", "a.onnx"]
+    assert (left.read_text(), right.read_text()) == ("one", "two")
+
+
+def test_an_error_in_the_block_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(KeyError), new_files(tmp_path / "a", tmp_path / "b") as (first, _):
+        first.write_text("half")
+        raise KeyError("stop")
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_error_in_the_block_leaves_older_files_alone(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("old")
+
+    with pytest.raises(KeyError), new_files(tmp_path / "a", tmp_path / "b") as (first, _):
+        first.write_text("new")
+        raise KeyError("stop")
+
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("a", "old")]
+
+
+def test_older_files_are_replaced(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("old")
+
+    with new_files(tmp_path / "a") as (first,):
+        first.write_text("new")
+
+    assert (tmp_path / "a").read_text() == "new"
+
+
+def test_all_or_none_also_when_renaming_fails(tmp_path: Path) -> None:
+    (tmp_path / "b").mkdir()  # a file cannot take a folder's place
+
+    with (
+        pytest.raises(ArtifactError, match="cannot write"),
+        new_files(tmp_path / "a", tmp_path / "b") as (first, second),
+    ):
+        first.write_text("one")
+        second.write_text("two")
+
+    assert [path.name for path in tmp_path.iterdir()] == ["b"]
+
+
+def test_a_forgotten_file_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError), new_files(tmp_path / "a", tmp_path / "b") as (_, second):
+        second.write_text("two")
+
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("below", ["file", "file/deeper", "file/much/deeper"])
+def test_folder_below_a_file(tmp_path: Path, below: str) -> None:
+    (tmp_path / "file").write_text("I am in the way")
+    folder = tmp_path / below
+
+    with pytest.raises(ArtifactError) as early:
+        check_writable(folder)
+    with pytest.raises(ArtifactError) as late, new_files(folder / "a"):
+        pass
+
+    for caught in (early, late):
+        assert str(caught.value).startswith(f"cannot write to {folder}: ")
+        assert "\n" not in str(caught.value)
+    assert (tmp_path / "file").read_text() == "I am in the way"
+
+
+def test_permission_is_asked_before_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.access", lambda path, mode: False)  # root may write everywhere
+
+    with pytest.raises(ArtifactError, match=r"permission denied; choose another folder with -o"):
+        check_writable(tmp_path / "new")
+
+
+def test_a_folder_that_can_be_made_is_not_made_yet(tmp_path: Path) -> None:
+    check_writable(tmp_path / "new" / "folder")
+
+    assert list(tmp_path.iterdir()) == []

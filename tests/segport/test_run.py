@@ -1,0 +1,167 @@
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from export.artifact import Artifact, load_artifact
+from tests.segport.command import Answer, segport
+from validate.result import load_result
+
+WriteRecipe = Callable[..., Path]
+Done = tuple[Answer, Path]
+
+
+def test_a_recipe_gives_artifacts_reports_and_exit_code_0(done: Done) -> None:
+    answer, out = done
+    assert (answer.code, answer.errors) == (0, [])
+    assert sorted(path.name for path in out.iterdir()) == [
+        "center-crop",
+        "squash",
+        "tiny-fp16.json",
+        "tiny-fp16.onnx",
+        "tiny-fp32.json",
+        "tiny-fp32.onnx",
+        "tiny-int8.json",
+        "tiny-int8.onnx",
+    ]
+    for protocol in ("squash", "center-crop"):
+        names = {path.name for path in (out / protocol).iterdir()}
+        assert names >= {"result.json", "confusion.npz", "report.md"}
+        result = load_result(out / protocol / "result.json")
+        assert (result.protocol, result.reference) == (protocol, "torch-fp32")
+        assert [a.id for a in result.artifacts] == ["torch-fp32", "fp32", "fp16", "int8"]
+        assert (result.command or "").startswith("segport run ")
+
+
+def test_artifacts_record_what_the_recipe_said(done: Done) -> None:
+    int8 = load_artifact(done[1] / "tiny-int8.onnx").manifest
+    assert (int8.name, int8.settings["range"], int8.settings["seed"]) == ("tiny", "minmax", 1)
+    assert int8.calibration_protocol == "squash"
+    # 3 of the 4 training images, by seed
+    assert len(int8.images) == 3 and all(i.id.startswith("train_") for i in int8.images)
+    assert load_artifact(done[1] / "tiny-fp16.onnx").manifest.checks["fp16"]["range_checked"]
+
+
+def test_tables_report_paths_and_verdicts_are_printed(done: Done) -> None:
+    answer, out = done
+    for protocol in ("squash", "center-crop"):
+        assert f"tiny: {protocol}, 4 images of VOC2012:val, reference torch-fp32" in answer.out
+        assert str(out / protocol / "report.md") in answer.out
+        for id in ("fp32", "fp16", "int8"):
+            assert f"PASS  {protocol} {id}: drop " in answer.out
+
+
+def test_stages_are_named_on_standard_error(done: Done) -> None:
+    stages = [line.split(" ", 1)[1] for line in done[0].err.splitlines()]
+    for stage in ("export", "quantize fp16", "quantize int8", "validate", "latency"):
+        assert stage in stages
+
+
+def test_a_drop_beyond_its_budget_gives_exit_code_1_and_still_the_report(
+    write_recipe: WriteRecipe, tmp_path: Path
+) -> None:
+    recipe = write_recipe(
+        ("int8 = 100", "int8 = -100"),
+        ('["squash", "center-crop"]', '["squash"]'),
+        ('[[artifact]]\nprecision = "fp16"\n', ""),
+        ("fp16 = 100\n", ""),
+    )
+    answer = segport("run", recipe, "-o", tmp_path / "out")
+    assert (answer.code, answer.errors) == (1, [])
+    assert "FAIL  squash int8: drop " in answer.out and "PASS  squash fp32" in answer.out
+    assert (tmp_path / "out/squash/report.md").is_file()
+
+
+def test_json_prints_one_document_and_a_budget_without_artifact_gives_exit_code_2(
+    write_recipe: WriteRecipe, tmp_path: Path
+) -> None:
+    recipe = write_recipe(
+        ('["squash", "center-crop"]', '["squash"]'),
+        ('[[artifact]]\nprecision = "fp16"\n', ""),
+    )
+    out = tmp_path / "out"
+    answer = segport("run", recipe, "-o", out, "--json")
+    assert (answer.code, answer.errors) == (2, [])
+    document = answer.json
+    assert document["exit_code"] == 2
+    assert document["artifacts"] == [str(out / f"tiny-{p}.onnx") for p in ("fp32", "int8")]
+    (result,) = document["results"]
+    assert result == json.loads((out / "squash/result.json").read_text())
+    outcomes = {v["id"]: (v["protocol"], v["outcome"]) for v in document["verdicts"]}
+    assert outcomes == {
+        "fp32": ("squash", "pass"),
+        "fp16": ("squash", "cannot tell"),
+        "int8": ("squash", "pass"),
+    }
+
+
+def test_an_imported_network_is_compared_with_its_fp32_file_and_without_gate_all_is_0(
+    write_recipe: WriteRecipe, tiny: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copy(tiny.path, tmp_path / "net.onnx")
+    recipe = write_recipe(
+        ('name = "tests.networks:tiny"\nweights = "default"', 'onnx = "net.onnx"'),
+        ("[data]", "mean = [0.485, 0.456, 0.406]\nstd = [0.229, 0.224, 0.225]\n[data]"),
+        ('["squash", "center-crop"]\nreference = "torch"', '["full"]'),
+        ("[gate.max_drop]\nfp32 = 100\nfp16 = 100\nint8 = 100\n", ""),
+        ('[[artifact]]\nprecision = "fp16"\n', ""),
+    )
+    monkeypatch.chdir(tmp_path)
+    answer = segport("run", recipe)
+    assert (answer.code, answer.errors) == (0, [])
+    result = load_result(tmp_path / "runs/tiny/full/result.json")  # the default folder
+    assert result.reference == "fp32"
+    assert [a.id for a in result.artifacts] == ["fp32", "int8"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('precision = "int8"', 'precision = "int88"', "did you mean 'int8'"),
+        ('target = "cpu"', 'target = "cpuu"', "did you mean 'cpu'"),
+        ('range = "minmax"', 'range = "minmix"', "did you mean 'minmax'"),
+        ('range = "minmax"', 'range = "percentile:12"', "percentile:12"),
+        ('precision = "fp16"', 'precision = "fp16"\nio = "fp61"', "did you mean 'fp16'"),
+        ('"center-crop"', '"centercrop"', "did you mean 'center-crop'"),
+        ("[data]", '[data]\ncalibration_protocol = "squish"', "did you mean 'squash'"),
+        ("samples = 3", "samples = 0", "at least 1 is needed"),
+        ("samples = 3", "samples = 3\nlimit = 0", "limit 0"),
+        (':val"', ':vall"', "no split 'vall'"),
+        (':train"', ':val"', "--allow-overlap"),
+        ("tests.networks:tiny", "tests.networks:tinny", "tinny"),
+        ("tests.networks:tiny", "deeplabv3_mobilnet", "did you mean 'deeplabv3_mobilenet'"),
+        ("[65, 65]", "[32, 65]", "at least 33"),
+        ('weights = "default"', 'weights = "gone.pth"', "no such file"),
+        ("int8 = 100", "int8 = nan", "max_drop"),
+        ('name = "tiny"\n', 'name = "ti ny"\n', "ti ny"),
+    ],
+)
+def test_what_is_wrong_in_a_recipe_is_found_before_the_work(
+    write_recipe: WriteRecipe, tmp_path: Path, old: str, new: str, message: str
+) -> None:
+    out = tmp_path / "out"
+    answer = segport("run", write_recipe((old, new)), "-o", out)
+    assert answer.code == 2 and answer.out == ""
+    (line,) = answer.errors
+    assert line.startswith("segport: ") and message in line
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("gate", "message"),
+    [
+        ("[gate]", "gate"),
+        ('[gate]\nbaseline = "damaged.json"', "damaged"),
+        ("[gate]\ntolerance = -1\nmax_drop = {int8 = 1}", "tolerance"),
+    ],
+)
+def test_a_gate_that_cannot_judge_is_found_before_the_work(
+    write_recipe: WriteRecipe, tmp_path: Path, gate: str, message: str
+) -> None:
+    (tmp_path / "damaged.json").write_text("{")
+    budgets = "[gate.max_drop]\nfp32 = 100\nfp16 = 100\nint8 = 100"
+    answer = segport("run", write_recipe((budgets, gate)), "-o", tmp_path / "out")
+    assert answer.code == 2 and message in answer.errors[0]
+    assert not (tmp_path / "out").exists()
