@@ -13,7 +13,7 @@ from segport.progress import Stages
 from segport.recipe import ArtifactSection, Recipe
 from validate.comparison import validate
 from validate.datasets import Dataset, open_dataset
-from validate.gate import Verdict, gate
+from validate.gate import Verdict, gate, load_baseline
 from validate.overlap import refuse_overlap, same_files
 from validate.protocols import get_protocol
 from validate.report import report
@@ -46,6 +46,8 @@ def run(recipe: Recipe, folder: Path, progress: Stages, *, command: str | None =
         recipe.data.samples, recipe.data.seed
     )
     refuse_overlap(same_files(calibration, validation), validation, recipe.validation.allow_overlap)
+    if recipe.gate and recipe.gate.baseline:
+        load_baseline(Path(recipe.gate.baseline))
     progress.stage("export")
     fp32 = _fp32(recipe, folder)
     samples = _samples(fp32, calibration, recipe.data.calibration_protocol)

@@ -5,7 +5,14 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    ValidationError,
+    model_validator,
+)
 
 from export.errors import UsageError
 
@@ -68,10 +75,16 @@ class ValidateSection(_Section):
 class GateSection(_Section):
     """Budgets by artifact id or precision, points of mIoU; optionally a baseline file."""
 
-    max_drop: dict[str, float] = Field(default_factory=dict)
+    max_drop: dict[str, FiniteFloat] = Field(default_factory=dict)
     baseline: str | None = None
-    tolerance: float = 0.2
+    tolerance: FiniteFloat = Field(default=0.2, ge=0)
     on_inconclusive: Literal["pass", "fail"] | None = None
+
+    @model_validator(mode="after")
+    def _has_budget(self) -> "GateSection":
+        if not self.max_drop and self.baseline is None:
+            raise ValueError("needs max_drop or baseline")
+        return self
 
 
 class Recipe(_Section):
@@ -109,7 +122,8 @@ def load_recipe(file: Path) -> Recipe:
 
 
 def _explain(error: ValidationError) -> str:
-    first = error.errors()[0]
+    # a misspelt section is both unknown and missing: the first says more
+    first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
     location = [str(part) for part in first["loc"]]
     where = ".".join(location)
     if first["type"] != "extra_forbidden":

@@ -18,7 +18,7 @@ from validate.evaluation import Evaluation, evaluate
 from validate.latency import Latency, measure_latency
 from validate.metrics import class_iou, invented_classes, miou, pixel_accuracy
 from validate.overlap import overlapping, refuse_overlap
-from validate.protocols import DEFAULT_PROTOCOL
+from validate.protocols import DEFAULT_PROTOCOL, get_protocol
 from validate.reference import refuse_mixed, with_reference
 from validate.result import (
     CONFUSION_FILE,
@@ -99,6 +99,7 @@ def validate(
             latencies[key],
             None if key == reference_id else base,
             first,
+            protocol,
         )
         for key in runtimes
     ]
@@ -175,6 +176,7 @@ def _entry(
     latency: Latency,
     base: float | None,
     network: Manifest,
+    protocol: str,
 ) -> ArtifactResult:
     manifest = artifact.manifest if artifact else None
     total = np.sum(found.confusions, axis=0) if found.confusions else None
@@ -212,7 +214,7 @@ def _entry(
         latency_runtime=timed.name,
         threads=threads(),
         cpu=str(cpu_facts()["cpu"]),
-        warnings=_warnings(manifest, found),
+        warnings=_warnings(manifest, found, protocol),
     )
 
 
@@ -238,7 +240,7 @@ def _kept_float(manifest: Manifest | None) -> list[str]:
     return list(manifest.checks[manifest.precision]["kept_float"])
 
 
-def _warnings(manifest: Manifest | None, found: Evaluation) -> list[str]:
+def _warnings(manifest: Manifest | None, found: Evaluation, protocol: str) -> list[str]:
     said = []
     if found.nonfinite:
         said.append(
@@ -247,4 +249,6 @@ def _warnings(manifest: Manifest | None, found: Evaluation) -> list[str]:
         )
     if manifest and manifest.precision == "fp16" and not manifest.checks["fp16"]["range_checked"]:
         said.append("value range not checked against float16")
+    if manifest and manifest.output("logits") is None and get_protocol(protocol).at_image_size:
+        said.append("no logits: its mask was resized to the image's size by nearest pixel")
     return said

@@ -76,6 +76,8 @@ def open_dataset(source: str, default_split: str, *, masks: bool = True) -> Data
         raise DataError(f"data {source}: no such folder")
     for layout in LAYOUTS.values():
         if (home := layout.recognise(root)) is not None:
+            if split is not None and not layout.has_splits:
+                raise DataError(f"data {source}: {root} has no splits, leave out ':{split}'")
             found = layout.read(home, split or default_split, masks)
             if not found.items:
                 raise DataError(f"data {source}: no images in {home}")
@@ -114,7 +116,11 @@ def _read_voc(root: Path, split: str, masks: bool) -> Dataset:
         raise DataError(
             f"data {root}: no split '{split}' in ImageSets/Segmentation; there: {known}"
         )
-    ids = [line.split()[0] for line in file.read_text().splitlines() if line.strip()]
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"data {root}: cannot read {file.name} ({error})") from error
+    ids = [line.split()[0] for line in lines if line.strip()]
     items = tuple(
         Item(
             name,
@@ -132,7 +138,7 @@ def _read_voc(root: Path, split: str, masks: bool) -> Dataset:
             f"the first is {absent[0]}"
         )
     _refuse_repeats(root, ids)
-    return Dataset(root.name, split, items)
+    return Dataset(root.resolve().name, split, items)
 
 
 def _pairs_root(root: Path) -> Path | None:
@@ -178,10 +184,11 @@ class Layout:
 
     recognise: Callable[[Path], Path | None]
     read: Callable[[Path, str, bool], Dataset]
+    has_splits: bool = False
 
 
 LAYOUTS: dict[str, Layout] = {
-    "voc": Layout(_voc_root, _read_voc),
+    "voc": Layout(_voc_root, _read_voc, has_splits=True),
     "pairs": Layout(_pairs_root, _read_pairs),
     "images": Layout(_images_root, _read_images),
 }

@@ -134,12 +134,11 @@ def judge_drop(
 def _judge_budget(
     result: Result, name: str, budget: float, on_inconclusive: str | None
 ) -> list[Verdict]:
-    exact = [a for a in result.artifacts if a.id == name]
-    of_precision = [a for a in result.artifacts if a.precision == name and a.id != result.reference]
-    found = exact if exact and exact[0].id != result.reference else of_precision
+    judged = [a for a in result.artifacts if a.id != result.reference]
+    found = [a for a in judged if name in (a.id, a.precision)]
     if not found:
-        known = ", ".join(a.id for a in result.artifacts if a.id != result.reference)
-        if exact:
+        known = ", ".join(a.id for a in judged)
+        if name == result.reference:
             return [Verdict(name, Outcome.UNKNOWN, "is the reference itself, it has no drop")]
         return [Verdict(name, Outcome.UNKNOWN, f"not in the result; there: {known or 'nothing'}")]
     return [_judge(artifact, budget, on_inconclusive) for artifact in found]

@@ -51,6 +51,11 @@ def refuse_mixed(artifacts: Sequence[Artifact], protocol: str) -> None:
                 f"{first.path.name} and {other.path.name} cannot be compared: they differ in size, "
                 "normalisation or classes"
             )
+        if _origin(other) != _origin(first):
+            raise ComparisonError(
+                f"{first.path.name} and {other.path.name} cannot be compared: they were made from "
+                "different networks or weights"
+            )
     ids = [a.manifest.id for a in artifacts]
     twice = sorted({key for key in ids if ids.count(key) > 1})
     if twice:
@@ -58,3 +63,8 @@ def refuse_mixed(artifacts: Sequence[Artifact], protocol: str) -> None:
     names = sorted({a.manifest.name for a in artifacts})
     if len(names) > 1:
         raise ComparisonError(f"artifacts of different networks: {', '.join(names)}")
+
+
+def _origin(artifact: Artifact) -> tuple[object, ...]:
+    manifest = artifact.manifest
+    return manifest.model, manifest.output_stride, manifest.weights

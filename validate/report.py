@@ -44,7 +44,7 @@ def terminal_report(result: Result) -> str:
     table = tabulate(
         _artifact_rows(result), _ARTIFACT_HEAD, tablefmt="simple", disable_numparse=True
     )
-    return "\n".join([head, "", table, *_notes(result)])
+    return "\n".join([head, *_overlap_note(result), "", table, *_notes(result)])
 
 
 def markdown_report(result: Result) -> str:
@@ -174,7 +174,7 @@ def _notes(result: Result) -> list[str]:
 def _overlap_note(result: Result) -> list[str]:
     if not result.overlap_allowed:
         return []
-    return ["**Calibration and validation images overlap: the numbers flatter.**"]
+    return ["Warning: calibration and validation images overlap, so the numbers flatter."]
 
 
 def _markdown(rows: list[list[Cell]], head: list[str]) -> str:

@@ -22,6 +22,8 @@ from validate.protocols import get_protocol
 In = TypeVar("In")
 Out = TypeVar("Out")
 _INDEXED_MODES = ("P", "L", "1")
+_UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
+"""What PIL raises for files that are damaged, no images, or too large to be any."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ def read_image(item: Item) -> tuple[Image.Image, str]:
         with Image.open(BytesIO(data)) as file:
             upright = ImageOps.exif_transpose(file)
             return upright.convert("RGB"), hashlib.sha256(data).hexdigest()
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except _UNREADABLE as error:
         raise DataError(f"image {item.id}: cannot read {item.image} ({error})") from error
 
 
@@ -54,7 +56,7 @@ def read_mask(item: Item, size: tuple[int, int], classes: int) -> Image.Image:
         with Image.open(item.mask or "") as file:
             file.load()
             mask = file.copy()
-    except (OSError, SyntaxError, ValueError) as error:
+    except _UNREADABLE as error:
         raise DataError(f"image {item.id}: cannot read its mask {item.mask} ({error})") from error
     if mask.mode not in _INDEXED_MODES:
         raise DataError(

@@ -127,7 +127,6 @@ def test_code_is_refused_and_not_run(tmp_path: Path, new_format: bool, hidden: b
     assert not trap.exists()
     message = str(caught.value)
     assert f"checkpoint {path}: refused, it would run code when loaded" in message
-    assert "mkdir" in message
     assert "\n" not in message
     # the trap works: whoever loads it naively runs it
     torch.load(path, weights_only=False)

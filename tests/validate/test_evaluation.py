@@ -75,6 +75,15 @@ def test_unlabelled_images_still_give_agreement_and_fidelity(tmp_path: Path) -> 
     assert other.fidelity is not None and miou(other.fidelity) == pytest.approx((50 + 200 / 3) / 2)
 
 
+def test_fidelity_takes_the_reference_as_the_label(tmp_path: Path) -> None:
+    dataset = _data(tmp_path, a=[[0, 0], [1, 1]])
+    _, other = _evaluate(dataset, reference=[[[0, 0], [1, 1]]], other=[[[0, 2], [1, 1]]])
+    assert other.fidelity is not None
+    assert other.fidelity.tolist() == [[1, 0, 1], [0, 2, 0], [0, 0, 0]]
+    # class 2 is nowhere in the reference, so it adds no zero
+    assert miou(other.fidelity) == (50 + 100) / 2
+
+
 def test_full_compares_at_the_images_own_size(tmp_path: Path) -> None:
     label = [[0, 1, 1, 1], [0, 0, 255, 1]]
     dataset = _data(tmp_path, a=label)

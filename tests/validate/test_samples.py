@@ -1,6 +1,7 @@
 import hashlib
 import struct
 import threading
+import time
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -269,6 +270,7 @@ def test_ahead_works_in_another_thread_and_only_a_few_items_in_advance() -> None
 
     stream: Iterator[int] = iter(ahead(prepare, range(100), depth=3))
     assert next(stream) == 0
+    time.sleep(0.1)  # long enough for all hundred of them
     stream.close()  # type: ignore[attr-defined]
     assert len(done) <= 4  # the one that was given and three ahead
     assert threading.current_thread().name not in names
