@@ -2,7 +2,6 @@
 
 import pickle
 import warnings
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -51,11 +50,15 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
             f"checkpoint {path}: holds {type(content).__name__}, not a state_dict; save "
             "network.state_dict()"
         )
-    strangers = [str(key) for key, value in content.items() if not isinstance(value, Tensor)]
+    strangers = [
+        str(key)
+        for key, value in content.items()
+        if not isinstance(key, str) or not isinstance(value, Tensor)
+    ]
     if strangers:
         raise CheckpointError(
-            f"checkpoint {path}: {shortened(strangers)} are no tensors, and none of "
-            f"{', '.join(_WRAPPERS)} holds a state_dict; save network.state_dict()"
+            f"checkpoint {path}: not a state_dict, {shortened(strangers)} are no tensors with a "
+            f"name and none of {', '.join(_WRAPPERS)} holds one; save network.state_dict()"
         )
     prefix = _DATA_PARALLEL_PREFIX
     if all(key.startswith(prefix) for key in content):
@@ -106,27 +109,24 @@ def _read_pickle(path: Path) -> Any:
         with torch.serialization.safe_globals(_SAFE_GLOBALS), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what matters comes as an exception
             return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        if _is_foreign_code(str(error)):
+    except Exception as error:  # the unpickler trips over damaged files in any way
+        if name := _foreign_code(error):
             raise CheckpointError(
-                f"checkpoint {path}: refused, it would run code when loaded "
-                f"({_foreign_name(str(error))}); save only network.state_dict()"
+                f"checkpoint {path}: refused, it would run code when loaded ({name}); save only "
+                "network.state_dict()"
             ) from error
-        raise _damaged(path) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise _damaged(path) from error
+        raise CheckpointError(
+            f"checkpoint {path}: truncated or not a PyTorch checkpoint; download or save it again"
+        ) from error
 
 
-def _is_foreign_code(message: str) -> bool:
-    return "Unsupported global" in message or "Trying to" in message or "GLOBAL" in message
-
-
-def _foreign_name(message: str) -> str:
-    _, found, rest = message.partition("Unsupported global: GLOBAL ")
-    return rest.split()[0] if found else "a function that is not allowed"
-
-
-def _damaged(path: Path) -> CheckpointError:
-    return CheckpointError(
-        f"checkpoint {path}: truncated or not a PyTorch checkpoint; download or save it again"
-    )
+def _foreign_code(error: Exception) -> str | None:
+    """Name what the file wanted to call, or None when it is just damaged."""
+    message = str(error)
+    _, refused, rest = message.partition("Unsupported global: GLOBAL ")
+    if refused:
+        name = rest.split()[0]
+        return None if name.endswith(".") else name  # cut off in the middle of a name
+    if isinstance(error, pickle.UnpicklingError) and "Trying to" in message:
+        return "a function that is not allowed"
+    return None

@@ -12,6 +12,7 @@ def class_map(logits: NDArray[np.floating]) -> NDArray[np.uint8]:
     NaN never wins against a number.
     """
     best = np.array(logits[:, 0])
+    best[np.isnan(best)] = -np.inf
     classes = np.zeros(best.shape, np.uint8)
     for index in range(1, logits.shape[1]):
         plane = logits[:, index]

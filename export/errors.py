@@ -47,6 +47,12 @@ class ComparisonError(SegportError):
     """Two results that may not be compared."""
 
 
+def first_line(error: BaseException) -> str:
+    """Return the first line of somebody else's error message, or its class where it says none."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
 def unknown(kind: str, name: str, choices: Iterable[str]) -> str:
     """Return the message for an unknown `name`, with the nearest of `choices` first."""
     options = sorted(choices)

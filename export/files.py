@@ -3,7 +3,7 @@
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -28,12 +28,23 @@ def new_files(*targets: Path) -> Iterator[list[Path]]:
         with tempfile.TemporaryDirectory(prefix=".segport-", dir=folder) as scratch:
             temporary = [Path(scratch) / target.name for target in targets]
             yield temporary
-            for source, target in zip(temporary, targets, strict=True):
-                source.replace(target)
+            _rename_all(temporary, targets)
     except OSError as error:
         raise ArtifactError(
             f"cannot write to {folder}: {error.strerror or error}; choose another folder with -o"
         ) from error
+
+
+def _rename_all(sources: Sequence[Path], targets: Sequence[Path]) -> None:
+    done: list[Path] = []
+    try:
+        for source, target in zip(sources, targets, strict=True):
+            source.replace(target)
+            done.append(target)
+    except OSError:
+        for target in done:
+            target.unlink()
+        raise
 
 
 def check_writable(folder: Path) -> None:

@@ -1,17 +1,24 @@
 """Small helpers for reading and tidying ONNX graphs."""
 
 from collections import defaultdict
-from collections.abc import Iterable
 
 import numpy as np
 import onnx
 import onnx_ir as ir
+import onnx_ir.passes.common as passes
+from google.protobuf.message import Message
 from numpy.typing import NDArray
 from onnx import GraphProto, ModelProto, NodeProto, ValueInfoProto, numpy_helper
 
 STANDARD_DOMAIN = ""
 MAX_IR_VERSION = 10
 """The newest IR that ONNX Runtime 1.20 loads."""
+_TIDYING = (
+    passes.LiftConstantsToInitializersPass(lift_all_constants=False),
+    passes.RemoveUnusedNodesPass(),
+    passes.RemoveUnusedOpsetsPass(),
+    passes.TopologicalSortPass(),
+)
 
 
 def attribute(node: NodeProto, name: str, default: int = 0) -> int:
@@ -25,10 +32,13 @@ def initializers(graph: GraphProto) -> dict[str, onnx.TensorProto]:
 
 
 def constant(graph: GraphProto, name: str) -> NDArray[np.generic] | None:
-    """Return the value of an initializer, or None when `name` is not one."""
+    """Return the value of an initializer or Constant node, or None when `name` is neither."""
     for tensor in graph.initializer:
         if tensor.name == name:
             return numpy_helper.to_array(tensor)
+    for node in graph.node:
+        if node.op_type == "Constant" and name in node.output and node.attribute[0].name == "value":
+            return numpy_helper.to_array(node.attribute[0].t)
     return None
 
 
@@ -93,44 +103,41 @@ def normalise(model: ModelProto) -> ModelProto:
     initializers go; unnamed nodes get a name (block lists and reports need one); the IR
     version is at most 10, and the standard domain is spelled "".
     """
-    ordered = ir.serde.deserialize_model(model)
-    ordered.graph.sort()
-    copy = ir.serde.serialize_model(ordered)
+    spelt = ModelProto()
+    spelt.CopyFrom(model)
+    for message in [*spelt.opset_import, *spelt.graph.node]:
+        if message.domain == "ai.onnx":
+            message.domain = STANDARD_DOMAIN
+    tidy = ir.serde.deserialize_model(spelt)
+    for step in _TIDYING:
+        step(tidy)
+    copy = ir.serde.serialize_model(tidy)
     copy.producer_name, copy.producer_version, copy.domain = "segport", "", ""
     copy.model_version = 0
-    copy.doc_string = ""
-    del copy.metadata_props[:]
+    copy.graph.name = "segport"
     del copy.training_info[:]
+    _forget(copy)
     graph = copy.graph
-    graph.name, graph.doc_string = "segport", ""
-    _strip([graph, *graph.node, *graph.input, *graph.output, *graph.value_info])
-    _strip(graph.initializer)
-    for node in graph.node:
-        if node.domain == "ai.onnx":
-            node.domain = STANDARD_DOMAIN
     taken = {node.name for node in graph.node}
     for index, node in enumerate(graph.node):
         if not node.name:
             node.name = _free_name(f"{node.op_type}_{index}", taken)
-    used = {node.domain for node in graph.node} | {STANDARD_DOMAIN}
-    used |= {f.domain for f in copy.functions}
-    kept = {("" if o.domain == "ai.onnx" else o.domain): o.version for o in copy.opset_import}
-    del copy.opset_import[:]
-    for domain in sorted(used & kept.keys()):
-        copy.opset_import.append(onnx.helper.make_opsetid(domain, kept[domain]))
-    read = {name for node in graph.node for name in node.input} | {o.name for o in graph.output}
-    unused = [tensor for tensor in graph.initializer if tensor.name not in read]
-    for tensor in unused:
-        graph.initializer.remove(tensor)
     copy.ir_version = min(copy.ir_version, MAX_IR_VERSION)
     return copy
 
 
-def _strip(messages: Iterable[object]) -> None:
-    for message in messages:
-        for field in ("doc_string", "metadata_props"):
-            if hasattr(message, field):
-                message.ClearField(field)  # type: ignore[attr-defined]
+def _forget(message: Message) -> None:
+    """Clear doc strings and metadata of a message and everything in it.
+
+    onnx-ir's own pass leaves those of the model, tensors, values and attributes.
+    """
+    for name in ("doc_string", "metadata_props"):
+        if hasattr(message, name):
+            message.ClearField(name)
+    for field, value in message.ListFields():
+        if field.type == field.TYPE_MESSAGE:
+            for part in [value] if isinstance(value, Message) else value:
+                _forget(part)
 
 
 def _free_name(wanted: str, taken: set[str]) -> str:

@@ -84,15 +84,29 @@ def _default(model: str, classes: int, output_stride: int | None) -> tuple[nn.Mo
             f"{ZOO[model].source}, or --weights random for a dry run"
         )
     module = build_network(model, classes, output_stride)
+    file = Path(torch.hub.get_dir(), "checkpoints", Path(enum.url).name)
+    _download(enum.url, file)
+    _load(module, read_state_dict(file), model, str(enum), classes)
+    return module, Weights(how="default", file=file.name, sha256=sha256_of(file))
+
+
+def _download(url: str, file: Path) -> None:
+    """Fetch into torch's cache unless it is there.
+
+    torchvision's own loader would unpickle the file without restriction, so only the download
+    is torch's; it checks the digest that is part of the name.
+    """
+    if file.is_file():
+        return
+    digest = torch.hub.HASH_REGEX.search(file.name)
     try:
-        state = enum.get_state_dict(progress=False, check_hash=True)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        prefix = digest.group(1) if digest else None
+        torch.hub.download_url_to_file(url, str(file), prefix, progress=False)
     except (URLError, RuntimeError, OSError) as error:
         raise CheckpointError(
-            f"cannot download {enum.url} ({error}); download it elsewhere and give --weights FILE"
+            f"cannot download {url} ({error}); download it elsewhere and give --weights FILE"
         ) from error
-    _load(module, state, model, str(enum), classes)
-    file = Path(torch.hub.get_dir(), "checkpoints", Path(enum.url).name)
-    return module, Weights(how="default", file=file.name, sha256=sha256_of(file))
 
 
 def _random(

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import onnx
 import torch
+from numpy.typing import NDArray
 from onnx import ModelProto
 from torch import Tensor, nn
 
@@ -27,7 +28,7 @@ from export.artifact import (
     write_artifact,
 )
 from export.classes import palette, read_classes
-from export.errors import ExportError, UsageError, unknown
+from export.errors import ExportError, UsageError, first_line, unknown
 from export.files import check_writable
 from export.graph import MAX_IR_VERSION, dims, normalise, opset, with_input_shape
 from export.image import normalised, synthetic_images
@@ -49,6 +50,11 @@ _SECOND_SIZE = (353, 289)
 """A size that only a dynamic file accepts, checked beside the nominal one."""
 
 
+def class_mask(logits: Tensor) -> Tensor:
+    """Return the class of every pixel: (N, C, H, W) to uint8 (N, H, W)."""
+    return logits.argmax(1).to(torch.uint8)
+
+
 class _Head(nn.Module):
     """The network with the outputs asked for: logits, class mask uint8 (N, H, W), or both."""
 
@@ -61,7 +67,7 @@ class _Head(nn.Module):
         logits = self.network(image)
         found = {"logits": logits}
         if "mask" in self.kinds:
-            found["mask"] = logits.argmax(1).to(torch.uint8)
+            found["mask"] = class_mask(logits)
         return tuple(found[kind] for kind in self.kinds)
 
 
@@ -93,7 +99,7 @@ def export_model(
     kinds = OUTPUTS[output]
     class_names = read_classes(classes)
     entry = zoo_entry(model)
-    stride = output_stride or (entry.output_strides[0] if entry else None)
+    stride = entry.output_strides[0] if entry and output_stride is None else output_stride
     network = load_network(
         model, weights, classes=len(class_names), output_stride=output_stride, seed=seed
     )
@@ -172,21 +178,20 @@ def _probes(
         stacked = np.repeat(image, batch or 1, axis=0)
         try:
             with torch.no_grad():
-                found = head(torch.from_numpy(stacked))
+                logits = head.network(torch.from_numpy(stacked))
+                found = {INPUT_NAME: stacked, "logits": logits.numpy()}
+                found["mask"] = class_mask(logits).numpy()
         except Exception as error:  # a user's network may raise anything
             shape = "x".join(map(str, stacked.shape))
-            reason = str(error).strip().splitlines()[0]
-            raise ExportError(f"{model}: fails on a {shape} image ({reason})") from error
-        outputs = {kind: t.numpy() for kind, t in zip(head.kinds, found, strict=True)}
-        _check_torch(outputs, stacked.shape, classes, model)
-        probes.append({"input": stacked} | outputs)
+            raise ExportError(f"{model}: fails on a {shape} image ({first_line(error)})") from error
+        _check_torch(found["logits"], stacked.shape, classes, model)
+        probes.append({name: found[name] for name in (INPUT_NAME, *head.kinds)})
     return probes
 
 
-def _check_torch(outputs: Outputs, shape: tuple[int, ...], classes: int, model: str) -> None:
-    logits = outputs.get("logits")
-    if logits is None:
-        return
+def _check_torch(
+    logits: NDArray[np.float32], shape: tuple[int, ...], classes: int, model: str
+) -> None:
     wanted = (shape[0], classes, *shape[2:])
     if logits.shape != wanted:
         raise ExportError(
@@ -222,7 +227,7 @@ def _trace(head: _Head, size: tuple[int, int] | None, batch: int | None, model: 
                 verbose=False,
             )
         except Exception as error:  # the exporter wraps whatever the network's code provokes
-            reason = str(error.__cause__ or error).strip().splitlines()[0]
+            reason = first_line(error.__cause__ or error)
             raise ExportError(
                 f"{model}: torch.onnx cannot export it ({type(error).__name__}: {reason})"
             ) from error

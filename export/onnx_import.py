@@ -18,7 +18,7 @@ from export.artifact import (
     write_artifact,
 )
 from export.classes import palette, read_classes
-from export.errors import ArtifactError, UsageError
+from export.errors import ArtifactError, UsageError, first_line
 from export.files import check_writable, sha256_of
 from export.graph import dims, normalise, opset, with_input_shape
 from export.image import normalised, synthetic_images
@@ -83,6 +83,7 @@ def import_model(
     rename(model, {source.name: INPUT_NAME} | kinds)
     keep_outputs(model, list(chosen))
     model = with_size(model, shape)
+    model = normalise(model)
     pools = pool_means(model)
     model, simplifier = simplify(normalise(model), probes)
     model = normalise(model)
@@ -92,6 +93,9 @@ def import_model(
         (probe, dict(zip(names, run(session, probe["input"]), strict=True))) for probe in probes
     )
     require_parity(parity, f"{file.name}: original against imported")
+    logits = probes[0].get("logits")
+    if logits is not None and logits.shape[1] != len(class_names):
+        raise _wrong_classes(file, chosen["logits"].name, logits.shape[1], len(class_names))
     mask = probes[0].get("mask")
     if mask is not None and mask.shape[1:] != shape[2:]:
         raise ArtifactError(
@@ -148,8 +152,7 @@ def _read(file: Path) -> ModelProto:
         ValueError,
         OSError,
     ) as error:
-        first = str(error).strip().splitlines()[0] if str(error).strip() else "cannot be parsed"
-        raise ArtifactError(f"{file}: not a valid ONNX model ({first})") from error
+        raise ArtifactError(f"{file}: not a valid ONNX model ({first_line(error)})") from error
     if not model.graph.node:
         raise ArtifactError(f"{file}: not a valid ONNX model (no nodes in it)")
     small = sorted({n.op_type for n in model.graph.node} & _ALREADY_SMALL)
@@ -177,10 +180,7 @@ def _signature(
     if logits:
         found = dims(logits[0])[1]
         if found is not None and found != classes:
-            raise ArtifactError(
-                f"{file}: output {logits[0].name} has {found} channels, the class list has "
-                f"{classes} names; give the right ones with --classes FILE"
-            )
+            raise _wrong_classes(file, logits[0].name, found, classes)
         chosen["logits"] = logits[0]
     if masks:
         chosen["mask"] = masks[0]
@@ -191,6 +191,13 @@ def _signature(
             "integer mask (N, H, W)"
         )
     return inputs[0], chosen
+
+
+def _wrong_classes(file: Path, output: str, found: int, wanted: int) -> ArtifactError:
+    return ArtifactError(
+        f"{file}: output {output} has {found} channels, the class list has {wanted} names; give "
+        "the right ones with --classes FILE"
+    )
 
 
 def _is_float(value: ValueInfoProto) -> bool:
@@ -246,5 +253,5 @@ def _to_opset(file: Path, model: ModelProto) -> ModelProto:
     except (RuntimeError, onnx.version_converter.ConvertError) as error:
         raise ArtifactError(
             f"{file}: opset {opset(model)} is below {MIN_OPSET} and cannot be converted "
-            f"({str(error).splitlines()[0]}); export it again with opset {_CONVERTED_OPSET}"
+            f"({first_line(error)}); export it again with opset {_CONVERTED_OPSET}"
         ) from error

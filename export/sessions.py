@@ -10,7 +10,7 @@ from typing import Any
 
 import onnxruntime as ort
 
-from export.errors import ArtifactError, RuntimeUnavailableError
+from export.errors import ArtifactError, RuntimeUnavailableError, first_line
 
 CPU = "CPUExecutionProvider"
 CUDA = "CUDAExecutionProvider"
@@ -98,9 +98,8 @@ def open_session(
     try:
         session = ort.InferenceSession(source, options or session_options(), providers=[wanted])
     except Exception as error:  # onnxruntime raises classes of its C++ side
-        first = str(error).strip().splitlines()[0]
         where = model if isinstance(model, Path) else "model"
-        raise ArtifactError(f"{where}: onnxruntime cannot load it ({first})") from error
+        raise ArtifactError(f"{where}: onnxruntime cannot load it ({first_line(error)})") from error
     if session.get_providers()[0] != provider:
         raise RuntimeUnavailableError(
             f"{provider} fell back to {session.get_providers()[0]}; use --runtime ort-cpu"

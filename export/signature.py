@@ -51,7 +51,7 @@ def resize_logits(
         node.input[:] = ["logits_small" if n == "logits" else n for n in node.input]
         node.output[:] = ["logits_small" if n == "logits" else n for n in node.output]
     factors = np.array(
-        [1, 1, *((w or 0) / f for w, f in zip(wanted, found, strict=True))], np.float32
+        [1, 1, *(_scale(f, w or 0) for w, f in zip(wanted, found, strict=True))], np.float32
     )
     graph.initializer.append(numpy_helper.from_array(factors, "logits_scales"))
     graph.node.append(
@@ -64,6 +64,14 @@ def resize_logits(
             coordinate_transformation_mode="half_pixel",
         )
     )
+
+
+def _scale(source: int, target: int) -> np.float32:
+    """Return the float32 nearest target / source for which floor(source * scale) is target."""
+    scale = np.float32(target / source)
+    while np.floor(np.float32(source) * scale) < target:
+        scale = np.nextafter(scale, np.float32(np.inf))
+    return scale
 
 
 def with_output_shapes(

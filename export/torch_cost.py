@@ -117,7 +117,7 @@ def torch_cost(network: nn.Module, size: tuple[int, int]) -> Cost:
     `network` may lie on torch's meta device; then nothing is computed and no memory is used.
     It is counted in eval mode, as it is deployed.
     """
-    device = next(network.parameters()).device
+    device = next((p.device for p in network.parameters()), torch.device("cpu"))
     image = torch.empty(1, 3, *size, device=device)
     training = network.training
     network.eval()

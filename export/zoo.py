@@ -134,7 +134,7 @@ def build_network(name: str, classes: int, output_stride: int | None) -> nn.Modu
         if output_stride is not None:
             raise UsageError(f"--output-stride does not apply to {name}: its code decides")
         return _users_network(name)
-    stride = output_stride or entry.output_strides[0]
+    stride = entry.output_strides[0] if output_stride is None else output_stride
     if stride not in entry.output_strides:
         offered = " or ".join(map(str, entry.output_strides))
         raise UsageError(f"output stride {stride}: {name} has {offered}")

@@ -66,5 +66,5 @@ def test_missing_and_binary_files_are_refused(tmp_path: Path) -> None:
 
     with pytest.raises(DataError, match="not UTF-8"):
         read_classes(str(binary))
-    with pytest.raises(DataError, match="cannot read .*absent"):
+    with pytest.raises(DataError, match=r"cannot read .*absent"):
         read_classes(str(tmp_path / "absent"))

@@ -207,7 +207,9 @@ def test_consumers_and_float_tensors() -> None:
     graph = model(nodes, [value("x", (1, 3, 4, 4))], outputs, [weight("w", 2, 3, 1, 1)])
     inferred = onnx.shape_inference.infer_shapes(graph)
 
-    readers = {name: [node.name for node in found] for name, found in consumers(graph.graph).items()}
+    readers = {
+        name: [node.name for node in found] for name, found in consumers(graph.graph).items()
+    }
     assert readers["x"] == ["conv"]
     assert set(readers["a"]) == {"add", "argmax"}
     assert float_tensors(inferred) == {

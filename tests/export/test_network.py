@@ -10,12 +10,13 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torchvision.models import segmentation
 
 from export.errors import CheckpointError, UsageError
 from export.files import sha256_of
 from export.image import normalised, synthetic_images
 from export.network import Logits, load_network
-from export.zoo import IMAGENET_MEAN, IMAGENET_STD, ZOO, build_network
+from export.zoo import IMAGENET_MEAN, IMAGENET_STD, build_network
 from tests.networks import Tiny
 
 TINY = "tests.networks:tiny"
@@ -68,10 +69,6 @@ def test_weights_of_a_file_are_used_and_recorded(
 def test_torchvision_file_with_auxiliary_classifier(tmp_path: Path) -> None:
     model = "torchvision/deeplabv3_mobilenet_v3_large"
     with torch.random.fork_rng(devices=[]):
-        theirs = ZOO[model].default_weights
-        assert theirs is not None
-        from torchvision.models import segmentation
-
         trained = segmentation.deeplabv3_mobilenet_v3_large(
             weights=None, weights_backbone=None, num_classes=21, aux_loss=True
         ).eval()

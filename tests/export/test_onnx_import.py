@@ -388,7 +388,7 @@ def test_wrong_class_count(tmp_path: Path) -> None:
         ArtifactError,
         _coarse(),
         folder,
-        "output scores has 21 channels, the class list has 2 names",
+        "21 channels, the class list has 2 names",
         "--classes FILE",
         classes=str(names),
     )
@@ -420,8 +420,7 @@ def test_wrong_class_count_that_the_file_does_not_declare(tmp_path: Path) -> Non
 )
 def test_inputs_that_are_no_image(inputs: list[onnx.ValueInfoProto], tmp_path: Path) -> None:
     nodes = [
-        helper.make_node("Shape", [v.name], [f"s{i}"], start=0, end=1)
-        for i, v in enumerate(inputs)
+        helper.make_node("Shape", [v.name], [f"s{i}"], start=0, end=1) for i, v in enumerate(inputs)
     ]
     nodes += [
         helper.make_node("Concat", ["s0", "four"], ["s"], axis=0),
@@ -466,9 +465,7 @@ def test_folder_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
 
     with pytest.raises(ArtifactError, match="cannot write to"):
-        import_model(
-            saved(_coarse(), tmp_path), tmp_path / "file" / "out", mean=MEAN, std=STD
-        )
+        import_model(saved(_coarse(), tmp_path), tmp_path / "file" / "out", mean=MEAN, std=STD)
 
 
 # --------------------------------------------------------------------------------- real files

@@ -165,3 +165,20 @@ def test_a_gate_that_cannot_judge_is_found_before_the_work(
     answer = segport("run", write_recipe((budgets, gate)), "-o", tmp_path / "out")
     assert answer.code == 2 and message in answer.errors[0]
     assert not (tmp_path / "out").exists()
+
+
+def test_a_baseline_that_is_not_there_yet_can_be_made_of_the_result(
+    write_recipe: WriteRecipe, tmp_path: Path
+) -> None:
+    budgets = "[gate.max_drop]\nfp32 = 100\nfp16 = 100\nint8 = 100"
+    out, baseline = tmp_path / "out", tmp_path / "baseline.json"
+    recipe = write_recipe(
+        (budgets, '[gate]\nbaseline = "baseline.json"'),
+        ('["squash", "center-crop"]', '["squash"]'),
+        ('[[artifact]]\nprecision = "fp16"\n', ""),
+    )
+    first = segport("run", recipe, "-o", out)
+    assert first.code == 2 and "--update-baseline" in first.out + first.err
+    update = ["gate", out / "squash/result.json", "--baseline", baseline, "--update-baseline"]
+    assert segport(*update).code == 0
+    assert segport("run", recipe, "-o", out).code == 0

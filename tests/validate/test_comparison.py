@@ -13,8 +13,9 @@ from PIL import Image
 from export.artifact import Artifact, load_artifact
 from export.errors import ArtifactError, ComparisonError, DataError, SegportError, UsageError
 from tests.validate.fakes import FakeEngine, Outputs, logits_of, save_mask, save_rgb
-from validate.comparison import refuse_mixed, validate, with_reference
+from validate.comparison import validate
 from validate.metrics import miou
+from validate.reference import refuse_mixed, with_reference
 from validate.report import report
 from validate.result import Result, load_result
 from validate.runtimes import RUNTIMES, Runtime
@@ -358,6 +359,11 @@ def test_an_artifact_of_another_checkpoint_is_refused(
     other = _changed(int8, weights=stranger, parent_sha256="1" * 64)
     with pytest.raises(ComparisonError):
         validate([tiny, other], str(voc), tmp_path / "out", limit=1)
+
+
+def test_a_checkpoint_under_another_file_name_is_the_same_checkpoint(from_file: Artifact) -> None:
+    renamed = from_file.manifest.weights.model_copy(update={"file": "renamed.pth"})
+    refuse_mixed([from_file, _changed(from_file, weights=renamed, target="npu")], "squash")
 
 
 def test_nothing_to_validate_is_an_error(voc: Path, tmp_path: Path) -> None:

@@ -61,6 +61,13 @@ def test_an_id_of_its_own_budgets_one_artifact() -> None:
     assert _outcomes(result, int8__npu=1) == {"int8@npu": PASS}
 
 
+def test_an_artifacts_own_budget_goes_before_that_of_its_precision() -> None:
+    """Otherwise the cpu file, whose id is the precision's name, could have none of its own."""
+    result = result_of(lost("int8", 0.1), lost("int8@npu", 0.9))
+    assert _code(result, int8=0.5, int8__npu=1) == 0
+    assert _code(result, int8=0.05, int8__npu=1) == 1
+
+
 def test_a_budget_for_something_else_cannot_be_told() -> None:
     result = result_of(lost("fp16", 0))
     (verdict,) = gate(result, max_drop={"int8": 0.5})

@@ -109,13 +109,8 @@ def test_what_a_reader_must_know_is_noted() -> None:
         assert "int8: predicts classes no label has: cow" in text
         assert "int8: this runtime runs less in int8" in text
         assert "accuracy by ort-fp16" in text and "on ort-cpu" in text
-    assert "overlap: the numbers flatter" in markdown_report(result)
-    assert "overlap" not in markdown_report(_result())
-
-
-def test_the_terminal_also_says_when_images_overlap() -> None:
-    assert "overlap" in terminal_report(result_of(lost("int8", 0), overlap_allowed=True))
-    assert "overlap" not in terminal_report(_result())
+        assert "calibration and validation images overlap" in text
+    assert "overlap" not in markdown_report(_result()) + terminal_report(_result())
 
 
 def test_terminal_table_names_the_comparison_and_every_artifact() -> None:
