@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from onnx import GraphProto, ModelProto, NodeProto, ValueInfoProto, numpy_helper
 
 STANDARD_DOMAIN = ""
+_SPELLING = {"ai.onnx": STANDARD_DOMAIN}
 MAX_IR_VERSION = 10
 """The newest IR that ONNX Runtime 1.20 loads."""
 _TIDYING = (
@@ -105,9 +106,10 @@ def normalise(model: ModelProto) -> ModelProto:
     """
     spelt = ModelProto()
     spelt.CopyFrom(model)
-    for message in [*spelt.opset_import, *spelt.graph.node]:
-        if message.domain == "ai.onnx":
-            message.domain = STANDARD_DOMAIN
+    for imported in spelt.opset_import:
+        imported.domain = _SPELLING.get(imported.domain, imported.domain)
+    for node in spelt.graph.node:
+        node.domain = _SPELLING.get(node.domain, node.domain)
     tidy = ir.serde.deserialize_model(spelt)
     for step in _TIDYING:
         step(tidy)
