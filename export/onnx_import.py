@@ -77,6 +77,7 @@ def import_model(
     shape = _fix_size(file, source, size)
     original = model.SerializeToString()
     probes = _probes(original, source, chosen, shape, (mean, std))
+    _check_outputs(file, chosen, probes[0], len(class_names), shape)
 
     model = _to_opset(file, model)
     kinds = {value.name: kind for kind, value in chosen.items()}
@@ -93,15 +94,6 @@ def import_model(
         (probe, dict(zip(names, run(session, probe["input"]), strict=True))) for probe in probes
     )
     require_parity(parity, f"{file.name}: original against imported")
-    logits = probes[0].get("logits")
-    if logits is not None and logits.shape[1] != len(class_names):
-        raise _wrong_classes(file, chosen["logits"].name, logits.shape[1], len(class_names))
-    mask = probes[0].get("mask")
-    if mask is not None and mask.shape[1:] != shape[2:]:
-        raise ArtifactError(
-            f"{file}: its mask is {mask.shape[1]}x{mask.shape[2]}, the image "
-            f"{shape[2]}x{shape[3]}; they must be of one size"
-        )
     if "logits" in chosen:
         resize_logits(model, probes[0]["logits"].shape[2:], shape[2:])
     model = with_output_shapes(model, len(class_names), shape)
@@ -243,6 +235,25 @@ def _probes(
         outputs = dict(zip(chosen, run(session, image, names), strict=True))
         found.append({INPUT_NAME: image} | outputs)
     return found
+
+
+def _check_outputs(
+    file: Path,
+    chosen: dict[str, ValueInfoProto],
+    found: Outputs,
+    classes: int,
+    shape: tuple[int | None, ...],
+) -> None:
+    """Check what the file really gives: it need not declare its output shapes."""
+    if "logits" in found and found["logits"].shape[1] != classes:
+        channels = found["logits"].shape[1]
+        raise _wrong_classes(file, chosen["logits"].name, channels, classes)
+    if "mask" in found and found["mask"].shape[1:] != shape[2:]:
+        height, width = found["mask"].shape[1:]
+        raise ArtifactError(
+            f"{file}: its mask is {height}x{width}, the image {shape[2]}x{shape[3]}; they must be "
+            "of one size"
+        )
 
 
 def _to_opset(file: Path, model: ModelProto) -> ModelProto:

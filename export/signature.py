@@ -69,7 +69,7 @@ def resize_logits(
 def _scale(source: int, target: int) -> np.float32:
     """Return the float32 nearest target / source for which floor(source * scale) is target."""
     scale = np.float32(target / source)
-    while np.floor(np.float32(source) * scale) < target:
+    while source * float(scale) < target:  # in float64, where it is not rounded up
         scale = np.nextafter(scale, np.float32(np.inf))
     return scale
 

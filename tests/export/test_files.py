@@ -70,6 +70,21 @@ def test_all_or_none_also_when_renaming_fails(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["b"]
 
 
+def test_older_files_survive_when_renaming_fails(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("old")
+    (tmp_path / "b").mkdir()
+
+    with (
+        pytest.raises(ArtifactError, match="cannot write"),
+        new_files(tmp_path / "a", tmp_path / "b") as (first, second),
+    ):
+        first.write_text("new")
+        second.write_text("new")
+
+    assert (tmp_path / "a").read_text() == "old"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
+
+
 def test_a_forgotten_file_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError), new_files(tmp_path / "a", tmp_path / "b") as (_, second):
         second.write_text("two")
