@@ -22,6 +22,10 @@ NOMINAL_SIZE = (513, 513)
 """Height and width at which a file that takes any size is counted and compared."""
 
 
+MIN_SIZE = 33
+"""Smallest height and width: two pixels at output stride 16."""
+
+
 class Sample(NamedTuple):
     """One preprocessed image: `image` is float32 (1, 3, H, W), normalised as the network wants.
 

@@ -56,6 +56,7 @@ def first_line(error: BaseException) -> str:
 def unknown(kind: str, name: str, choices: Iterable[str]) -> str:
     """Return the message for an unknown `name`, with the nearest of `choices` first."""
     options = sorted(choices)
-    near = get_close_matches(name, options, n=1, cutoff=0.5)
-    hint = f"did you mean '{near[0]}'? " if near else ""
+    lowered = {option.lower(): option for option in options}
+    near = get_close_matches(name.lower(), lowered, n=1, cutoff=0.5)
+    hint = f"did you mean '{lowered[near[0]]}'? " if near else ""
     return f"unknown {kind} '{name}': {hint}known are {', '.join(options)}"

@@ -36,14 +36,21 @@ def new_files(*targets: Path) -> Iterator[list[Path]]:
 
 
 def _rename_all(sources: Sequence[Path], targets: Sequence[Path]) -> None:
-    done: list[Path] = []
+    """Rename all or, when one fails, bring back what was there before."""
+    done: list[tuple[Path, Path | None]] = []
     try:
         for source, target in zip(sources, targets, strict=True):
+            older = source.with_name(f"{source.name}.older") if target.is_file() else None
+            if older:
+                older.hardlink_to(target)
             source.replace(target)
-            done.append(target)
+            done.append((target, older))
     except OSError:
-        for target in done:
-            target.unlink()
+        for target, older in done:
+            if older:
+                older.replace(target)
+            else:
+                target.unlink()
         raise
 
 

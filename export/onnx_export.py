@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from export.artifact import (
     INPUT_NAME,
+    MIN_SIZE,
     NOMINAL_SIZE,
     Artifact,
     InputSpec,
@@ -43,7 +44,6 @@ from export.versions import versions
 from export.zoo import IMAGENET_MEAN, IMAGENET_STD, zoo_entry
 
 OPSET = 18
-MIN_SIZE = 33
 OUTPUTS = {"logits": ("logits",), "mask": ("mask",), "both": ("logits", "mask")}
 _PARITY_IMAGES = 2
 _SECOND_SIZE = (353, 289)
@@ -97,6 +97,7 @@ def export_model(
     _check_arguments(size, batch, output)
     check_writable(folder)
     kinds = OUTPUTS[output]
+    base_name = artifact_name(name or model)
     class_names = read_classes(classes)
     entry = zoo_entry(model)
     stride = entry.output_strides[0] if entry and output_stride is None else output_stride
@@ -120,7 +121,7 @@ def export_model(
     cost = torch_cost(network.module, counted_at)
     graph_macs = graph_cost(with_input_shape(graph, (1, 3, *counted_at)))
     manifest = Manifest(
-        name=artifact_name(name or model),
+        name=base_name,
         model=model,
         output_stride=stride,
         weights=network.weights,

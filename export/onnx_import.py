@@ -9,6 +9,7 @@ from onnx import ModelProto, TensorProto, ValueInfoProto
 
 from export.artifact import (
     INPUT_NAME,
+    MIN_SIZE,
     Artifact,
     InputSpec,
     Manifest,
@@ -72,6 +73,7 @@ def import_model(
         raise UsageError(f"import: --std {' '.join(map(str, std))}: values must be positive")
     check_writable(folder)
     class_names = read_classes(classes)
+    base_name = artifact_name(name or file.stem)
     model = _read(file)
     source, chosen = _signature(file, model, len(class_names))
     shape = _fix_size(file, source, size)
@@ -103,7 +105,7 @@ def import_model(
     assert height is not None and width is not None
     cost = graph_cost(with_input_shape(model, (1, 3, height, width)))
     manifest = Manifest(
-        name=artifact_name(name or file.stem),
+        name=base_name,
         model=file.name,
         output_stride=None,
         weights=Weights(how="import", file=file.name, sha256=sha256_of(file)),
@@ -209,8 +211,8 @@ def _fix_size(
         raise UsageError(
             f"import: --size H W is needed, {file.name} leaves its input's height and width free"
         )
-    if size is not None and min(size) < 1:
-        raise UsageError(f"size {size[0]} {size[1]}: both must be positive")
+    if size is not None and min(size) < MIN_SIZE:
+        raise UsageError(f"size {size[0]} {size[1]}: both must be at least {MIN_SIZE} pixels")
     wanted = size or (height, width)
     if height not in (None, wanted[0]) or width not in (None, wanted[1]):
         raise UsageError(

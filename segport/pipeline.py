@@ -46,8 +46,8 @@ def run(recipe: Recipe, folder: Path, progress: Stages, *, command: str | None =
         recipe.data.samples, recipe.data.seed
     )
     refuse_overlap(same_files(calibration, validation), validation, recipe.validation.allow_overlap)
-    if recipe.gate and recipe.gate.baseline:
-        load_baseline(Path(recipe.gate.baseline))
+    if recipe.gate and recipe.gate.baseline and Path(recipe.gate.baseline).exists():
+        load_baseline(Path(recipe.gate.baseline))  # a new one is made from this run's result
     progress.stage("export")
     fp32 = _fp32(recipe, folder)
     samples = _samples(fp32, calibration, recipe.data.calibration_protocol)
@@ -66,7 +66,6 @@ def run(recipe: Recipe, folder: Path, progress: Stages, *, command: str | None =
             )
         )
     results: list[tuple[Result, Path]] = []
-    verdicts: list[tuple[str, Verdict]] = []
     for protocol in recipe.validation.protocols:
         target = folder / protocol
         result = validate(
@@ -75,7 +74,7 @@ def run(recipe: Recipe, folder: Path, progress: Stages, *, command: str | None =
             target,
             protocol=protocol,
             reference=_reference(recipe),
-            weights=recipe.model.weights,
+            weights=recipe.model.weights if _reference(recipe) else None,
             limit=recipe.data.limit,
             allow_overlap=recipe.validation.allow_overlap,
             command=command,
@@ -83,7 +82,7 @@ def run(recipe: Recipe, folder: Path, progress: Stages, *, command: str | None =
         )
         report(target / RESULT_FILE, target)
         results.append((result, target))
-        verdicts += [(protocol, verdict) for verdict in _gate(recipe, result)]
+    verdicts = [(r.protocol, verdict) for r, _ in results for verdict in _gate(recipe, r)]
     return RunResult(artifacts, results, verdicts)
 
 

@@ -58,6 +58,8 @@ def validate(
     """
     if not artifacts:
         raise UsageError("validate: give at least one artifact")
+    if weights is not None and reference != "torch":
+        raise UsageError("--weights goes with --reference torch, which rebuilds the network")
     check_writable(folder)
     chosen, reference_id = with_reference(artifacts, reference)
     first = chosen[0].manifest
@@ -249,6 +251,8 @@ def _warnings(manifest: Manifest | None, found: Evaluation, protocol: str) -> li
         )
     if manifest and manifest.precision == "fp16" and not manifest.checks["fp16"]["range_checked"]:
         said.append("value range not checked against float16")
+    if manifest and (manifest.input.shape[0] or 1) > 1:
+        said.append(f"latency is that of a batch of {manifest.input.shape[0]} images")
     if manifest and manifest.output("logits") is None and get_protocol(protocol).at_image_size:
         said.append("no logits: its mask was resized to the image's size by nearest pixel")
     return said

@@ -5,7 +5,7 @@ be told.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -90,8 +90,11 @@ def gate(
     if not 0 <= tolerance < float("inf"):
         raise UsageError(f"--tolerance {tolerance}: give points of mIoU, 0 or more")
     verdicts = []
-    for name, budget in (max_drop or {}).items():
-        verdicts += _judge_budget(result, name, budget, on_inconclusive)
+    budgets = max_drop or {}
+    for name, budget in budgets.items():
+        # an id's own budget goes before that of its precision
+        elsewhere = budgets.keys() - {name}
+        verdicts += _judge_budget(result, name, budget, elsewhere, on_inconclusive)
     if baseline is not None:
         entries = {entry.key: entry for entry in load_baseline(baseline).entries}
         verdicts += [_judge_baseline(result, a, entries, tolerance) for a in result.artifacts]
@@ -132,10 +135,10 @@ def judge_drop(
 
 
 def _judge_budget(
-    result: Result, name: str, budget: float, on_inconclusive: str | None
+    result: Result, name: str, budget: float, elsewhere: Set[str], on_inconclusive: str | None
 ) -> list[Verdict]:
     judged = [a for a in result.artifacts if a.id != result.reference]
-    found = [a for a in judged if name in (a.id, a.precision)]
+    found = [a for a in judged if name in (a.id, a.precision) and a.id not in elsewhere]
     if not found:
         known = ", ".join(a.id for a in judged)
         if name == result.reference:

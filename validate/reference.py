@@ -67,4 +67,5 @@ def refuse_mixed(artifacts: Sequence[Artifact], protocol: str) -> None:
 
 def _origin(artifact: Artifact) -> tuple[object, ...]:
     manifest = artifact.manifest
-    return manifest.model, manifest.output_stride, manifest.weights
+    weights = manifest.weights
+    return manifest.model, manifest.output_stride, weights.how, weights.seed, weights.sha256

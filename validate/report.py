@@ -41,9 +41,10 @@ def terminal_report(result: Result) -> str:
         f"{result.name}: {result.protocol}, {result.dataset.images} images of "
         f"{result.dataset.name}:{result.dataset.split}, reference {result.reference}"
     )
-    table = tabulate(
-        _artifact_rows(result), _ARTIFACT_HEAD, tablefmt="simple", disable_numparse=True
-    )
+    kept = [index for index, name in enumerate(_ARTIFACT_HEAD) if name not in _WIDE]
+    rows = [[row[index] for index in kept] for row in _artifact_rows(result)]
+    names = [_ARTIFACT_HEAD[index] for index in kept]
+    table = tabulate(rows, names, tablefmt="simple", disable_numparse=True)
     return "\n".join([head, *_overlap_note(result), "", table, *_notes(result)])
 
 
@@ -75,6 +76,10 @@ REPORT_FORMATS: dict[str, Callable[[Result], str]] = {
     "report.md": markdown_report,
     RESULT_FILE: Result.to_json,
 }
+
+
+_WIDE = frozenset({"pixel acc.", "fidelity"})
+"""Columns that only the Markdown report has room for."""
 
 
 def _artifact_rows(result: Result) -> list[list[Cell]]:

@@ -293,7 +293,7 @@ def test_normalisation_is_asked_for_by_name(option: str, tmp_path: Path) -> None
 
 
 def test_std_must_be_positive(tmp_path: Path) -> None:
-    _refused(UsageError, _coarse(), tmp_path, "--std", "must be positive", std=(1.0, 0.0, 1.0))
+    _refused(UsageError, _coarse(), tmp_path, "--std", "must be at least 33", std=(1.0, 0.0, 1.0))
 
 
 @pytest.mark.parametrize(("height", "width"), [("h", "w"), (SIZE, "w"), (None, None)])
@@ -305,7 +305,12 @@ def test_size_is_asked_for_by_name(height: Any, width: Any, tmp_path: Path) -> N
 
 @pytest.mark.parametrize(
     ("size", "reason"),
-    [((0, 64), "must be positive"), ((-1, 64), "must be positive"), ((32, 32), "fixed to 64 64")],
+    [
+        ((0, 64), "must be at least 33"),
+        ((-1, 64), "must be at least 33"),
+        ((32, 32), "must be at least 33"),
+        ((65, 64), "fixed to 64 64"),
+    ],
 )
 def test_sizes_that_cannot_be(size: tuple[int, int], reason: str, tmp_path: Path) -> None:
     _refused(UsageError, _coarse(), tmp_path, reason, size=size)
