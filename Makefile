@@ -19,7 +19,7 @@ lint: $(STAMP)
 	$(BIN)/mypy
 
 reports: $(STAMP)
-	for recipe in recipes/*.toml; do \
+	@for recipe in recipes/*.toml; do \
 		name=$$(basename $$recipe .toml); \
 		$(BIN)/segport run $$recipe -o runs/$$name || exit 1; \
 		for result in runs/$$name/*/result.json; do \
@@ -29,7 +29,7 @@ reports: $(STAMP)
 	done
 
 $(STAMP): pyproject.toml constraints.txt
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "segport needs Python 3.11 or newer, this is " + sys.version)'
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "segport needs Python 3.11 or newer, this is " + sys.version)'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	touch $(STAMP)

@@ -1,5 +1,6 @@
 """What ONNX Runtime makes of a file: the optimized graph, and how much of it is int8."""
 
+import re
 import tempfile
 from collections import Counter
 from dataclasses import dataclass
@@ -12,13 +13,17 @@ from export.graph import with_input_shape
 from export.onnx_cost import INT8_OPS, graph_cost
 from export.sessions import CPU, open_session, session_options
 
+_NHWC_SUFFIX = re.compile(r"(_token_\d+)+$")
+"""What onnxruntime appends to a layer's name when it turns its int8 operator to NHWC."""
+
 
 @dataclass(frozen=True)
 class Optimized:
     """The graph onnxruntime's CPU provider executes.
 
-    `int8_macs_share` is MACs of int8 nodes / all MACs, 0-1. `layers` maps each layer name of
-    the file to the operators it became.
+    `int8_macs_share` is MACs of int8 nodes / all MACs, 0-1. `layers` maps layer names of the
+    file to the operators they became; float layers that were merged or laid out anew lose their
+    name and are missing.
     """
 
     operators: Counter[str]
@@ -43,12 +48,11 @@ def inspect(path: Path, shape: tuple[int, ...]) -> Optimized:
     file = onnx.load(path)
     cost = graph_cost(with_input_shape(file, shape))
     optimized = _optimized_graph(path)
-    by_length = sorted((n.name for n in file.graph.node if n.name), key=len, reverse=True)
+    names = {node.name for node in file.graph.node}
     layers: dict[str, list[str]] = {}
     for node in optimized.graph.node:
-        # Fused nodes are named after a layer: "<layer>_token_7", "<layer>_nhwc", "fused <layer>".
-        layer = next((name for name in by_length if name in node.name), None)
-        if layer:
+        layer = _NHWC_SUFFIX.sub("", node.name)
+        if layer in names:
             layers.setdefault(layer, []).append(node.op_type)
     return Optimized(
         operators=Counter(node.op_type for node in optimized.graph.node),

@@ -37,7 +37,7 @@ from export.network import Logits, load_network
 from export.onnx_cost import graph_cost
 from export.parity import Outputs, measure_parity, require_parity
 from export.pooling import pool_means
-from export.sessions import open_session, run
+from export.sessions import named_outputs, open_session
 from export.simplify import simplify
 from export.torch_cost import torch_cost
 from export.versions import versions
@@ -114,7 +114,8 @@ def export_model(
     graph = normalise(graph)
     onnx.checker.check_model(graph, full_check=True)
     _check_contract(graph, kinds, (batch, 3, *(size or (None, None))))
-    parity = measure_parity(_run_pairs(graph, probes))
+    session = open_session(graph.SerializeToString())
+    parity = measure_parity((p, named_outputs(session, p[INPUT_NAME])) for p in probes)
     require_parity(parity, f"{model}: torch against onnxruntime")
 
     counted_at = size or NOMINAL_SIZE
@@ -268,11 +269,3 @@ def _check_contract(model: ModelProto, kinds: Sequence[str], shape: tuple[int | 
         batch, *_, height, width = dims(value)
         if (batch, height, width) != (shape[0], shape[2], shape[3]):
             raise ExportError(f"exported file: output {value.name} has shape {dims(value)}")
-
-
-def _run_pairs(model: ModelProto, probes: list[Outputs]) -> list[tuple[Outputs, Outputs]]:
-    session = open_session(model.SerializeToString())
-    names = [output.name for output in session.get_outputs()]
-    return [
-        (probe, dict(zip(names, run(session, probe["input"]), strict=True))) for probe in probes
-    ]

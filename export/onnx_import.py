@@ -26,7 +26,7 @@ from export.image import normalised, synthetic_images
 from export.onnx_cost import graph_cost
 from export.parity import Outputs, measure_parity, require_parity
 from export.pooling import pool_means
-from export.sessions import open_session, run
+from export.sessions import named_outputs, open_session, run
 from export.signature import (
     keep_outputs,
     rename,
@@ -91,10 +91,7 @@ def import_model(
     model, simplifier = simplify(normalise(model), probes)
     model = normalise(model)
     session = open_session(model.SerializeToString())
-    names = [value.name for value in model.graph.output]
-    parity = measure_parity(
-        (probe, dict(zip(names, run(session, probe["input"]), strict=True))) for probe in probes
-    )
+    parity = measure_parity((p, named_outputs(session, p[INPUT_NAME])) for p in probes)
     require_parity(parity, f"{file.name}: original against imported")
     if "logits" in chosen:
         resize_logits(model, probes[0]["logits"].shape[2:], shape[2:])

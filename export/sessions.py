@@ -107,6 +107,12 @@ def open_session(
     return session
 
 
+def named_outputs(session: ort.InferenceSession, image: Any) -> dict[str, Any]:
+    """Run one image tensor through a session; return all outputs by name."""
+    names = [output.name for output in session.get_outputs()]
+    return dict(zip(names, run(session, image), strict=True))
+
+
 def run(session: ort.InferenceSession, image: Any, outputs: Sequence[str] | None = None) -> Any:
     """Run one image tensor through a session; return the list of output arrays."""
     return session.run(outputs, {session.get_inputs()[0].name: image})

@@ -14,8 +14,9 @@ from typing import NamedTuple
 import onnx
 from onnx import ModelProto
 
+from export.artifact import INPUT_NAME
 from export.parity import Outputs, measure_parity
-from export.sessions import open_session, run
+from export.sessions import named_outputs, open_session
 
 _CHILD = (
     "import sys, onnx, onnxsim\n"
@@ -70,11 +71,8 @@ def _operators(model: ModelProto) -> Counter[str]:
 
 def _difference(model: ModelProto, probes: list[Outputs]) -> str | None:
     session = open_session(model.SerializeToString())
-    names = [output.name for output in session.get_outputs()]
-    if missing := sorted(probes[0].keys() - {"input", *names}):
+    names = {output.name for output in session.get_outputs()}
+    if missing := sorted(probes[0].keys() - {INPUT_NAME} - names):
         return f"it lost the output {missing[0]}"
-    pairs = []
-    for probe in probes:
-        found = run(session, probe["input"])
-        pairs.append((probe, dict(zip(names, found, strict=True))))
+    pairs = [(probe, named_outputs(session, probe[INPUT_NAME])) for probe in probes]
     return measure_parity(pairs).problem

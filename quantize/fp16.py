@@ -15,10 +15,10 @@ from export.fp16_emulation import emulate_fp16
 from export.graph import consumers, initializers, normalise
 from export.parity import Outputs, measure_parity
 from export.pooling import reduced_axes
-from export.sessions import open_session, run
+from export.sessions import named_outputs, open_session
 from quantize.calibration import Progress, collect
 from quantize.casts import tidy_casts
-from quantize.selection import kept_float, range_sources
+from quantize.selection import matching_layers, range_sources
 from quantize.statistics import MinMax, PooledSum, Statistic
 
 FP16_MAX = 65504.0
@@ -51,7 +51,7 @@ def quantize_fp16(
     and samples, layers whose values come within a factor of 4 of 65504 stay in fp32.
     """
     model = onnx.shape_inference.infer_shapes(onnx.load(artifact.path))
-    named = kept_float(model, keep_float) if keep_float else set()
+    named = matching_layers(model, keep_float)
     kept: list[Kept] = []
     if guard:
         kept = weights_out_of_range(model)
@@ -146,15 +146,14 @@ def _emulated_check(
     """Compare fp32 with float16 rounding on the first calibration images."""
     reference = open_session(model.SerializeToString())
     emulated = open_session(emulate_fp16(half).SerializeToString())
-    kinds = [value.name for value in model.graph.output]
     batch = model.graph.input[0].type.tensor_type.shape.dim[0].dim_value or 1
     dtype = np.float16 if "float16" in emulated.get_inputs()[0].type else np.float32
     pairs: list[tuple[Outputs, Outputs]] = []
     finite = True
     for index in range(min(_CHECK_IMAGES, len(samples))):
         image = np.repeat(samples[index].image, batch, axis=0)
-        left = dict(zip(kinds, run(reference, image), strict=True))
-        right = dict(zip(kinds, run(emulated, image.astype(dtype)), strict=True))
+        left = named_outputs(reference, image)
+        right = named_outputs(emulated, image.astype(dtype))
         finite &= all(bool(np.isfinite(array).all()) for array in right.values())
         pairs.append((left, right))
     return {"finite": finite, "argmax_agreement": measure_parity(pairs).argmax_agreement}

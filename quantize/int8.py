@@ -19,7 +19,7 @@ from export.graph import float_tensors, normalise
 from export.inspection import Optimized, inspect
 from quantize.calibration import Progress, collect
 from quantize.ranges import Range, range_rule
-from quantize.selection import kept_float, range_sources
+from quantize.selection import matching_layers, output_layers, range_sources
 from quantize.targets import Target
 
 
@@ -38,7 +38,7 @@ def quantize_int8(
     in float. Raises QuantizeError when onnxruntime would not run as int8 what the target says.
     """
     model = onnx.shape_inference.infer_shapes(onnx.load(artifact.path))
-    kept = kept_float(model, keep_float)
+    kept = matching_layers(model, keep_float) | output_layers(model)
     nodes = [n for n in _quantizable(model, target) if n.name not in kept]
     if not nodes:
         raise QuantizeError(f"{artifact.path.name}: no layer is left that could become int8")

@@ -11,17 +11,22 @@ from export.graph import consumers, float_tensors
 _CLIPPING = ("Relu", "Clip")
 
 
-def kept_float(model: ModelProto, globs: Sequence[str]) -> set[str]:
-    """Return the names of layers to leave in float; raise UsageError for a glob without match."""
+def matching_layers(model: ModelProto, globs: Sequence[str]) -> set[str]:
+    """Return the names of layers that match one of `globs`; UsageError for one without match."""
     names = [node.name for node in model.graph.node]
-    outputs = {value.name for value in model.graph.output}
-    kept = {node.name for node in model.graph.node if outputs & set(node.output)}
+    found: set[str] = set()
     for glob in globs:
         matches = [name for name in names if fnmatchcase(name, glob)]
         if not matches:
             raise UsageError(f"--keep-float {glob}: no layer has such a name, e.g. {names[0]}")
-        kept.update(matches)
-    return kept
+        found.update(matches)
+    return found
+
+
+def output_layers(model: ModelProto) -> set[str]:
+    """Return the names of the layers that give the graph's outputs."""
+    outputs = {value.name for value in model.graph.output}
+    return {node.name for node in model.graph.node if outputs & set(node.output)}
 
 
 def range_sources(model: ModelProto, nodes: Sequence[NodeProto]) -> dict[str, str]:

@@ -293,7 +293,7 @@ def test_normalisation_is_asked_for_by_name(option: str, tmp_path: Path) -> None
 
 
 def test_std_must_be_positive(tmp_path: Path) -> None:
-    _refused(UsageError, _coarse(), tmp_path, "--std", "must be at least 33", std=(1.0, 0.0, 1.0))
+    _refused(UsageError, _coarse(), tmp_path, "--std", "must be positive", std=(1.0, 0.0, 1.0))
 
 
 @pytest.mark.parametrize(("height", "width"), [("h", "w"), (SIZE, "w"), (None, None)])
