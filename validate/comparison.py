@@ -1,32 +1,28 @@
 """Artifacts against their reference, under one protocol on one image list."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from export.artifact import Artifact, Manifest
+from export.artifact import Artifact
 from export.errors import UsageError
 from export.files import check_writable, new_files
-from export.inspection import inspect
-from export.sessions import CPU, cpu_facts, lacks_vnni, threads
+from export.sessions import cpu_facts, lacks_vnni
 from export.versions import versions
 from validate.datasets import Dataset, ids_digest, open_dataset
+from validate.entry import Judged, entry
 from validate.evaluation import Evaluation, evaluate
-from validate.latency import Latency, measure_latency
-from validate.metrics import class_iou, invented_classes, miou, pixel_accuracy
+from validate.latency import measure_latency
 from validate.overlap import overlapping, refuse_overlap
-from validate.protocols import DEFAULT_PROTOCOL, get_protocol
+from validate.protocols import DEFAULT_PROTOCOL
 from validate.reference import refuse_mixed, with_reference
 from validate.result import (
     CONFUSION_FILE,
     RESULT_FILE,
-    ArtifactResult,
     DatasetFacts,
     Result,
-    SpreadFacts,
 )
 from validate.runtimes import TORCH_ID, Runtime, open_runtime, open_torch
 from validate.samples import Preparation
@@ -90,20 +86,14 @@ def validate(
         preparation.sample(dataset.items[0]).image,
         lambda done, total: progress("latency", done, total),
     )
-    base = _miou(evaluations[reference_id])
-    entries = [
-        _entry(
-            key,
-            by_id.get(key),
-            runtimes[key],
-            timed[key],
-            evaluations[key],
-            latencies[key],
-            None if key == reference_id else base,
-            first,
-            protocol,
-        )
+    judged = [
+        Judged(key, by_id.get(key), runtimes[key], timed[key], evaluations[key], latencies[key])
         for key in runtimes
+    ]
+    base = next(one.miou for one in judged if one.id == reference_id)
+    entries = [
+        entry(one, None if one.id == reference_id else base, first.classes, protocol)
+        for one in judged
     ]
     result = Result(
         name=first.name,
@@ -163,96 +153,3 @@ def _calibration(artifacts: Mapping[str, Artifact]) -> dict[str, Any] | None:
         if artifact.manifest.images
     }
     return found or None
-
-
-def _miou(found: Evaluation) -> float | None:
-    return miou(np.sum(found.confusions, axis=0)) if found.confusions else None
-
-
-def _entry(
-    key: str,
-    artifact: Artifact | None,
-    runtime: Runtime,
-    timed: Runtime,
-    found: Evaluation,
-    latency: Latency,
-    base: float | None,
-    network: Manifest,
-    protocol: str,
-) -> ArtifactResult:
-    manifest = artifact.manifest if artifact else None
-    total = np.sum(found.confusions, axis=0) if found.confusions else None
-    reached = None if total is None else miou(total)
-    share, verified, note = _int8_facts(artifact, runtime)
-    return ArtifactResult(
-        id=key,
-        precision=manifest.precision if manifest else "fp32",
-        target=manifest.target if manifest else None,
-        file=artifact.path.name if artifact else None,
-        sha256=manifest.sha256 if manifest else None,
-        parent_sha256=manifest.parent_sha256 if manifest else None,
-        size_bytes=artifact.path.stat().st_size if artifact else None,
-        runtime=runtime.name,
-        provider=runtime.provider,
-        int8_macs_share=share,
-        int8_verified=verified,
-        int8_note=note,
-        kept_float=_kept_float(manifest),
-        miou=reached,
-        pixel_accuracy=None if total is None else pixel_accuracy(total),
-        class_iou={}
-        if total is None
-        else dict(zip(network.classes, class_iou(total), strict=True)),
-        invented_classes=[]
-        if total is None
-        else [network.classes[c] for c in invented_classes(total)],
-        drop=None if base is None or reached is None else base - reached,
-        drop_ci95=None,
-        agreement=100 * found.agreeing / found.pixels,
-        fidelity_miou=None if found.fidelity is None else miou(found.fidelity),
-        nonfinite_images=len(found.nonfinite),
-        latency_ms=SpreadFacts(**asdict(latency.session)),
-        mask_ms=SpreadFacts(**asdict(latency.mask)),
-        latency_runtime=timed.name,
-        threads=threads(),
-        cpu=str(cpu_facts()["cpu"]),
-        warnings=_warnings(manifest, found, protocol),
-    )
-
-
-def _int8_facts(
-    artifact: Artifact | None, runtime: Runtime
-) -> tuple[float | None, bool | None, str | None]:
-    """Return share of MACs in int8, whether that is as promised, and why it is unknown."""
-    if artifact is None or artifact.manifest.precision != "int8":
-        return None, None, None
-    if runtime.provider != CPU:
-        return None, None, f"{runtime.provider} has no int8 convolution and computes in float"
-    manifest = artifact.manifest
-    share = inspect(
-        artifact.path, (manifest.input.shape[0] or 1, *manifest.macs_shape)
-    ).int8_macs_share
-    promised = manifest.checks["int8"]["int8_macs_share"]
-    return share, share >= promised - 1e-9, None
-
-
-def _kept_float(manifest: Manifest | None) -> list[str]:
-    if manifest is None or manifest.precision == "fp32":
-        return []
-    return list(manifest.checks[manifest.precision]["kept_float"])
-
-
-def _warnings(manifest: Manifest | None, found: Evaluation, protocol: str) -> list[str]:
-    said = []
-    if found.nonfinite:
-        said.append(
-            f"broken: inf or NaN in the logits of {len(found.nonfinite)} images, the first is "
-            f"{found.nonfinite[0]}"
-        )
-    if manifest and manifest.precision == "fp16" and not manifest.checks["fp16"]["range_checked"]:
-        said.append("value range not checked against float16")
-    if manifest and (manifest.input.shape[0] or 1) > 1:
-        said.append(f"latency is that of a batch of {manifest.input.shape[0]} images")
-    if manifest and manifest.output("logits") is None and get_protocol(protocol).at_image_size:
-        said.append("no logits: its mask was resized to the image's size by nearest pixel")
-    return said

@@ -1,0 +1,121 @@
+"""One artifact's line in a result."""
+
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from export.artifact import Artifact, Manifest
+from export.inspection import inspect
+from export.sessions import CPU, cpu_facts, threads
+from validate.evaluation import Evaluation
+from validate.latency import Latency
+from validate.metrics import Confusion, class_iou, invented_classes, miou, pixel_accuracy
+from validate.protocols import get_protocol
+from validate.result import ArtifactResult, SpreadFacts
+from validate.runtimes import Runtime
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What was run and what came of it; `artifact` is None for the torch network.
+
+    `timed` is the runtime of the latency, another than `runtime` where that one emulates.
+    """
+
+    id: str
+    artifact: Artifact | None
+    runtime: Runtime
+    timed: Runtime
+    evaluation: Evaluation
+    latency: Latency
+
+    @property
+    def manifest(self) -> Manifest | None:
+        """The artifact's manifest."""
+        return self.artifact.manifest if self.artifact else None
+
+    @property
+    def confusion(self) -> Confusion | None:
+        """All images' matrices added up, or None without labels."""
+        found = self.evaluation.confusions
+        return np.sum(found, axis=0) if found else None
+
+    @property
+    def miou(self) -> float | None:
+        """Mean IoU, percent, or None without labels."""
+        return None if self.confusion is None else miou(self.confusion)
+
+
+def entry(
+    judged: Judged, base: float | None, classes: tuple[str, ...], protocol: str
+) -> ArtifactResult:
+    """Describe one artifact; `base` is the reference's mIoU, None for the reference itself."""
+    manifest, found, total = judged.manifest, judged.evaluation, judged.confusion
+    share, verified, note = _int8_facts(judged)
+    return ArtifactResult(
+        id=judged.id,
+        precision=manifest.precision if manifest else "fp32",
+        target=manifest.target if manifest else None,
+        file=judged.artifact.path.name if judged.artifact else None,
+        sha256=manifest.sha256 if manifest else None,
+        parent_sha256=manifest.parent_sha256 if manifest else None,
+        size_bytes=judged.artifact.path.stat().st_size if judged.artifact else None,
+        runtime=judged.runtime.name,
+        provider=judged.runtime.provider,
+        int8_macs_share=share,
+        int8_verified=verified,
+        int8_note=note,
+        kept_float=_kept_float(manifest),
+        miou=judged.miou,
+        pixel_accuracy=None if total is None else pixel_accuracy(total),
+        class_iou={} if total is None else dict(zip(classes, class_iou(total), strict=True)),
+        invented_classes=[] if total is None else [classes[c] for c in invented_classes(total)],
+        drop=None if base is None or judged.miou is None else base - judged.miou,
+        drop_ci95=None,
+        agreement=100 * found.agreeing / found.pixels,
+        fidelity_miou=None if found.fidelity is None else miou(found.fidelity),
+        nonfinite_images=len(found.nonfinite),
+        latency_ms=SpreadFacts(**asdict(judged.latency.session)),
+        mask_ms=SpreadFacts(**asdict(judged.latency.mask)),
+        latency_runtime=judged.timed.name,
+        threads=threads(),
+        cpu=str(cpu_facts()["cpu"]),
+        warnings=_warnings(manifest, found, protocol),
+    )
+
+
+def _int8_facts(judged: Judged) -> tuple[float | None, bool | None, str | None]:
+    """Return share of MACs in int8, whether that is as promised, and why it is unknown."""
+    artifact, provider = judged.artifact, judged.runtime.provider
+    if artifact is None or artifact.manifest.precision != "int8":
+        return None, None, None
+    if provider != CPU:
+        return None, None, f"{provider} has no int8 convolution and computes in float"
+    manifest = artifact.manifest
+    share = inspect(
+        artifact.path, (manifest.input.shape[0] or 1, *manifest.macs_shape)
+    ).int8_macs_share
+    promised = manifest.checks["int8"]["int8_macs_share"]
+    return share, share >= promised - 1e-9, None
+
+
+def _kept_float(manifest: Manifest | None) -> list[str]:
+    if manifest is None or manifest.precision == "fp32":
+        return []
+    return list(manifest.checks[manifest.precision]["kept_float"])
+
+
+def _warnings(manifest: Manifest | None, found: Evaluation, protocol: str) -> list[str]:
+    said = []
+    if found.nonfinite:
+        said.append(
+            f"broken: inf or NaN in the logits of {len(found.nonfinite)} images, the first is "
+            f"{found.nonfinite[0]}"
+        )
+    if manifest and manifest.precision == "fp16" and not manifest.checks["fp16"]["range_checked"]:
+        said.append("value range not checked against float16")
+    if manifest and (manifest.input.shape[0] or 1) > 1:
+        said.append(f"latency is that of a batch of {manifest.input.shape[0]} images")
+    if manifest and manifest.output("logits") is None and get_protocol(protocol).at_image_size:
+        said.append("no logits: its mask was resized to the image's size by nearest pixel")
+    return said
