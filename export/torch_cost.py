@@ -100,8 +100,12 @@ class _Counter(TorchDispatchMode):
         args: Sequence[Any] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        out = func(*args, **(kwargs or {}))
         name = func.name().split(".")[0]
+        if THOP_EXTRA_RULES.get(name) is _batch_norm and args[0].is_meta:
+            # torch decomposes it into a dozen operators there, most of the time of a count
+            out: Any = (torch.empty_like(args[0]), args[3], args[4])
+        else:
+            out = func(*args, **(kwargs or {}))
         if rule := MAC_RULES.get(name):
             self.macs += rule(args, out)
         elif rule := THOP_EXTRA_RULES.get(name):

@@ -1,7 +1,6 @@
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -105,15 +104,19 @@ def test_uncounted_operators_are_reported(table: dict[str, dict[str, Any]]) -> N
 
 
 def test_table_in_a_fresh_process_takes_less_than_five_seconds() -> None:
-    code = "from export.zoo import zoo_table; print(len(zoo_table()))"
-    for _ in range(3):  # the machine may be busy with something else
-        start = time.perf_counter()
+    """Processor time, imports of torch included: other work on the machine does not count."""
+    code = (
+        "import resource; from export.zoo import zoo_table; rows = len(zoo_table()); "
+        "used = resource.getrusage(resource.RUSAGE_SELF); "
+        "print(rows, used.ru_utime + used.ru_stime)"
+    )
+    times = []
+    for _ in range(2):  # the first one may still have to read torch from disk
         child = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
-        elapsed = time.perf_counter() - start
-        assert child.stdout == b"12\n"
-        if elapsed < 5:
-            return
-    pytest.fail(f"took {elapsed:.1f} s")
+        rows, seconds = child.stdout.split()
+        assert int(rows) == 12
+        times.append(float(seconds))
+    assert min(times) < 5
 
 
 @pytest.mark.parametrize("name", VAINF)
