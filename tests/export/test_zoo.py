@@ -104,19 +104,21 @@ def test_uncounted_operators_are_reported(table: dict[str, dict[str, Any]]) -> N
 
 
 def test_table_in_a_fresh_process_takes_less_than_five_seconds() -> None:
-    """Processor time, imports of torch included: other work on the machine does not count."""
+    """The table by the clock; with torch's import by processor time, which load does not touch."""
     code = (
-        "import resource; from export.zoo import zoo_table; rows = len(zoo_table()); "
+        "import resource, time; from export.zoo import zoo_table; start = time.perf_counter(); "
+        "rows = len(zoo_table()); seconds = time.perf_counter() - start; "
         "used = resource.getrusage(resource.RUSAGE_SELF); "
-        "print(rows, used.ru_utime + used.ru_stime)"
+        "print(rows, seconds, used.ru_utime + used.ru_stime)"
     )
     times = []
     for _ in range(2):  # the first one may still have to read torch from disk
         child = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
-        rows, seconds = child.stdout.split()
+        rows, clock, processor = child.stdout.split()
         assert int(rows) == 12
-        times.append(float(seconds))
-    assert min(times) < 5
+        times.append((float(clock), float(processor)))
+    assert min(clock for clock, _ in times) < 5
+    assert min(processor for _, processor in times) < 5
 
 
 @pytest.mark.parametrize("name", VAINF)
