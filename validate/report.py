@@ -7,14 +7,14 @@ from pathlib import Path
 from tabulate import tabulate
 
 from export.files import new_files
-from validate.result import CONFUSION_FILE, RESULT_FILE, ArtifactResult, Result, load_result
-
-Cell = str | int
-
-_ARTIFACT_HEAD = [
-    "artifact", "runtime", "mIoU", "drop", "pixel acc.", "agreement", "fidelity", "size MB",
-    "size ratio", "ms", "image-mask ms", "time ratio", "int8 MACs",
-]  # fmt: skip
+from validate.cells import Cell, markdown_table, number
+from validate.result import CONFUSION_FILE, RESULT_FILE, Result, load_result
+from validate.result_cells import (
+    ARTIFACT_COLUMNS,
+    OVERLAP_WARNING,
+    artifact_rows,
+    machine_cells,
+)
 
 
 def report(result_file: Path, folder: Path) -> list[Path]:
@@ -41,10 +41,9 @@ def terminal_report(result: Result) -> str:
         f"{result.name}: {result.protocol}, {result.dataset.images} images of "
         f"{result.dataset.name}:{result.dataset.split}, reference {result.reference}"
     )
-    kept = [index for index, name in enumerate(_ARTIFACT_HEAD) if name not in _WIDE]
-    rows = [[row[index] for index in kept] for row in _artifact_rows(result)]
-    names = [_ARTIFACT_HEAD[index] for index in kept]
-    table = tabulate(rows, names, tablefmt="simple", disable_numparse=True)
+    columns = [name for name in ARTIFACT_COLUMNS if name not in _WIDE]
+    rows = artifact_rows(result, columns)
+    table = tabulate(rows, columns, tablefmt="simple", disable_numparse=True)
     return "\n".join([head, *_overlap_note(result), "", table, *_notes(result)])
 
 
@@ -58,16 +57,16 @@ def markdown_report(result: Result) -> str:
         "is reference - artifact, in points.",
         *_overlap_note(result),
         "## Summary",
-        _markdown(_summary_rows(result), _summary_head(result)),
+        markdown_table(_summary_rows(result), _summary_head(result)),
         "FLOPs follow the published table's rule (THOP MACs / 4.5e8); MACs are "
         "multiply-accumulates of convolutions and matrix products of one image.",
         "## Artifacts",
-        _markdown(_artifact_rows(result), _ARTIFACT_HEAD),
+        markdown_table(artifact_rows(result, ARTIFACT_COLUMNS), list(ARTIFACT_COLUMNS)),
         *(f"- {note}" for note in _notes(result)),
         "## Class IoU",
-        _markdown(_class_rows(result), ["class", *(a.id for a in result.artifacts)]),
+        markdown_table(_class_rows(result), ["class", *(a.id for a in result.artifacts)]),
         "## How it was made",
-        _markdown(_fact_rows(result), ["fact", "value"]),
+        markdown_table(_fact_rows(result), ["fact", "value"]),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -82,36 +81,6 @@ _WIDE = frozenset({"pixel acc.", "fidelity"})
 """Columns that only the Markdown report has room for."""
 
 
-def _artifact_rows(result: Result) -> list[list[Cell]]:
-    base = _float_file(result)
-    return [
-        [
-            a.id,
-            a.runtime,
-            _number(a.miou, 2),
-            _number(a.drop, 2, sign=True),
-            _number(a.pixel_accuracy, 2),
-            _number(a.agreement, 2),
-            _number(a.fidelity_miou, 2),
-            _number(a.size_bytes / 1e6 if a.size_bytes else None, 2),
-            _ratio(a.size_bytes, base.size_bytes if base else None),
-            _number(a.latency_ms.median if a.latency_ms else None, 1),
-            _number(a.mask_ms.median if a.mask_ms else None, 1),
-            _ratio(
-                a.latency_ms.median if a.latency_ms else None,
-                base.latency_ms.median if base and base.latency_ms else None,
-            ),
-            "-" if a.int8_macs_share is None else f"{100 * a.int8_macs_share:.1f} %",
-        ]
-        for a in result.artifacts
-    ]
-
-
-def _float_file(result: Result) -> ArtifactResult | None:
-    """The fp32 ONNX file that ratios refer to; the reference where there is none."""
-    return result.artifact("fp32") or result.artifact(result.reference)
-
-
 def _summary_head(result: Result) -> list[str]:
     ids = [a.id for a in result.artifacts]
     drops = [f"{a.id} drop" for a in result.artifacts if a.id != result.reference]
@@ -122,11 +91,11 @@ def _summary_rows(result: Result) -> list[list[Cell]]:
     return [
         [
             result.model,
-            _number(result.flops_published, 3),
-            _number(result.macs / 1e9, 3),
-            _number(result.params / 1e6 if result.params else None, 3),
-            *(_number(a.miou, 2) for a in result.artifacts),
-            *(_number(a.drop, 2, sign=True) for a in result.artifacts if a.id != result.reference),
+            number(result.flops_published, 3),
+            number(result.macs / 1e9, 3),
+            number(result.params / 1e6 if result.params else None, 3),
+            *(number(a.miou, 2) for a in result.artifacts),
+            *(number(a.drop, 2, sign=True) for a in result.artifacts if a.id != result.reference),
             "x".join(map(str, result.shape)),
         ]
     ]
@@ -134,7 +103,7 @@ def _summary_rows(result: Result) -> list[list[Cell]]:
 
 def _class_rows(result: Result) -> list[list[Cell]]:
     names = list(result.artifacts[0].class_iou) if result.artifacts else []
-    return [[n, *(_number(a.class_iou.get(n), 2) for a in result.artifacts)] for n in names]
+    return [[n, *(number(a.class_iou.get(n), 2) for a in result.artifacts)] for n in names]
 
 
 def _fact_rows(result: Result) -> list[list[Cell]]:
@@ -144,11 +113,7 @@ def _fact_rows(result: Result) -> list[list[Cell]]:
         settings = ", ".join(f"{name} {value}" for name, value in entry["settings"].items())
         text = f"{entry['images']} images, protocol {entry['protocol']}; {settings}"
         rows.append([f"calibration {key}", text])
-    rows += [
-        ["cpu", f"{facts.get('cpu')} ({facts.get('machine')}), {facts.get('threads')} threads"],
-        ["instruction sets", ", ".join(facts.get("isa", [])) or "-"],
-        ["versions", ", ".join(f"{n} {v}" for n, v in facts.get("versions", {}).items())],
-    ]
+    rows += [[name, text] for name, text in machine_cells(facts).items()]
     for name, value in facts.get("session_settings", {}).items():
         rows.append([name, value])
     rows += [[f"sha256 {a.file}", a.sha256 or "-"] for a in result.artifacts if a.file]
@@ -179,20 +144,4 @@ def _notes(result: Result) -> list[str]:
 def _overlap_note(result: Result) -> list[str]:
     if not result.overlap_allowed:
         return []
-    return ["Warning: calibration and validation images overlap, so the numbers flatter."]
-
-
-def _markdown(rows: list[list[Cell]], head: list[str]) -> str:
-    escaped = [[str(cell).replace("|", "\\|") for cell in row] for row in rows]
-    return tabulate(escaped, head, tablefmt="github", disable_numparse=True)
-
-
-def _number(value: float | None, digits: int, *, sign: bool = False) -> str:
-    if value is None:
-        return "-"
-    rounded = round(value, digits) + 0.0  # no "-0.00"
-    return f"{rounded:+.{digits}f}" if sign else f"{rounded:.{digits}f}"
-
-
-def _ratio(value: float | None, base: float | None) -> str:
-    return "-" if not value or not base else f"{value / base:.2f}"
+    return [OVERLAP_WARNING]

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from export.errors import DataError, SegportError
+from tests.markdown import table
 from tests.validate.results import artifact_result, lost, result_of
 from validate.report import markdown_report, report, terminal_report
 from validate.result import Result, SpreadFacts
@@ -31,16 +32,8 @@ def _result() -> Result:
     )
 
 
-def _table(text: str, heading: str) -> list[dict[str, str]]:
-    """Rows of the markdown table in the section `heading`, by column."""
-    section = text.split(f"## {heading}\n", 1)[1].split("\n## ", 1)[0]
-    lines = [line for line in section.splitlines() if line.startswith("|")]
-    head, _, *rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
-    return [dict(zip(head, row, strict=True)) for row in rows]
-
-
-def test_summary_has_the_columns_of_the_published_table() -> None:
-    assert _table(markdown_report(_result()), "Summary") == [
+def test_summary_has_the_columns_of_the_publishedtable() -> None:
+    assert table(markdown_report(_result()), "Summary") == [
         {
             "model": "deeplabv3_mobilenet",
             "FLOPs (G)": "13.372",
@@ -59,7 +52,7 @@ def test_summary_has_the_columns_of_the_published_table() -> None:
 
 
 def test_artifact_rows_with_ratios_to_the_fp32_file() -> None:
-    rows = {row["artifact"]: row for row in _table(markdown_report(_result()), "Artifacts")}
+    rows = {row["artifact"]: row for row in table(markdown_report(_result()), "Artifacts")}
     assert list(rows) == ["torch-fp32", "fp32", "fp16", "int8"]
     int8 = rows["int8"]
     # 5 MB of 20 MB, 4 ms of 10 ms
@@ -72,7 +65,7 @@ def test_artifact_rows_with_ratios_to_the_fp32_file() -> None:
 
 
 def test_class_iou_of_every_artifact() -> None:
-    rows = {row["class"]: row for row in _table(markdown_report(_result()), "Class IoU")}
+    rows = {row["class"]: row for row in table(markdown_report(_result()), "Class IoU")}
     assert list(rows) == ["background", "cat", "dog"]
     assert (rows["cat"]["fp32"], rows["cat"]["int8"], rows["dog"]["int8"]) == (
         "70.00",
@@ -83,7 +76,7 @@ def test_class_iou_of_every_artifact() -> None:
 
 def test_facts_say_how_it_was_made() -> None:
     facts = {
-        row["fact"]: row["value"] for row in _table(markdown_report(_result()), "How it was made")
+        row["fact"]: row["value"] for row in table(markdown_report(_result()), "How it was made")
     }
     assert facts["command"] == "`segport run recipe.toml`"
     assert "64 images" in facts["calibration int8"] and "range minmax" in facts["calibration int8"]
@@ -129,12 +122,12 @@ def test_unlabelled_results_show_dashes() -> None:
             for id in ("torch-fp32", "int8")
         ]
     )
-    (row,) = _table(markdown_report(result), "Summary")
+    (row,) = table(markdown_report(result), "Summary")
     assert (row["int8"], row["int8 drop"]) == ("-", "-")
     assert "None" not in markdown_report(result) + terminal_report(result)
 
 
-def test_a_pipe_in_a_name_does_not_break_the_table() -> None:
+def test_a_pipe_in_a_name_does_not_break_thetable() -> None:
     result = result_of(lost("int8", 0, class_iou={"cat|dog": 50.0}), command="a | b")
     text = markdown_report(result)
     assert "a \\| b" in text

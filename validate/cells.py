@@ -1,0 +1,26 @@
+"""Numbers as table cells, and rows of cells as a Markdown table."""
+
+from collections.abc import Sequence
+
+from tabulate import tabulate
+
+Cell = str | int
+
+
+def number(value: float | None, digits: int, *, sign: bool = False) -> str:
+    """Return `value` with `digits` decimals and, on request, a plus; "-" for None."""
+    if value is None:
+        return "-"
+    rounded = round(value, digits) + 0.0  # no "-0.00"
+    return f"{rounded:+.{digits}f}" if sign else f"{rounded:.{digits}f}"
+
+
+def ratio(value: float | None, base: float | None) -> str:
+    """Return `value` / `base` with two decimals; "-" where either is absent or zero."""
+    return "-" if not value or not base else f"{value / base:.2f}"
+
+
+def markdown_table(rows: Sequence[Sequence[Cell]], head: Sequence[str]) -> str:
+    """Return a GitHub table; cells are shown as they are, a pipe in one does not end it."""
+    escaped = [[str(cell).replace("|", "\\|") for cell in row] for row in rows]
+    return tabulate(escaped, head, tablefmt="github", disable_numparse=True)
