@@ -22,21 +22,34 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 OUTPUT_STRIDES = (16, 8)
 
+VAINF = "VainF/DeepLabV3Plus-Pytorch"
+TORCHVISION = "torchvision"
+
 
 @dataclass(frozen=True)
 class Published:
-    """Figures as the source prints them. `flops` follows the source's own rule, `flops_rule`."""
+    """Figures as the source prints them.
 
+    `params_m` is in millions. `flops` follows the source's own rule, `flops_rule`, for an image
+    of `size` (height, width). `vacc_fp16` and `vacc_int8` are mIoU on the VACC accelerator
+    (squash protocol; VainF's `miou` is of center-crop).
+    """
+
+    params_m: float
     miou: float | None
     miou_on: str
     flops: float | None
     flops_rule: str
+    size: tuple[int, int]
+    vacc_fp16: float | None = None
+    vacc_int8: float | None = None
 
 
 @dataclass(frozen=True)
 class ZooEntry:
     """A network. `build(classes, output_stride)` gives it with fresh weights.
 
+    `build_published` gives the network that the published parameters and FLOPs are of.
     `output_strides` lists what the definition offers, the default first. `default_weights`
     is torchvision's weight enum, or None where only checkpoints exist. All of them take RGB
     normalised with ImageNet's mean and standard deviation.
@@ -44,17 +57,37 @@ class ZooEntry:
 
     source: str
     build: Callable[[int, int], nn.Module]
+    build_published: Callable[[int, int], nn.Module]
     output_strides: tuple[int, ...]
     published: Published
     default_weights: WeightsEnum | None = None
 
 
-def _vainf(head: str, backbone: str, miou: float, flops: float) -> ZooEntry:
+def _vainf(
+    head: str,
+    backbone: str,
+    params_m: float,
+    flops: float,
+    miou: float,
+    vacc_fp16: float,
+    vacc_int8: float,
+) -> ZooEntry:
+    build = partial(deeplab, head, backbone)
     return ZooEntry(
-        source="VainF/DeepLabV3Plus-Pytorch",
-        build=partial(deeplab, head, backbone),
+        source=VAINF,
+        build=build,
+        build_published=build,
         output_strides=OUTPUT_STRIDES,
-        published=Published(miou, "VOC 2012 val", flops, "THOP MACs / 4.5e8 at 513x513"),
+        published=Published(
+            params_m=params_m,
+            miou=miou,
+            miou_on="VOC 2012 val",
+            flops=flops,
+            flops_rule="THOP MACs / 4.5e8 at 513x513",
+            size=NOMINAL_SIZE,
+            vacc_fp16=vacc_fp16,
+            vacc_int8=vacc_int8,
+        ),
     )
 
 
@@ -63,29 +96,45 @@ def _torchvision(
 ) -> ZooEntry:
     weights = enum["DEFAULT"]
     figures: dict[str, float] = weights.meta["_metrics"]["COCO-val2017-VOC-labels"]
-    aux = {} if builder is segmentation.lraspp_mobilenet_v3_large else {"aux_loss": False}
 
-    def build(classes: int, output_stride: int) -> nn.Module:
+    def build(auxiliary: bool, classes: int, output_stride: int) -> nn.Module:
+        has_one = builder is not segmentation.lraspp_mobilenet_v3_large
+        aux = {"aux_loss": auxiliary} if has_one else {}
         return builder(weights=None, weights_backbone=None, num_classes=classes, **aux)
 
     return ZooEntry(
-        source="torchvision",
-        build=build,
+        source=TORCHVISION,
+        build=partial(build, False),
+        # the auxiliary classifier serves training only: in the figures, not in the exported file
+        build_published=partial(build, True),
         output_strides=(stride,),
         published=Published(
-            figures["miou"], "COCO val2017, VOC classes", weights.meta["_ops"], "GMACs at 520x520"
+            params_m=weights.meta["num_params"] / 1e6,
+            miou=figures["miou"],
+            miou_on="COCO val2017, VOC classes",
+            flops=weights.meta["_ops"],
+            flops_rule="GMACs at 520x520",
+            size=(520, 520),
         ),
         default_weights=weights,
     )
 
 
 ZOO: dict[str, ZooEntry] = {
-    "deeplabv3_mobilenet": _vainf("deeplabv3", "mobilenet", 70.1, 13.372),
-    "deeplabv3_resnet50": _vainf("deeplabv3", "resnet50", 76.9, 114.137),
-    "deeplabv3_resnet101": _vainf("deeplabv3", "resnet101", 77.3, 160.224),
-    "deeplabv3plus_mobilenet": _vainf("deeplabv3plus", "mobilenet", 71.1, 37.799),
-    "deeplabv3plus_resnet50": _vainf("deeplabv3plus", "resnet50", 77.2, 139.293),
-    "deeplabv3plus_resnet101": _vainf("deeplabv3plus", "resnet101", 78.3, 185.381),
+    # published: parameters (M), FLOPs, mIoU, mIoU on the accelerator in fp16 and in int8
+    "deeplabv3_mobilenet": _vainf("deeplabv3", "mobilenet", 5.114, 13.372, 70.1, 67.816, 64.441),
+    "deeplabv3_resnet50": _vainf("deeplabv3", "resnet50", 39.639, 114.137, 76.9, 72.671, 72.330),
+    "deeplabv3_resnet101": _vainf("deeplabv3", "resnet101", 58.631, 160.224, 77.3, 75.289, 74.492),
+    # the accelerator's 3.589 and 3.570 are what the source prints: this network collapsed there
+    "deeplabv3plus_mobilenet": _vainf(
+        "deeplabv3plus", "mobilenet", 5.226, 37.799, 71.1, 3.589, 3.570
+    ),
+    "deeplabv3plus_resnet50": _vainf(
+        "deeplabv3plus", "resnet50", 39.76, 139.293, 77.2, 72.723, 72.032
+    ),
+    "deeplabv3plus_resnet101": _vainf(
+        "deeplabv3plus", "resnet101", 58.754, 185.381, 78.3, 75.751, 75.143
+    ),
     "torchvision/deeplabv3_resnet50": _torchvision(
         segmentation.deeplabv3_resnet50, segmentation.DeepLabV3_ResNet50_Weights, 8
     ),
@@ -174,11 +223,36 @@ def zoo_table() -> list[dict[str, Any]]:
             "params": cost.params,
             "macs": cost.macs,
             "flops_published_rule": round(cost.flops_published, 3),
+            "published_params_m": ZOO[name].published.params_m,
             "published_flops": ZOO[name].published.flops,
             "published_flops_rule": ZOO[name].published.flops_rule,
             "published_miou": ZOO[name].published.miou,
             "published_miou_on": ZOO[name].published.miou_on,
+            "published_vacc_fp16": ZOO[name].published.vacc_fp16,
+            "published_vacc_int8": ZOO[name].published.vacc_int8,
             "uncounted": cost.uncounted,
         }
         for name, cost in zoo_costs().items()
     ]
+
+
+def zoo_comparison() -> list[dict[str, Any]]:
+    """Return `zoo_table` with what a fair comparison with the published figures needs.
+
+    `macs_at_published_size` is of the network as exported, `whole_params` and `whole_macs` are
+    of the network that the source counted, both for an image of the source's size.
+    """
+    return [row | _at_published_size(row["model"]) for row in zoo_table()]
+
+
+def _at_published_size(name: str, classes: int = 21) -> dict[str, int]:
+    entry = ZOO[name]
+    with torch.device("meta"):
+        whole_network = entry.build_published(classes, entry.output_strides[0])
+    whole = torch_cost(whole_network, entry.published.size)
+    exported = torch_cost(meta_network(name, classes), entry.published.size)
+    return {
+        "macs_at_published_size": exported.macs,
+        "whole_params": whole.params,
+        "whole_macs": whole.macs,
+    }

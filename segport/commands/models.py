@@ -1,13 +1,29 @@
 """`segport models`."""
 
+from typing import Annotated
+
+import typer
+
+from export.errors import UsageError
 from segport.arguments import AsJson
 from segport.output import say
 
 
-def models(as_json: AsJson = False) -> None:
+def models(
+    as_json: AsJson = False,
+    as_markdown: Annotated[
+        bool, typer.Option("--markdown", help="Print a page with the published figures beside.")
+    ] = False,
+) -> None:
     """List the networks Segport can build, with their cost and published figures."""
-    from export.zoo import zoo_table
+    if as_json and as_markdown:
+        raise UsageError("models: --json and --markdown exclude each other")
+    from export.zoo import zoo_comparison, zoo_table
     from segport.tables import models_table
+    from segport.zoo_page import zoo_page
 
+    if as_markdown:
+        say(zoo_page(zoo_comparison()), as_json)
+        return
     rows = zoo_table()
     say(rows if as_json else models_table(rows), as_json)

@@ -10,7 +10,14 @@ from torch import nn
 
 from export.errors import UsageError, unknown
 from export.torch_cost import torch_cost
-from export.zoo import ZOO, build_network, meta_network, zoo_entry, zoo_table
+from export.zoo import (
+    ZOO,
+    build_network,
+    meta_network,
+    zoo_comparison,
+    zoo_entry,
+    zoo_table,
+)
 
 VAINF = [name for name in ZOO if "/" not in name]
 TORCHVISION = [name for name in ZOO if name.startswith("torchvision/")]
@@ -53,6 +60,10 @@ def test_published_columns_to_the_digit(shared: Path, table: dict[str, dict[str,
         macs = vainf["conv_macs_g"][name]
         assert _as_printed(row["macs"] / 1e9, macs) == macs, name
         assert str(row["published_miou"]) == printed["miou_fp32"], name
+        assert row["published_params_m"] == float(params), name
+        for precision in ("fp16", "int8"):
+            vacc = printed[f"vacc_{precision}"]
+            assert row[f"published_vacc_{precision}"] == float(vacc), name
         # THOP's own figure, before the division that makes the published one
         cost = torch_cost(meta_network(name, 21), (513, 513))
         thop = vainf["thop_macs_g"][name]
@@ -91,6 +102,23 @@ def test_torchvisions_own_figures(name: str) -> None:
 
     assert cost.params + params == weights.meta["num_params"]
     assert round((cost.macs + macs) / 1e9, 3) == weights.meta["_ops"]
+
+
+def test_comparison_counts_what_the_source_counted(table: dict[str, dict[str, Any]]) -> None:
+    rows = {row["model"]: row for row in zoo_comparison()}
+
+    assert list(rows) == list(table)
+    for name, row in rows.items():
+        assert row.items() >= table[name].items()
+    for name in VAINF:  # published at 513x513, as exported
+        assert rows[name]["macs_at_published_size"] == rows[name]["macs"]
+        assert rows[name]["whole_macs"] == rows[name]["macs"]
+        assert rows[name]["whole_params"] == rows[name]["params"]
+    for name in TORCHVISION:  # published at 520x520, with the auxiliary classifier
+        row, (params, macs) = rows[name], _auxiliary(name)
+        assert row["whole_params"] - row["params"] == params
+        assert row["whole_macs"] - row["macs_at_published_size"] == macs
+        assert row["macs_at_published_size"] > row["macs"]
 
 
 def test_uncounted_operators_are_reported(table: dict[str, dict[str, Any]]) -> None:
