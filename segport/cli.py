@@ -11,6 +11,7 @@ from segport.arguments import expand_dynamic
 from segport.commands.export import export
 from segport.commands.gate import gate
 from segport.commands.import_ import import_
+from segport.commands.index import index
 from segport.commands.models import models
 from segport.commands.predict import predict
 from segport.commands.quantize import quantize
@@ -28,6 +29,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "quantize": quantize,
     "validate": validate,
     "report": report,
+    "index": index,
     "gate": gate,
     "run": run,
     "predict": predict,

@@ -110,6 +110,11 @@ def test_largest_differences_are_those_of_the_auxiliary_classifier(page: str) ->
     assert rows["lraspp_mobilenet_v3_large"]["difference %"] == "+0.01"
 
 
+def test_the_committed_page_is_this_one(page: str) -> None:
+    committed = Path(__file__).resolve().parents[2] / "reports/zoo.md"
+    assert committed.read_text() == page, "make reports renews it"
+
+
 def test_markdown_and_json_exclude_each_other() -> None:
     answer = segport("models", "--markdown", "--json")
     assert (answer.code, answer.out) == (2, "")
