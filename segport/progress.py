@@ -1,26 +1,31 @@
 """Progress for people, on standard error."""
 
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+)
 
 Step = Callable[[int, int], None]
 
+QUIET_SECONDS = 2.0
+"""Without a terminal, the longest silence of a stage that is still at work."""
+
 
 class Stages:
-    """One bar for a whole command; each stage names itself and moves it.
+    """What is going on; each stage names itself and moves forward.
 
-    Without a terminal there is no bar: each stage prints one line when it begins.
+    Subclasses show it.
     """
-
-    def __init__(self, progress: Progress | None) -> None:
-        self._progress = progress
-        self._task = progress.add_task("", total=None) if progress else None
-        self._stage = ""
 
     def stage(self, name: str) -> Step:
         """Begin a stage; return the function that reports (done, total)."""
@@ -29,26 +34,89 @@ class Stages:
 
     def __call__(self, name: str, done: int, total: int) -> None:
         """Report that `done` of `total` steps of stage `name` are over; total 0 is unknown."""
-        began = name != self._stage
-        self._stage = name
-        if self._progress is None or self._task is None:
-            if began:
-                print(f"{time.strftime('%H:%M:%S')} {name}", file=sys.stderr, flush=True)
-            return
+
+
+class _Bar(Stages):
+    """One bar for a whole command."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._task = progress.add_task("", total=None)
+        self._stage = ""
+
+    def __call__(self, name: str, done: int, total: int) -> None:
+        if name != self._stage:
+            self._stage = name
+            self._progress.reset(self._task, total=None)
         self._progress.update(self._task, description=name, completed=done, total=total or None)
+
+
+class _Lines(Stages):
+    """One line per stage, which grows while the stage takes its time."""
+
+    def __init__(self) -> None:
+        self._stage: str | None = None
+        self._counter = ""
+        self._spoke = time.monotonic()
+        self._lock = threading.Lock()
+
+    def __call__(self, name: str, done: int, total: int) -> None:
+        with self._lock:
+            self._counter = f" {done}/{total}" if total else " ."
+            if name != self._stage:
+                start = "" if self._stage is None else "\n"
+                self._stage = name
+                self._write(f"{start}{time.strftime('%H:%M:%S')} {name}")
+
+    def remind(self) -> None:
+        """Show that work goes on, if nothing was shown for a while."""
+        with self._lock:
+            silent = time.monotonic() - self._spoke
+            if self._stage is not None and silent >= QUIET_SECONDS:
+                self._write(self._counter)
+
+    def close(self) -> None:
+        """End the line that is open."""
+        with self._lock:
+            if self._stage is not None:
+                self._write("\n")
+
+    def _write(self, text: str) -> None:
+        print(text, end="", file=sys.stderr, flush=True)
+        self._spoke = time.monotonic()
 
 
 @contextmanager
 def stages() -> Iterator[Stages]:
-    """Show progress while the block runs; the bar is gone afterwards."""
+    """Show progress while the block runs: a bar that vanishes, or lines where no terminal is."""
     if not sys.stderr.isatty():
-        yield Stages(None)
+        with _lines() as lines:
+            yield lines
         return
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
-        TimeRemainingColumn(),
+        TimeElapsedColumn(),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        yield Stages(progress)
+        yield _Bar(progress)
+
+
+@contextmanager
+def _lines() -> Iterator[_Lines]:
+    lines, over = _Lines(), threading.Event()
+
+    def remind() -> None:
+        while not over.wait(QUIET_SECONDS / 4):
+            lines.remind()
+
+    # libraries that take seconds to import or compile do not report; a thread does
+    thread = threading.Thread(target=remind, daemon=True)
+    thread.start()
+    try:
+        yield lines
+    finally:
+        over.set()
+        thread.join()
+        lines.close()

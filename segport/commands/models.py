@@ -18,12 +18,17 @@ def models(
     """List the networks Segport can build, with their cost and published figures."""
     if as_json and as_markdown:
         raise UsageError("models: --json and --markdown exclude each other")
-    from export.zoo import zoo_comparison, zoo_table
-    from segport.tables import models_table
-    from segport.zoo_page import zoo_page
+    from segport.progress import stages
 
-    if as_markdown:
-        say(zoo_page(zoo_comparison()), as_json)
-        return
-    rows = zoo_table()
-    say(rows if as_json else models_table(rows), as_json)
+    with stages() as progress:
+        progress.stage("count")
+        from export.zoo import zoo_comparison, zoo_table
+        from segport.tables import models_table
+        from segport.zoo_page import zoo_page
+
+        if as_markdown:
+            text: object = zoo_page(zoo_comparison())
+        else:
+            rows = zoo_table()
+            text = rows if as_json else models_table(rows)
+    say(text, as_json)

@@ -1,15 +1,21 @@
 import io
 import re
 import sys
+import time
 
 import pytest
 
+from segport import progress as module
 from segport.progress import stages
 
 
 class _Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True
+
+
+def _without_times(text: str) -> list[str]:
+    return [re.sub(r"^\d\d:\d\d:\d\d ", "", line) for line in text.splitlines()]
 
 
 def test_without_a_terminal_each_stage_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
@@ -21,10 +27,36 @@ def test_without_a_terminal_each_stage_is_one_line(capsys: pytest.CaptureFixture
         progress("validate", 9, 9)
     out, err = capsys.readouterr()
     assert out == ""
-    assert [re.sub(r"^\d\d:\d\d:\d\d ", "", line) for line in err.splitlines()] == [
-        "export",
-        "validate",
-    ]
+    assert err.endswith("\n")
+    assert _without_times(err) == ["export", "validate"]
+
+
+def test_a_long_stage_shows_that_it_is_alive(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "QUIET_SECONDS", 0.1)
+    with stages() as progress:
+        progress.stage("export")
+        time.sleep(0.4)  # as an import does: no report
+        step = progress.stage("validate")
+        step(3, 9)
+        time.sleep(0.4)
+    export, validate = _without_times(capsys.readouterr().err)
+    assert re.fullmatch(r"export( \.)+", export)
+    assert re.fullmatch(r"validate( 3/9)+", validate)
+
+
+def test_a_stage_that_fails_ends_its_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ValueError), stages() as progress:
+        progress.stage("export")
+        raise ValueError
+    assert capsys.readouterr().err.endswith("export\n")
+
+
+def test_nothing_is_printed_before_the_first_stage(capsys: pytest.CaptureFixture[str]) -> None:
+    with stages():
+        pass
+    assert capsys.readouterr().err == ""
 
 
 def test_on_a_terminal_a_bar_shows_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -93,7 +93,7 @@ def test_bad_input_is_one_line_in_a_real_process_too(tmp_path: Path) -> None:
     )  # fmt: skip
     assert (answer.returncode, answer.stdout) == (2, "")
     stage, line = answer.stderr.splitlines()
-    assert stage.endswith(" export tests.networks:tiny")
+    assert stage.rstrip(" .").endswith(" export tests.networks:tiny")
     assert line.startswith(f"segport: checkpoint {tmp_path / 'tiny.pth'}: truncated")
     assert not (tmp_path / "out").exists()
 
