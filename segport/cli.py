@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 import typer
 
 from export.errors import SegportError
+from segport.about import Version
 from segport.arguments import expand_dynamic
 from segport.commands.export import export
 from segport.commands.gate import gate
@@ -42,6 +43,12 @@ app = typer.Typer(
 )
 for name, command in COMMANDS.items():
     app.command(name)(command)
+
+
+@app.callback()
+def options(version: Version = False) -> None:
+    """Options without a command; each of them answers and ends."""
+
 
 # typer exports only this child of the class that all wrong options and arguments raise
 _OptionError: Any = typer.BadParameter.__mro__[1]

@@ -1,7 +1,6 @@
 """What only a process of its own shows: start-up time, imports, other people's packages."""
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -10,22 +9,10 @@ from pathlib import Path
 import pytest
 
 from tests.segport.command import Answer
+from tests.segport.process import SCRIPT, process
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-SCRIPT = Path(sys.executable).with_name("segport")
 Done = tuple[Answer, Path]
-
-
-def _run(*command: object, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [str(part) for part in command],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        env={**os.environ, **environment},
-        cwd="/",
-        check=False,
-    )
 
 
 def _light_commands(done: Done, tmp_path: Path) -> list[list[object]]:
@@ -43,7 +30,7 @@ def test_help_gate_and_report_answer_within_a_second(done: Done, tmp_path: Path)
         times = []
         for _ in range(3):  # the best of three: other processes share the machine
             start = time.perf_counter()
-            answer = _run(SCRIPT, *arguments)
+            answer = process(SCRIPT, *arguments)
             times.append(time.perf_counter() - start)
             assert answer.returncode == 0, answer.stderr
             if times[-1] < 1:
@@ -60,14 +47,14 @@ def test_help_gate_and_report_do_not_import_torch(done: Done, tmp_path: Path) ->
         "print(sorted(heavy), file=sys.stderr)"
     )
     for arguments in _light_commands(done, tmp_path):
-        answer = _run(sys.executable, "-c", code, *arguments)
+        answer = process(sys.executable, "-c", code, *arguments)
         assert answer.returncode == 0, answer.stderr
         assert answer.stderr.splitlines() == ["[]"], arguments
         assert answer.stdout
 
 
 def test_it_runs_as_a_module_too() -> None:
-    answer = _run(sys.executable, "-m", "segport", "--help", PYTHONPATH=str(REPOSITORY))
+    answer = process(sys.executable, "-m", "segport", "--help", PYTHONPATH=str(REPOSITORY))
     assert answer.returncode == 0 and answer.stderr == ""
     for command in ("models", "export", "import", "quantize", "validate", "report", "gate", "run"):
         assert f" {command} " in answer.stdout
@@ -78,7 +65,7 @@ def test_it_runs_as_a_module_too() -> None:
 def test_somebody_elses_package_is_refused_with_one_line(tmp_path: Path, package: str) -> None:
     (tmp_path / package).mkdir()
     (tmp_path / package / "__init__.py").write_text("")
-    answer = _run(SCRIPT, "--help", PYTHONPATH=str(tmp_path))
+    answer = process(SCRIPT, "--help", PYTHONPATH=str(tmp_path))
     assert (answer.returncode, answer.stdout) == (2, "")
     (line,) = answer.stderr.splitlines()
     assert line.startswith("segport: ") and f"'{package}'" in line and str(tmp_path) in line
@@ -87,7 +74,7 @@ def test_somebody_elses_package_is_refused_with_one_line(tmp_path: Path, package
 def test_bad_input_is_one_line_in_a_real_process_too(tmp_path: Path) -> None:
     """With everything that libraries may write to standard error on their own."""
     (tmp_path / "tiny.pth").write_bytes(b"PK\x03\x04 truncated")
-    answer = _run(
+    answer = process(
         SCRIPT, "export", "tests.networks:tiny", "--weights", tmp_path / "tiny.pth",
         "-o", tmp_path / "out", PYTHONPATH=str(REPOSITORY),
     )  # fmt: skip
@@ -100,7 +87,7 @@ def test_bad_input_is_one_line_in_a_real_process_too(tmp_path: Path) -> None:
 
 def test_a_json_document_is_all_that_a_real_process_prints(tmp_path: Path) -> None:
     """The exporter and onnxruntime print to both streams when they are let."""
-    answer = _run(
+    answer = process(
         SCRIPT, "export", "tests.networks:tiny", "--weights", "default", "--size", 65, 65,
         "-o", tmp_path / "out", "--json", PYTHONPATH=str(REPOSITORY),
     )  # fmt: skip

@@ -1,0 +1,51 @@
+"""What a bug report needs to know: `segport --version`."""
+
+import platform
+from typing import Annotated
+
+import typer
+
+from export.errors import first_line
+from export.versions import versions
+
+
+def about() -> str:
+    """Return versions, platform, CPU and runtimes, one subject per line."""
+    found = versions()
+    own = found.pop("segport", "(not installed)")
+    facts = {
+        "python": f"{found.pop('python')}, {platform.platform()}",
+        "packages": ", ".join(f"{name} {version}" for name, version in found.items()),
+        **_machine(),
+    }
+    width = max(map(len, facts))
+    return "\n".join([f"segport {own}", *(f"{key:{width}}  {facts[key]}" for key in facts)])
+
+
+def _machine() -> dict[str, str]:
+    try:
+        from onnxruntime import get_available_providers
+
+        from export.sessions import cpu_facts, has_cuda
+    except ImportError as error:  # the report may be about just this
+        return {"onnxruntime": f"cannot be imported ({first_line(error)})"}
+    cpu = cpu_facts()
+    return {
+        "cpu": ", ".join([cpu["cpu"], f"{cpu['threads']} threads", *cpu["isa"]]),
+        "providers": ", ".join(get_available_providers()),
+        "cuda device": "usable" if has_cuda() else "none usable",
+    }
+
+
+def _answer(context: typer.Context, wanted: bool) -> None:
+    if wanted and not context.resilient_parsing:  # that is: not while a shell completes the line
+        print(about())
+        raise typer.Exit
+
+
+Version = Annotated[
+    bool,
+    typer.Option(
+        "--version", callback=_answer, is_eager=True, help="Show versions, CPU and runtimes."
+    ),
+]
