@@ -1,6 +1,6 @@
 """Hardware an int8 file is made for."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from onnxruntime.quantization import QuantType
 
@@ -24,26 +24,31 @@ class Target:
     options: dict[str, object] = field(default_factory=dict)
 
 
-TARGETS: dict[str, Target] = {
-    # x86 with VNNI, onnxruntime's CPU provider. Unsigned activations: its x64 kernels take
-    # u8 x s8 only, and signed activations leave a third of the convolutions in float. Resize
-    # stays in float: the linear one has no int8 kernel, so Q/DQ around it would only round.
-    "cpu": Target(
-        activation=QuantType.QUInt8,
-        weight=QuantType.QInt8,
-        per_channel=True,
-        operators=(
-            "Conv", "Gemm", "MatMul", "Add", "Mul", "Concat", "GlobalAveragePool", "AveragePool",
-            "MaxPool", "Relu", "Clip", "LeakyRelu", "Sigmoid",
-        ),
-        fuses={
-            "Conv": "QLinearConv",
-            "Add": "QLinearAdd",
-            "Concat": "QLinearConcat",
-            "GlobalAveragePool": "QLinearGlobalAveragePool",
-        },
+# x86 with VNNI, onnxruntime's CPU provider. Unsigned activations: its x64 kernels take
+# u8 x s8 only, and signed activations leave a third of the convolutions in float. Resize
+# stays in float: the linear one has no int8 kernel, so Q/DQ around it would only round.
+_CPU = Target(
+    activation=QuantType.QUInt8,
+    weight=QuantType.QInt8,
+    per_channel=True,
+    operators=(
+        "Conv", "Gemm", "MatMul", "Add", "Mul", "Concat", "GlobalAveragePool", "AveragePool",
+        "MaxPool", "Relu", "Clip", "LeakyRelu", "Sigmoid",
     ),
-}  # fmt: skip
+    fuses={
+        "Conv": "QLinearConv",
+        "Add": "QLinearAdd",
+        "Concat": "QLinearConcat",
+        "GlobalAveragePool": "QLinearGlobalAveragePool",
+    },
+)  # fmt: skip
+
+TARGETS: dict[str, Target] = {
+    "cpu": _CPU,
+    # One scale per weight tensor: what quantizers do by default and what some accelerators
+    # insist on. It runs as fast as `cpu` there and usually loses far more.
+    "per-tensor": replace(_CPU, per_channel=False),
+}
 DEFAULT_TARGET = "cpu"
 
 
