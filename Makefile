@@ -1,11 +1,17 @@
-# make test: install everything into .venv and run the tests. make lint: ruff and mypy.
-# make reports: run every recipe and renew reports/ (needs ../shared and an idle machine).
+# make demo: install everything into .venv and run the whole job on generated scenes.
+# make test: install and run the tests. make lint: ruff and mypy.
+# make reports: run demo and every recipe, renew reports/ (needs ../shared and an idle machine).
+# make demo-network: train the demo's checkpoint again (about an hour on 2 cores).
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+MADE := runs/reports
 
-.PHONY: test test-fast lint reports clean
+.PHONY: demo test test-fast lint reports demo-network clean
+
+demo: $(STAMP)
+	@$(BIN)/segport run demo -o runs/demo
 
 test: $(STAMP)
 	$(BIN)/pytest
@@ -19,20 +25,29 @@ lint: $(STAMP)
 	$(BIN)/mypy
 
 reports: $(STAMP)
-	@for recipe in recipes/*.toml; do \
-		name=$$(basename $$recipe .toml); \
-		$(BIN)/segport run $$recipe -o runs/$$name || exit 1; \
-		for result in runs/$$name/*/result.json; do \
-			folder=reports/$$name/$$(basename $$(dirname $$result)); \
-			$(BIN)/segport report $$result -o $$folder || exit 1; \
-		done; \
+	rm -rf $(MADE)
+	$(BIN)/segport run demo -o $(MADE)/demo
+	for recipe in recipes/*.toml; do \
+		$(BIN)/segport run $$recipe -o $(MADE)/$$(basename $$recipe .toml) || exit 1; \
 	done
+	cd $(MADE) && for result in */*/result.json; do \
+		../../$(BIN)/segport report $$result -o ../../reports/$${result%/*} || exit 1; \
+	done
+	cp $(MADE)/demo/scenes.png reports/demo/
+	$(BIN)/segport gate $(MADE)/demo/squash/result.json --baseline reports/baseline.json --update-baseline
+	$(BIN)/segport models --markdown > reports/zoo.md
+	$(BIN)/segport index reports
+
+demo-network: $(STAMP)
+	$(BIN)/python benchmarks/train_demo.py
 
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "segport needs Python 3.11 or newer, this is " + sys.version)'
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
-	touch $(STAMP)
+	@echo "installing into $(VENV), about two minutes:"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install -qq --disable-pip-version-check --constraint constraints.txt --editable '.[dev]' & pip=$$!; \
+	while kill -0 $$pip 2>/dev/null; do printf .; sleep 2; done; echo; wait $$pip
+	@touch $(STAMP)
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

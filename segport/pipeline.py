@@ -23,11 +23,12 @@ from validate.samples import Preparation, Samples
 
 @dataclass(frozen=True)
 class RunResult:
-    """Artifacts made, results by protocol with their folders, and the gate's verdicts."""
+    """Artifacts made, results by protocol with their folders, the gate's verdicts, pictures."""
 
     artifacts: list[Artifact]
     results: list[tuple[Result, Path]]
     verdicts: list[tuple[str, Verdict]]
+    pictures: tuple[Path, ...] = ()
 
 
 def run(recipe: Recipe, folder: Path, progress: Stages, *, command: str | None = None) -> RunResult:

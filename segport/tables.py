@@ -104,11 +104,12 @@ def verdict_lines(verdicts: "Sequence[Verdict]") -> str:
 
 
 def run_report(done: "RunResult") -> str:
-    """Return the tables of a run, where its files lie, and the verdicts."""
+    """Return the tables of a run, where its reports and pictures lie, and the verdicts."""
     from validate.report import terminal_report
 
     parts = []
     for result, folder in done.results:
         parts.append(f"{terminal_report(result)}\n\nreport: {folder / 'report.md'}")
+    parts += [f"picture: {picture}" for picture in done.pictures]
     lines = [f"{v.outcome.upper()}  {protocol} {v.id}: {v.reason}" for protocol, v in done.verdicts]
     return "\n\n".join([*parts, *(["\n".join(lines)] if lines else [])])

@@ -9,33 +9,44 @@ import typer
 from segport.arguments import AsJson
 from segport.output import command_line, say
 
+DEMO = "demo"
+
 
 def run(
-    recipe: Annotated[Path, typer.Argument(help="A recipe (TOML).")],
+    recipe: Annotated[Path, typer.Argument(help="A recipe (TOML), or 'demo'.")],
     out: Annotated[
         Path | None, typer.Option("-o", "--out", help="Folder to write to. Default: runs/<name>.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Do the whole job a recipe describes; the exit code is the gate's."""
+    """Do the whole job a recipe describes; the exit code is the gate's.
+
+    'demo' is the job on generated scenes and a network that comes with Segport.
+    """
     from segport.progress import stages
 
     with stages() as progress:
         progress.stage("start")
+        from segport.demo.run import run_demo
         from segport.pipeline import run as run_recipe
         from segport.recipe import load_recipe
         from segport.tables import run_report
         from validate.gate import exit_code
 
-        loaded = load_recipe(recipe)
-        folder = out or Path("runs") / loaded.name
-        done = run_recipe(loaded, folder, progress, command=command_line())
+        if str(recipe) == DEMO:
+            folder = out or Path("runs") / DEMO
+            done = run_demo(folder, progress, command=command_line())
+        else:
+            loaded = load_recipe(recipe)
+            folder = out or Path("runs") / loaded.name
+            done = run_recipe(loaded, folder, progress, command=command_line())
     code = exit_code([verdict for _, verdict in done.verdicts]) if done.verdicts else 0
     if as_json:
         document = {
             "exit_code": code,
             "artifacts": [str(artifact.path) for artifact in done.artifacts],
             "results": [json.loads(result.to_json()) for result, _ in done.results],
+            "pictures": done.pictures,
             "verdicts": [{"protocol": p} | vars(verdict) for p, verdict in done.verdicts],
         }
         say(document, as_json)
