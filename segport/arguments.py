@@ -6,10 +6,17 @@ from typing import Annotated
 import typer
 
 from export.errors import UsageError
+from segport.choices import PROTOCOLS, RUNTIMES, one_of
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 Output = Annotated[Path, typer.Option("-o", "--out", help="Folder to write to.")]
-Protocol = Annotated[str, typer.Option(help="squash, center-crop or full.")]
+Protocol = Annotated[
+    str, typer.Option(help="squash, center-crop or full.", autocompletion=one_of(PROTOCOLS))
+]
+Runtime = Annotated[
+    str | None,
+    typer.Option(help="ort-cpu, ort-cuda or ort-fp16.", autocompletion=one_of(RUNTIMES)),
+]
 SizeText = Annotated[
     tuple[str, str] | None, typer.Option("--size", help="Height and width, or 'dynamic'.")
 ]

@@ -19,6 +19,7 @@ from segport.commands.quantize import quantize
 from segport.commands.report import report
 from segport.commands.run import run
 from segport.commands.validate import validate
+from segport.completion import InstallCompletion, ShowCompletion, name_shell
 
 BAD_INPUT = 2
 INTERRUPTED = 130
@@ -39,6 +40,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
 app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    add_completion=False,  # segport.completion has its own options for it
     help="Trained segmentation networks to verified ONNX files, and what each of them lost.",
 )
 for name, command in COMMANDS.items():
@@ -46,7 +48,11 @@ for name, command in COMMANDS.items():
 
 
 @app.callback()
-def options(version: Version = False) -> None:
+def options(
+    version: Version = False,
+    install_completion: InstallCompletion = None,
+    show_completion: ShowCompletion = None,
+) -> None:
     """Options without a command; each of them answers and ends."""
 
 
@@ -56,7 +62,7 @@ _OptionError: Any = typer.BadParameter.__mro__[1]
 
 def main() -> None:
     """Run a command; every error a user can cause is one line and exit code 2."""
-    arguments = expand_dynamic(sys.argv[1:]) or ["--help"]
+    arguments = name_shell(expand_dynamic(sys.argv[1:])) or ["--help"]
     try:
         code = app(args=arguments, prog_name="segport", standalone_mode=False)
     except SegportError as error:

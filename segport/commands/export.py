@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from segport.arguments import AsJson, Output, SizeText, parse_batch, parse_size
+from segport.choices import OUTPUT_STRIDES, OUTPUTS, one_of
 from segport.output import say_artifact
 
 
@@ -15,8 +16,12 @@ def export(
     seed: Annotated[int, typer.Option(help="Seed of random weights.")] = 0,
     size: SizeText = None,
     batch: Annotated[str, typer.Option(help="Batch size, or 'dynamic'.")] = "1",
-    output_stride: Annotated[int | None, typer.Option(help="16 or 8.")] = None,
-    output: Annotated[str, typer.Option(help="logits, mask or both.")] = "logits",
+    output_stride: Annotated[
+        int | None, typer.Option(help="16 or 8.", autocompletion=one_of(OUTPUT_STRIDES))
+    ] = None,
+    output: Annotated[
+        str, typer.Option(help="logits, mask or both.", autocompletion=one_of(OUTPUTS))
+    ] = "logits",
     classes: Annotated[str, typer.Option(help="'voc' or a file with a name per line.")] = "voc",
     name: Annotated[str | None, typer.Option(help="Name of the artifacts.")] = None,
     as_json: AsJson = False,

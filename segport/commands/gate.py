@@ -7,6 +7,7 @@ import typer
 
 from export.errors import UsageError
 from segport.arguments import AsJson, parse_budgets
+from segport.choices import ON_INCONCLUSIVE, one_of
 from segport.output import say
 
 
@@ -19,7 +20,11 @@ def gate(
     baseline: Annotated[Path | None, typer.Option(help="Baseline file to compare with.")] = None,
     tolerance: Annotated[float, typer.Option(help="Points below the baseline that pass.")] = 0.2,
     on_inconclusive: Annotated[
-        str | None, typer.Option(help="pass or fail, when the interval straddles a budget.")
+        str | None,
+        typer.Option(
+            help="pass or fail, when the interval straddles a budget.",
+            autocompletion=one_of(ON_INCONCLUSIVE),
+        ),
     ] = None,
     update_baseline: Annotated[
         bool, typer.Option("--update-baseline", help="Write this result into --baseline.")

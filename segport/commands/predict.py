@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from segport.arguments import AsJson, Output
+from segport.arguments import AsJson, Output, Runtime
 from segport.output import say
 
 
@@ -13,7 +13,7 @@ def predict(
     artifact: Annotated[Path, typer.Argument(help="An artifact.")],
     source: Annotated[Path, typer.Argument(help="An image or a folder of images.")],
     out: Output,
-    runtime: Annotated[str | None, typer.Option(help="ort-cpu, ort-cuda or ort-fp16.")] = None,
+    runtime: Runtime = None,
     as_json: AsJson = False,
 ) -> None:
     """Write a palette mask and a colour overlay for each image, at its own size."""

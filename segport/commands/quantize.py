@@ -7,14 +7,19 @@ from typing import Annotated, Any
 import typer
 
 from segport.arguments import AsJson, Output, Protocol
+from segport.choices import IO_TYPES, PRECISIONS, RANGE_RULES, TARGETS, one_of
 from segport.output import say_artifact
 
 
 def quantize(
     artifact: Annotated[Path, typer.Argument(help="An fp32 artifact.")],
-    precision: Annotated[str, typer.Option(help="fp16 or int8.")],
+    precision: Annotated[
+        str, typer.Option(help="fp16 or int8.", autocompletion=one_of(PRECISIONS))
+    ],
     out: Output,
-    target: Annotated[str, typer.Option(help="Hardware the int8 file is for.")] = "cpu",
+    target: Annotated[
+        str, typer.Option(help="Hardware the int8 file is for.", autocompletion=one_of(TARGETS))
+    ] = "cpu",
     calibration: Annotated[
         str | None, typer.Option(help="VOC_ROOT[:SPLIT] (default split train) or a folder.")
     ] = None,
@@ -22,10 +27,19 @@ def quantize(
     samples: Annotated[int, typer.Option(help="Calibration images.")] = 64,
     seed: Annotated[int, typer.Option(help="Seed of their choice.")] = 0,
     range_: Annotated[
-        str, typer.Option("--range", help="minmax, percentile or percentile:99.9.")
+        str,
+        typer.Option(
+            "--range",
+            help="minmax, percentile or percentile:99.9.",
+            autocompletion=one_of(RANGE_RULES),
+        ),
     ] = "minmax",
     io: Annotated[
-        str, typer.Option(help="fp16: type of inputs and outputs, fp32 or fp16.")
+        str,
+        typer.Option(
+            help="fp16: type of inputs and outputs, fp32 or fp16.",
+            autocompletion=one_of(IO_TYPES),
+        ),
     ] = "fp32",
     no_guard: Annotated[bool, typer.Option("--no-guard", help="fp16: convert everything.")] = False,
     keep_float: Annotated[

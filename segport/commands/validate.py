@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from segport.arguments import AsJson, Output, Protocol
+from segport.arguments import AsJson, Output, Protocol, Runtime
 from segport.output import command_line, say
 
 
@@ -21,7 +21,7 @@ def validate(
     weights: Annotated[
         str | None, typer.Option(help="With --reference torch: the checkpoint exported from.")
     ] = None,
-    runtime: Annotated[str | None, typer.Option(help="ort-cpu, ort-cuda or ort-fp16.")] = None,
+    runtime: Runtime = None,
     limit: Annotated[int | None, typer.Option(help="Use the first N images only.")] = None,
     allow_overlap: Annotated[
         bool, typer.Option("--allow-overlap", help="Accept calibration images; marks the result.")

@@ -1,0 +1,26 @@
+"""Values of options that a shell can complete.
+
+They repeat tables of modules that import torch or onnxruntime, for which nobody waits at a
+prompt; tests/segport/test_completion.py holds them against those tables.
+"""
+
+from collections.abc import Callable
+
+PRECISIONS = ("fp16", "int8")
+TARGETS = ("cpu", "per-tensor")
+RANGE_RULES = ("minmax", "percentile")
+IO_TYPES = ("fp32", "fp16")
+PROTOCOLS = ("squash", "center-crop", "full")
+RUNTIMES = ("ort-cpu", "ort-cuda", "ort-fp16")
+OUTPUTS = ("logits", "mask", "both")
+OUTPUT_STRIDES = ("16", "8")
+ON_INCONCLUSIVE = ("pass", "fail")
+
+
+def one_of(values: tuple[str, ...]) -> Callable[[str], list[str]]:
+    """Return what completes the beginning of one of `values`."""
+
+    def complete(incomplete: str) -> list[str]:
+        return [value for value in values if value.startswith(incomplete)]
+
+    return complete
