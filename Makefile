@@ -27,6 +27,7 @@ lint: $(STAMP)
 reports: $(STAMP)
 	rm -rf $(MADE)
 	$(BIN)/segport run demo -o $(MADE)/demo
+	$(BIN)/segport validate $(MADE)/demo/demo-*.onnx --data $(MADE)/demo/scenes --protocol center-crop -o $(MADE)/demo/center-crop
 	for recipe in recipes/*.toml; do \
 		$(BIN)/segport run $$recipe -o $(MADE)/$$(basename $$recipe .toml) || exit 1; \
 	done

@@ -10,6 +10,7 @@ from PIL import Image
 
 from export.artifact import Artifact
 from export.classes import palette
+from tests.segport.command import Answer, segport
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 SIZE = (65, 65)
@@ -73,3 +74,10 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
 
     folder = tmp_path_factory.mktemp("tiny")
     return export_model("tests.networks:tiny", "default", folder, size=SIZE, name="tiny")
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Answer, Path]:
+    """What `segport run demo` answered, and its folder; read only. Takes a minute."""
+    folder = tmp_path_factory.mktemp("demo")
+    return segport("run", "demo", "-o", folder), folder

@@ -17,7 +17,8 @@ from segport.demo.parts import Part
 SIZES = ((375, 500), (333, 500), (500, 375), (400, 400))
 """(height, width) of pictures, as VOC's vary."""
 _MOST_OBJECTS = 5
-_SMALLEST, _LARGEST = 0.2, 1.0
+SMALLEST, _LARGEST = 0.3, 1.0
+"""Longer side of an object, as a share of the picture's shorter one."""
 _BORDER = 5
 _MOST_HIDDEN = 0.5
 _ATTEMPTS = 6
@@ -54,7 +55,7 @@ class Scene:
     label: NDArray[np.uint8]
 
 
-def scene(number: int, seed: int) -> Scene:
+def scene(number: int, seed: int, *, smallest: float = SMALLEST) -> Scene:
     """Return scene `number` of the endless series `seed`; the same one every time.
 
     Every twenty scenes in a row show every class at least once; no object is hidden by more
@@ -74,7 +75,7 @@ def scene(number: int, seed: int) -> Scene:
     for choice in wanted:
         parts = OBJECTS[names[choice]](rng)
         for _ in range(_ATTEMPTS):
-            extent = np.exp(rng.uniform(np.log(_SMALLEST), np.log(_LARGEST))) * min(height, width)
+            extent = np.exp(rng.uniform(np.log(smallest), np.log(_LARGEST))) * min(height, width)
             margin = 0.25 * extent
             centre = (
                 rng.uniform(margin, max(width - margin, margin + 1)),

@@ -46,6 +46,28 @@ def test_types_are_those_of_the_cpu_target(made: Artifact) -> None:
         assert not zero.any()  # signed weights are symmetric
 
 
+def test_the_per_tensor_target_has_one_scale_per_weight(
+    tiny: Artifact, samples: Samples, tmp_path: Path
+) -> None:
+    settings = Settings(target="per-tensor")
+    naive = quantize(tiny, "int8", tmp_path, samples=samples, protocol="squash", settings=settings)
+    assert naive.path.name == "tiny-int8-per-tensor.onnx"
+    assert naive.manifest.id == "int8@per-tensor"
+    graph = onnx.load(naive.path).graph
+    floats = {t.name: numpy_helper.to_array(t) for t in onnx.load(tiny.path).graph.initializer}
+    constants = {t.name: numpy_helper.to_array(t) for t in graph.initializer}
+    producers = {o: n for n in graph.node for o in n.output}
+    for conv in (n for n in graph.node if n.op_type == "Conv"):
+        weight = producers[conv.input[1]]
+        values, scale, _ = (constants[name] for name in weight.input)
+        assert scale.shape == ()
+        original = floats[weight.input[0].removesuffix("_quantized")]
+        # symmetric: the largest magnitude of the whole tensor becomes 127
+        assert scale == pytest.approx(np.abs(original).max() / 127, rel=1e-2)
+        assert values.shape == original.shape
+    assert naive.manifest.checks["int8"]["int8_macs_share"] == 1.0
+
+
 def test_resize_and_the_graph_output_stay_in_float(made: Artifact) -> None:
     graph = onnx.load(made.path).graph
     producers = {o: n for n in graph.node for o in n.output}
