@@ -143,7 +143,7 @@ def test_the_published_rows_come_out_in_one_table(
     demo: tuple[Answer, Path], tmp_path: Path
 ) -> None:
     """With one network, random weights in VainF's format, and a few scenes in VOC's place."""
-    scenes, home = demo[1] / "scenes/VOC2012", tmp_path / "VOCdevkit/VOC2012"
+    scenes, home = demo[1] / "scenes", tmp_path / "VOCdevkit/VOC2012"
     shutil.copytree(scenes, home)
     for split, count in (("train", 4), ("val", 2)):
         names = home / f"ImageSets/Segmentation/{split}.txt"

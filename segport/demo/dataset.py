@@ -12,7 +12,6 @@ from validate.prediction import palette_image
 
 SERIES = {"train": 3, "val": 2}
 """Seed of the series of scenes behind each split. The network was trained on neither: series 1."""
-YEAR = "VOC2012"
 _JPEG_QUALITY = (60, 95)
 
 
@@ -21,15 +20,14 @@ def write_dataset(
     counts: Mapping[str, int],
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Path:
-    """Write the first scenes of each split to `root`/VOC2012; return that folder.
+    """Write the first scenes of each split to `root`, laid out as VOC's VOC2012; return `root`.
 
     JPEGImages/<id>.jpg, SegmentationClass/<id>.png (palette; 0-20, 255 around objects) and
     ImageSets/Segmentation/<split>.txt. `counts` maps a split of SERIES to its number of scenes.
     The same call writes the same pixels every time.
     """
-    home = root / YEAR
-    images, masks = home / "JPEGImages", home / "SegmentationClass"
-    lists = home / "ImageSets" / "Segmentation"
+    images, masks = root / "JPEGImages", root / "SegmentationClass"
+    lists = root / "ImageSets" / "Segmentation"
     for folder in (images, masks, lists):
         folder.mkdir(parents=True, exist_ok=True)
     colours = np.asarray(palette(MAX_CLASSES + 1), np.uint8)
@@ -44,4 +42,4 @@ def write_dataset(
             done += 1
             progress(done, total)
         (lists / f"{split}.txt").write_text("".join(f"{name}\n" for name in names))
-    return home
+    return root
