@@ -29,7 +29,7 @@ reports: $(STAMP)
 	$(BIN)/segport run demo -o $(MADE)/demo
 	$(BIN)/segport validate $(MADE)/demo/demo-*.onnx --data $(MADE)/demo/scenes --protocol center-crop -o $(MADE)/demo/center-crop
 	for recipe in recipes/*.toml; do \
-		$(BIN)/segport run $$recipe -o $(MADE)/$$(basename $$recipe .toml) || exit 1; \
+		$(BIN)/segport run $$recipe -o $(MADE)/$$(basename $$recipe .toml) || [ $$? -eq 1 ] || exit; \
 	done
 	cd $(MADE) && for result in */*/result.json; do \
 		../../$(BIN)/segport report $$result -o ../../reports/$${result%/*} || exit 1; \
