@@ -140,7 +140,7 @@ def test_table_in_a_fresh_process_takes_less_than_five_seconds() -> None:
         "print(rows, seconds, used.ru_utime + used.ru_stime)"
     )
     times = []
-    for _ in range(2):  # the first one may still have to read torch from disk
+    for _ in range(5):  # the first has to read torch from disk, others may share a core
         child = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
         rows, clock, processor = child.stdout.split()
         assert int(rows) == 12

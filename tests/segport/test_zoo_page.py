@@ -30,7 +30,7 @@ VAINF = "VainF/DeepLabV3Plus-Pytorch"
 @pytest.fixture(scope="module")
 def page() -> str:
     answer = segport("models", "--markdown")
-    assert (answer.code, answer.err) == (0, "")
+    assert (answer.code, answer.errors) == (0, [])
     return answer.out
 
 
