@@ -16,7 +16,7 @@ from validate.datasets import open_dataset
 RECIPE = Path(__file__).with_name("recipe.toml")
 PICTURE = "scenes.png"
 _SHOWN = (4, 11, 16)
-"""Validation scenes in the picture: few and large objects, many, small ones."""
+"""Validation scenes in the picture: some objects, a small one alone, many that overlap."""
 
 
 def run_demo(folder: Path, progress: Stages, *, command: str | None = None) -> RunResult:
