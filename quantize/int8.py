@@ -1,23 +1,20 @@
 """fp32 to int8: standard QDQ, with ranges of our own and onnxruntime's graph surgery."""
 
-import logging
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx
 from onnx import ModelProto, NodeProto
-from onnxruntime.quantization.calibrate import CalibrationMethod, TensorData, TensorsData
-from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 
 from export.artifact import INPUT_NAME, Artifact, Sample
 from export.errors import QuantizeError
-from export.graph import float_tensors, normalise
+from export.graph import float_tensors
 from export.inspection import Optimized, inspect
 from quantize.calibration import Progress, collect
+from quantize.plan import Plan, build
 from quantize.ranges import Range, range_rule
 from quantize.selection import matching_layers, output_layers, range_sources
 from quantize.targets import Target
@@ -43,8 +40,7 @@ def quantize_int8(
     if not nodes:
         raise QuantizeError(f"{artifact.path.name}: no layer is left that could become int8")
     ranges = activation_ranges(artifact, model, nodes, samples, rule, progress)
-    quantized = normalise(_insert_qdq(model, nodes, target, ranges))
-    onnx.checker.check_model(quantized)
+    quantized = build(Plan(model, target, tuple(n.name for n in nodes), ranges, {}))
     found = _optimized(quantized, samples[0].image.shape, artifact)
     coverage = check_fusion(nodes, target, found)
     return quantized, {
@@ -108,36 +104,6 @@ def _quantizable(model: ModelProto, target: Target) -> list[NodeProto]:
         for node in model.graph.node
         if node.op_type in target.operators and node.output[0] in floats
     ]
-
-
-def _insert_qdq(
-    model: ModelProto, nodes: Sequence[NodeProto], target: Target, ranges: dict[str, Range]
-) -> ModelProto:
-    data: dict[str, TensorData | tuple[Any, ...]] = {
-        name: TensorData(lowest=np.float32(low), highest=np.float32(high))
-        for name, (low, high) in ranges.items()
-    }
-    copy = ModelProto()
-    copy.CopyFrom(model)
-    quantizer = QDQQuantizer(
-        copy,
-        target.per_channel,
-        False,
-        target.weight,
-        target.activation,
-        TensorsData(CalibrationMethod.MinMax, data),
-        [node.name for node in nodes],
-        [],
-        list(target.operators),
-        dict(target.options),
-    )
-    disabled = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        quantizer.quantize_model()
-    finally:
-        logging.disable(disabled)
-    return quantizer.model.model
 
 
 def _optimized(model: ModelProto, shape: tuple[int, ...], artifact: Artifact) -> Optimized:

@@ -1,0 +1,50 @@
+"""What is decided before Q/DQ pairs go in: layers, ranges, and the integers of every weight."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import ModelProto
+
+from export.graph import normalise
+from quantize.qdq import insert_qdq
+from quantize.ranges import Range
+from quantize.targets import Target
+
+
+@dataclass(frozen=True)
+class RoundedWeight:
+    """A weight on the target's grid.
+
+    `integers` has the weight's shape and values within the target's weight range; `scale`
+    float32 has one entry, or one per output channel (axis 0). The zero point is 0.
+    """
+
+    integers: NDArray[np.int8]
+    scale: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A float network and how each part of it becomes int8.
+
+    `model` is prepared (rewritten) but still float32. `layers` are the names of the nodes to
+    quantize, `ranges` the (low, high) of every activation around them, by tensor name.
+    `weights` maps initializer names to their integers; those not in it are rounded to nearest.
+    """
+
+    model: ModelProto
+    target: Target
+    layers: tuple[str, ...]
+    ranges: Mapping[str, Range]
+    weights: Mapping[str, RoundedWeight]
+
+
+def build(plan: Plan, keep_float: Collection[str] = ()) -> ModelProto:
+    """Return the QDQ model, with the layers named in `keep_float` left in float."""
+    layers = [name for name in plan.layers if name not in keep_float]
+    quantized = normalise(insert_qdq(plan.model, layers, plan.target, plan.ranges, plan.weights))
+    onnx.checker.check_model(quantized)
+    return quantized
