@@ -1,20 +1,25 @@
 """Put Q/DQ pairs into a float graph, through onnxruntime's quantizer."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from onnx import ModelProto, numpy_helper
+from numpy.typing import NDArray
+from onnx import ModelProto, NodeProto, TensorProto, numpy_helper
 from onnxruntime.quantization.calibrate import CalibrationMethod, TensorData, TensorsData
 from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 
-from export.graph import initializers
+from export.graph import attribute, consumers, initializers
 from quantize.ranges import Range
 from quantize.targets import Target
 
 if TYPE_CHECKING:
     from quantize.plan import RoundedWeight
+
+_WEIGHTED = ("Conv", "Gemm", "MatMul")
+_ELEMENTWISE = ("Add", "Mul", "Concat", "PRelu")
+_CLIPPING = ("Relu", "Clip")
 
 
 def insert_qdq(
@@ -28,28 +33,21 @@ def insert_qdq(
 
     Weights in `weights` are quantized to exactly their integers, others to the nearest.
     """
-    data: dict[str, TensorData | tuple[Any, ...]] = {
-        name: TensorData(lowest=np.float32(low), highest=np.float32(high))
-        for name, (low, high) in ranges.items()
-    }
     copy = ModelProto()
     copy.CopyFrom(model)
-    constants = initializers(copy.graph)
-    for name, rounded in weights.items():
-        scale = rounded.scale.reshape(-1, *[1] * (rounded.integers.ndim - 1))
-        on_grid = (rounded.integers * scale).astype(np.float32)
-        constants[name].CopyFrom(numpy_helper.from_array(on_grid, name))
+    nodes = [node for node in copy.graph.node if node.name in set(layers)]
+    bare = _without_pair(copy, nodes, target)
     quantizer = QDQQuantizer(
         copy,
         target.per_channel,
         False,
         target.weight,
         target.activation,
-        TensorsData(CalibrationMethod.MinMax, data),
+        TensorsData(CalibrationMethod.MinMax, _tensor_data(ranges, target)),
         list(layers),
         [],
         list(target.operators),
-        dict(target.options) | {"TensorQuantOverrides": _overrides(weights, target)},
+        _options(target) | {"TensorQuantOverrides": _fix_weights(copy, nodes, target, weights)},
     )
     disabled = logging.root.manager.disable
     logging.disable(logging.WARNING)
@@ -57,21 +55,150 @@ def insert_qdq(
         quantizer.quantize_model()
     finally:
         logging.disable(disabled)
-    return quantizer.model.model
+    quantized: ModelProto = quantizer.model.model
+    _remove_pairs(quantized, bare)
+    return quantized
 
 
-def _overrides(
-    weights: Mapping[str, "RoundedWeight"], target: Target
+def weight_scale(values: NDArray[np.float32], target: Target, axis: int = 0) -> NDArray[np.float32]:
+    """Return the scales, one or one per index of `axis`, that make the largest |value| weight_max.
+
+    A channel of zeros takes the largest scale of the others, for its bias is rounded to it.
+    """
+    others = tuple(i for i in range(values.ndim) if i != axis) if target.per_channel else None
+    scale = np.abs(values.astype(np.float64)).max(axis=others).reshape(-1) / target.weight_max
+    scale[scale < np.finfo(np.float32).tiny] = scale.max() or 1.0
+    return np.asarray(power_of_two(scale) if target.power_of_two else scale, np.float32)
+
+
+def power_of_two(scale: Any) -> Any:
+    """Return the smallest power of two that is not below `scale` (a number or array above 0)."""
+    mantissa, exponent = np.frexp(scale)  # scale = mantissa * 2**exponent, 0.5 <= mantissa < 1
+    return np.ldexp(1.0, exponent - (mantissa == 0.5))
+
+
+def _options(target: Target) -> dict[str, Any]:
+    return {
+        "ActivationSymmetric": target.symmetric,
+        "AddQDQPairToWeight": target.float_weights,
+        "QuantizeBias": target.quantized_bias,
+        "QDQDisableWeightAdjustForInt32Bias": not target.quantized_bias,
+        "OpTypesToExcludeOutputQuantization": []
+        if target.quantized_outputs
+        else list(target.operators),
+        **target.options,
+    }
+
+
+def _tensor_data(
+    ranges: Mapping[str, Range], target: Target
+) -> dict[str, TensorData | tuple[Any, ...]]:
+    if target.power_of_two:
+        ranges = {name: _shiftable(*bounds) for name, bounds in ranges.items()}
+    return {
+        name: TensorData(lowest=np.float32(low), highest=np.float32(high))
+        for name, (low, high) in ranges.items()
+    }
+
+
+def _shiftable(low: float, high: float) -> Range:
+    """Widen a range so that the scale of signed symmetric integers becomes a power of two."""
+    largest = max(abs(low), abs(high)) or 127.0
+    reach = 127 * float(power_of_two(largest / 127))
+    return -reach, reach
+
+
+def _fix_weights(
+    model: ModelProto,
+    nodes: Sequence[NodeProto],
+    target: Target,
+    weights: Mapping[str, "RoundedWeight"],
 ) -> dict[str, list[dict[str, Any]]]:
-    """Fix the scales of `weights`, so that onnxruntime finds exactly their integers again."""
-    zero = np.int8(0)
+    """Return overrides that fix the scale of every constant the layers read, put weights on grid.
+
+    On the grid, onnxruntime finds exactly the integers of `weights` again.
+    """
+    constants = initializers(model.graph)
     overrides = {}
-    for name, rounded in weights.items():
-        entries: list[dict[str, Any]] = [
-            {"quant_type": target.weight, "scale": np.float32(scale), "zero_point": zero}
-            for scale in rounded.scale
-        ]
-        if target.per_channel:
-            entries[0]["axis"] = 0
-        overrides[name] = entries
+    for node in nodes:
+        if node.op_type in _WEIGHTED and node.input[1] in constants:
+            name = node.input[1]
+            values = numpy_helper.to_array(constants[name])
+            axis = _channel_axis(node, values.ndim)
+            scale = weight_scale(values, target, axis)
+            if name in weights:
+                scale = weights[name].scale
+                _put_on_grid(constants[name], weights[name], axis)
+            overrides[name] = _fixed(scale, target.weight, axis if target.per_channel else None)
+        elif node.op_type in _ELEMENTWISE and target.power_of_two:
+            for name in set(node.input) & constants.keys():
+                largest = np.abs(numpy_helper.to_array(constants[name])).max()
+                scale = power_of_two(np.atleast_1d(largest / 127 or 1.0))
+                overrides[name] = _fixed(scale, target.activation, None)
     return overrides
+
+
+def _channel_axis(node: NodeProto, rank: int) -> int:
+    """Return the axis of the output channels in a layer's weight."""
+    if node.op_type == "Conv" or attribute(node, "transB"):
+        return 0
+    return rank - 1
+
+
+def _put_on_grid(constant: TensorProto, rounded: "RoundedWeight", axis: int) -> None:
+    shape = [1] * rounded.integers.ndim
+    shape[axis] = rounded.scale.size
+    on_grid = (rounded.integers * rounded.scale.reshape(shape)).astype(np.float32)
+    constant.CopyFrom(numpy_helper.from_array(on_grid, constant.name))
+
+
+def _fixed(scales: NDArray[np.float32], kind: Any, axis: int | None) -> list[dict[str, Any]]:
+    entries: list[dict[str, Any]] = [
+        {"quant_type": kind, "scale": np.float32(scale), "zero_point": np.int8(0)}
+        for scale in scales
+    ]
+    if axis is not None:
+        entries[0]["axis"] = axis
+    return entries
+
+
+def _without_pair(model: ModelProto, nodes: Sequence[NodeProto], target: Target) -> set[str]:
+    """Return the tensors on which the target's kernels are fused, so that no Q may stand there.
+
+    They are results that only one layer reads: of a convolution before a Relu or Clip, which
+    onnxruntime itself merges only for asymmetric activations; and, of an Add's two inputs,
+    that of the convolution that is computed last, as the other is there by then.
+    """
+    readers = consumers(model.graph)
+    outputs = {value.name for value in model.graph.output}
+    order = {
+        node.output[0]: index
+        for index, node in enumerate(model.graph.node)
+        if node.op_type == "Conv"
+        and len(readers[node.output[0]]) == 1
+        and node.output[0] not in outputs
+    }
+    bare = set()
+    for node in nodes:
+        fusible = [name for name in node.input if name in order]
+        merges = node.op_type in _CLIPPING and target.symmetric
+        adds = node.op_type == "Add" and target.residual_only
+        if fusible and (merges or adds):
+            bare.add(max(fusible, key=lambda name: order[name]))
+    return bare
+
+
+def _remove_pairs(model: ModelProto, tensors: Collection[str]) -> None:
+    graph = model.graph
+    readers = consumers(graph)
+    removed: list[NodeProto] = []
+    for quantize in [n for n in graph.node if n.op_type == "QuantizeLinear"]:
+        if quantize.input[0] not in tensors:
+            continue
+        (dequantize,) = readers[quantize.output[0]]
+        for reader in readers[dequantize.output[0]]:
+            names = [quantize.input[0] if n == dequantize.output[0] else n for n in reader.input]
+            reader.input[:] = names
+        removed += [quantize, dequantize]
+    for node in removed:
+        graph.node.remove(node)

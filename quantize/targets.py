@@ -1,53 +1,175 @@
 """Hardware an int8 file is made for."""
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from onnxruntime.quantization import QuantType
 
 from export.errors import UsageError, unknown
 
+_X86 = ("x86_64", "amd64")
+_ARM = ("aarch64", "arm64")
+_VNNI = ("avx512_vnni", "avx_vnni", "amx_int8")
+_OPERATORS = (
+    "Conv", "Gemm", "MatMul", "Add", "Mul", "Concat", "GlobalAveragePool", "AveragePool",
+    "MaxPool", "Relu", "Clip", "LeakyRelu", "Sigmoid",
+)  # fmt: skip
+_FUSES = {
+    "Conv": "QLinearConv",
+    "Add": "QLinearAdd",
+    "Concat": "QLinearConcat",
+    "GlobalAveragePool": "QLinearGlobalAveragePool",
+}
+
 
 @dataclass(frozen=True)
 class Target:
-    """How a target wants its QDQ graph.
+    """How some hardware wants its QDQ graph; each child is a preset.
 
-    `operators` are quantized; of these `fuses` says which must become which int8 operator in
-    onnxruntime's optimized graph, so that int8 is really what runs. `unquantized` explains
-    what stays in float on purpose.
+    `machines` are those (as `platform.machine` names them) on which onnxruntime's CPU provider
+    runs the file in int8; empty when the hardware has a runtime of its own. Of `operators`,
+    which are quantized, `fuses` says which must become which int8 operator in onnxruntime's
+    optimized graph there, so that int8 is really what runs.
+
+    Activations have one scale per tensor; `symmetric` makes their zero point 0. Weights have
+    zero point 0 and integers of at most `weight_max` in magnitude, with one scale per output
+    channel if `per_channel`. `power_of_two` rounds all scales up, so that nothing saturates.
+    `float_weights` keeps weights in float32 behind a Q/DQ pair, `quantized_bias` makes biases
+    int32. Without `quantized_outputs` only what layers read gets a pair; `residual_only`
+    leaves it out where an Add reads the convolution it can be fused with. `options` are
+    further ones of onnxruntime's quantizer.
     """
 
-    activation: QuantType
-    weight: QuantType
-    per_channel: bool
-    operators: tuple[str, ...]
-    fuses: dict[str, str]
-    options: dict[str, object] = field(default_factory=dict)
+    hardware: str
+    machines: tuple[str, ...] = ()
+    operators: tuple[str, ...] = _OPERATORS
+    fuses: Mapping[str, str] = field(default_factory=dict)
+    activation: QuantType = QuantType.QInt8
+    symmetric: bool = False
+    weight: QuantType = QuantType.QInt8
+    weight_max: int = 127
+    per_channel: bool = True
+    power_of_two: bool = False
+    float_weights: bool = False
+    quantized_bias: bool = True
+    quantized_outputs: bool = True
+    residual_only: bool = False
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
-# x86 with VNNI, onnxruntime's CPU provider. Unsigned activations: its x64 kernels take
-# u8 x s8 only, and signed activations leave a third of the convolutions in float. Resize
-# stays in float: the linear one has no int8 kernel, so Q/DQ around it would only round.
-_CPU = Target(
-    activation=QuantType.QUInt8,
-    weight=QuantType.QInt8,
-    per_channel=True,
-    operators=(
-        "Conv", "Gemm", "MatMul", "Add", "Mul", "Concat", "GlobalAveragePool", "AveragePool",
-        "MaxPool", "Relu", "Clip", "LeakyRelu", "Sigmoid",
-    ),
-    fuses={
-        "Conv": "QLinearConv",
-        "Add": "QLinearAdd",
-        "Concat": "QLinearConcat",
-        "GlobalAveragePool": "QLinearGlobalAveragePool",
-    },
-)  # fmt: skip
+@dataclass(frozen=True)
+class Cpu(Target):
+    """x86 with VNNI (Intel since 2019, AMD since Zen 4), onnxruntime's CPU provider.
+
+    Unsigned activations, because its x64 kernels take u8 x s8 only: signed ones leave a third
+    of the convolutions in float. Resize stays in float, because the linear one has no int8
+    kernel and Q/DQ around it would only round. Without VNNI the file is as accurate, but runs
+    slower than fp32, as `export.sessions` then asks onnxruntime for exact sums.
+    """
+
+    hardware: str = "x86 with VNNI"
+    machines: tuple[str, ...] = _X86
+    fuses: Mapping[str, str] = field(default_factory=_FUSES.copy)
+    activation: QuantType = QuantType.QUInt8
+
+
+@dataclass(frozen=True)
+class CpuAvx2(Cpu):
+    """x86 without VNNI, where the sum of two u8 x s8 products saturates at 16 bits.
+
+    `vpmaddubsw` adds neighbouring products in an int16. With weights of 8 bits it reaches
+    2 * 255 * 127 = 64770, far above 32767; with 7 bits 2 * 255 * 63 = 32130, which fits.
+    The lost bit costs 3 to 5 dB of SQNR in the logits.
+    """
+
+    hardware: str = "x86 without VNNI"
+    weight_max: int = 63
+
+
+@dataclass(frozen=True)
+class Arm(Cpu):
+    """64-bit ARM, onnxruntime's CPU provider: s8 x s8, which its kernels prefer to u8 x s8.
+
+    As accurate as `cpu`. On x86 the same file would leave layers in float.
+    """
+
+    hardware: str = "64-bit ARM"
+    machines: tuple[str, ...] = _ARM
+    activation: QuantType = QuantType.QInt8
+
+
+@dataclass(frozen=True)
+class OpenVino(Target):
+    """OpenVINO's plugins for Intel CPUs and GPUs.
+
+    Placed as NNCF's ONNX backend does it: a Q only before what its low-precision
+    transformations compute in int8, biases in float32, which OpenVINO adds to the int32 sum.
+    Its convolutions take one activation scale per tensor. With OpenVINO 2026.4 on x86 with
+    VNNI all 59 convolutions of DeepLabV3-MobileNet run as u8 x s8 and the residual Adds inside
+    them. Signed symmetric activations would run too, but lose 5 dB of SQNR; with residual-only
+    Adds these would run on their own.
+    """
+
+    hardware: str = "OpenVINO"
+    operators: tuple[str, ...] = (
+        "Conv", "Gemm", "MatMul", "Add", "Mul", "Concat", "GlobalAveragePool",
+    )  # fmt: skip
+    activation: QuantType = QuantType.QUInt8
+    quantized_bias: bool = False
+    quantized_outputs: bool = False
+
+
+@dataclass(frozen=True)
+class TensorRt(Target):
+    """NVIDIA TensorRT with explicit quantization, which is symmetric throughout.
+
+    Weights stay in float32 behind Q/DQ pairs and biases in float32, as TensorRT quantizes
+    both itself; so the file is as large as fp32. A Q stands only before what reads int8, so
+    that Conv+Relu and Conv+Add(+Relu) become one kernel each: it fuses the Add into the
+    convolution whose result reaches it in float, and takes the other, residual input in
+    int8. MaxPool and Concat pass int8 on by themselves; Resize stays in float. Source:
+    TensorRT's notes on Q/DQ placement and the defaults of NVIDIA's ModelOpt. A sign bit that
+    ReLU does not use costs half of its levels.
+    """
+
+    hardware: str = "NVIDIA TensorRT"
+    operators: tuple[str, ...] = ("Conv", "Gemm", "MatMul", "Add", "GlobalAveragePool")
+    symmetric: bool = True
+    float_weights: bool = True
+    quantized_bias: bool = False
+    quantized_outputs: bool = False
+    residual_only: bool = True
+
+
+@dataclass(frozen=True)
+class Npu(Target):
+    """Fixed-function accelerators, such as the VACC of the published table.
+
+    They have one multiplier per tensor and no zero points, and no float unit to fall back
+    on: weights per tensor, everything symmetric, Resize quantized too; only the graph's
+    output is float32. Relu and Clip are part of the convolution before them. Some scale by
+    shifting alone; `power_of_two` gives them that, at the cost of up to one bit. Without
+    preparing the network (equalization) this loses 15 to 20 points of mIoU on MobileNets.
+    """
+
+    hardware: str = "fixed-function accelerators"
+    operators: tuple[str, ...] = (*_OPERATORS, "PRelu", "Resize")
+    symmetric: bool = True
+    per_channel: bool = False
+
 
 TARGETS: dict[str, Target] = {
-    "cpu": _CPU,
-    # One scale per weight tensor: what quantizers do by default and what some accelerators
-    # insist on. It runs as fast as `cpu` there and usually loses far more.
-    "per-tensor": replace(_CPU, per_channel=False),
+    "cpu": Cpu(),
+    "cpu-avx2": CpuAvx2(),
+    "arm": Arm(),
+    "openvino": OpenVino(),
+    "tensorrt": TensorRt(),
+    "npu": Npu(),
+    "npu-pow2": Npu(hardware="fixed-function accelerators that shift", power_of_two=True),
+    # One scale per weight tensor on `cpu`: what quantizers do by default. It runs as fast
+    # there and usually loses far more.
+    "per-tensor": Cpu(per_channel=False),
 }
 DEFAULT_TARGET = "cpu"
 
@@ -57,3 +179,34 @@ def get_target(name: str) -> Target:
     if name not in TARGETS:
         raise UsageError(unknown("target", name, TARGETS))
     return TARGETS[name]
+
+
+def default_target(facts: Mapping[str, Any]) -> str:
+    """Return the target's name for a machine, from what `export.sessions.cpu_facts` says of it."""
+    if facts["machine"].lower() in _ARM:
+        return "arm"
+    return "cpu" if set(_VNNI) & set(facts["isa"]) else "cpu-avx2"
+
+
+def explain_default(facts: Mapping[str, Any]) -> str:
+    """Say in one line which target `default_target` picks and why."""
+    chosen = default_target(facts)
+    found = [flag for flag in facts["isa"] if flag in _VNNI]
+    reason = {
+        "cpu": f"{facts['cpu']} has {', '.join(found)}",
+        "cpu-avx2": f"{facts['cpu']} has no VNNI, so weights get 7 bits",
+        "arm": f"this machine is {facts['machine']}",
+    }[chosen]
+    return f"target {chosen}: {reason}"
+
+
+def verifiable(target: Target, facts: Mapping[str, Any]) -> str | None:
+    """Return why onnxruntime's CPU provider here cannot show that a file runs in int8.
+
+    None when it can. `facts` are those of `export.sessions.cpu_facts`.
+    """
+    if facts["machine"].lower() in target.machines:
+        return None
+    if target.machines:
+        return f"made for {target.hardware}, this machine is {facts['machine']}"
+    return f"made for {target.hardware}, which onnxruntime's CPU provider does not stand for"

@@ -7,7 +7,9 @@ prompt; tests/segport/test_completion.py holds them against those tables.
 from collections.abc import Callable
 
 PRECISIONS = ("fp16", "int8")
-TARGETS = ("cpu", "per-tensor")
+TARGETS = (
+    "cpu", "cpu-avx2", "arm", "openvino", "tensorrt", "npu", "npu-pow2", "per-tensor",
+)  # fmt: skip
 RANGE_RULES = ("minmax", "percentile")
 IO_TYPES = ("fp32", "fp16")
 PROTOCOLS = ("squash", "center-crop", "full")
