@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,11 +80,21 @@ def _count(
 def _predict(
     runtime: Runtime, image: Labelled, preparation: Preparation, evaluation: Evaluation
 ) -> NDArray[np.uint8]:
-    """Return the class of every pixel, uint8, at the size the protocol compares at."""
+    """Return the class of every pixel, and note an image whose logits are not finite."""
     outputs = runtime.engine.outputs(image.sample.image)
     logits = outputs.get("logits")
     if logits is not None and not _finite(logits):
         evaluation.nonfinite.append(image.sample.id)
+    return compared_classes(runtime, outputs, image, preparation)
+
+
+def compared_classes(
+    runtime: Runtime,
+    outputs: dict[str, NDArray[Any]],
+    image: Labelled,
+    preparation: Preparation,
+) -> NDArray[np.uint8]:
+    """Return the class of every pixel, uint8 (h, w), at the size the protocol compares at."""
     if not get_protocol(preparation.protocol).at_image_size:
         classes: NDArray[np.uint8] = runtime.mask(outputs)[0]
         return classes
