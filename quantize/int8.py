@@ -13,11 +13,12 @@ from export.artifact import INPUT_NAME, Artifact, Sample
 from export.errors import QuantizeError
 from export.graph import float_tensors
 from export.inspection import Optimized, inspect
+from export.sessions import cpu_facts
 from quantize.calibration import Progress, collect
 from quantize.plan import Plan, build
 from quantize.ranges import Range, range_rule
 from quantize.selection import matching_layers, output_layers, range_sources
-from quantize.targets import Target
+from quantize.targets import Target, verifiable
 
 
 def quantize_int8(
@@ -42,9 +43,12 @@ def quantize_int8(
     ranges = activation_ranges(artifact, model, nodes, samples, rule, progress)
     quantized = build(Plan(model, target, tuple(n.name for n in nodes), ranges, {}))
     found = _optimized(quantized, samples[0].image.shape, artifact)
-    coverage = check_fusion(nodes, target, found)
+    unverified = verifiable(target, cpu_facts())
+    coverage = {} if unverified else check_fusion(nodes, target, found)
     return quantized, {
         "int8_macs_share": found.int8_macs_share,
+        "int8_verified": None if unverified else True,
+        "int8_unverified": unverified,
         "fused": coverage,
         "kept_float": sorted(kept & {n.name for n in _quantizable(model, target)}),
         "ranges": {name: [float(low), float(high)] for name, (low, high) in sorted(ranges.items())},
