@@ -36,7 +36,7 @@ def insert_qdq(
     copy = ModelProto()
     copy.CopyFrom(model)
     nodes = [node for node in copy.graph.node if node.name in set(layers)]
-    bare = _without_pair(copy, nodes, target)
+    bare = bare_tensors(copy, nodes, target)
     quantizer = QDQQuantizer(
         copy,
         target.per_channel,
@@ -75,6 +75,32 @@ def power_of_two(scale: Any) -> Any:
     """Return the smallest power of two that is not below `scale` (a number or array above 0)."""
     mantissa, exponent = np.frexp(scale)  # scale = mantissa * 2**exponent, 0.5 <= mantissa < 1
     return np.ldexp(1.0, exponent - (mantissa == 0.5))
+
+
+def bare_tensors(model: ModelProto, nodes: Sequence[NodeProto], target: Target) -> set[str]:
+    """Return the tensors on which the target's kernels are fused, so that no Q may stand there.
+
+    They are results that only one layer reads: of a convolution before a Relu or Clip, which
+    onnxruntime itself merges only for asymmetric activations; and, of an Add's two inputs,
+    that of the convolution that is computed last, as the other is there by then.
+    """
+    readers = consumers(model.graph)
+    outputs = {value.name for value in model.graph.output}
+    order = {
+        node.output[0]: index
+        for index, node in enumerate(model.graph.node)
+        if node.op_type == "Conv"
+        and len(readers[node.output[0]]) == 1
+        and node.output[0] not in outputs
+    }
+    bare = set()
+    for node in nodes:
+        fusible = [name for name in node.input if name in order]
+        merges = node.op_type in _CLIPPING and target.symmetric
+        adds = node.op_type == "Add" and target.residual_only
+        if fusible and (merges or adds):
+            bare.add(max(fusible, key=lambda name: order[name]))
+    return bare
 
 
 def _options(target: Target) -> dict[str, Any]:
@@ -160,32 +186,6 @@ def _fixed(scales: NDArray[np.float32], kind: Any, axis: int | None) -> list[dic
     if axis is not None:
         entries[0]["axis"] = axis
     return entries
-
-
-def _without_pair(model: ModelProto, nodes: Sequence[NodeProto], target: Target) -> set[str]:
-    """Return the tensors on which the target's kernels are fused, so that no Q may stand there.
-
-    They are results that only one layer reads: of a convolution before a Relu or Clip, which
-    onnxruntime itself merges only for asymmetric activations; and, of an Add's two inputs,
-    that of the convolution that is computed last, as the other is there by then.
-    """
-    readers = consumers(model.graph)
-    outputs = {value.name for value in model.graph.output}
-    order = {
-        node.output[0]: index
-        for index, node in enumerate(model.graph.node)
-        if node.op_type == "Conv"
-        and len(readers[node.output[0]]) == 1
-        and node.output[0] not in outputs
-    }
-    bare = set()
-    for node in nodes:
-        fusible = [name for name in node.input if name in order]
-        merges = node.op_type in _CLIPPING and target.symmetric
-        adds = node.op_type == "Add" and target.residual_only
-        if fusible and (merges or adds):
-            bare.add(max(fusible, key=lambda name: order[name]))
-    return bare
 
 
 def _remove_pairs(model: ModelProto, tensors: Collection[str]) -> None:

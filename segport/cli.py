@@ -13,6 +13,7 @@ from segport.commands.export import export
 from segport.commands.gate import gate
 from segport.commands.import_ import import_
 from segport.commands.index import index
+from segport.commands.lint import lint
 from segport.commands.models import models
 from segport.commands.predict import predict
 from segport.commands.quantize import quantize
@@ -29,6 +30,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "export": export,
     "import": import_,
     "quantize": quantize,
+    "lint": lint,
     "validate": validate,
     "report": report,
     "index": index,

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from export.artifact import Artifact
+    from quantize.lint import Finding
     from segport.pipeline import RunResult
     from validate.gate import Verdict
 
@@ -101,6 +102,14 @@ def _fp16_lines(facts: "dict[str, Any]") -> "list[str]":
 def verdict_lines(verdicts: "Sequence[Verdict]") -> str:
     """Return one line per verdict."""
     return "\n".join(f"{v.outcome.upper()}  {v.id}: {v.reason}" for v in verdicts)
+
+
+def finding_lines(findings: "Sequence[Finding]") -> str:
+    """Return one line per finding."""
+    lines = [
+        f"{f.severity.upper()}  {f.rule}: {f.where}: {f.message} ({f.reason})" for f in findings
+    ]
+    return "\n".join(lines) or "no findings"
 
 
 def run_report(done: "RunResult") -> str:

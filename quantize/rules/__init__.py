@@ -1,0 +1,1 @@
+"""Rules a file can break: each function yields where, and by what numbers."""
