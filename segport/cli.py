@@ -9,6 +9,7 @@ import typer
 from export.errors import SegportError
 from segport.about import Version
 from segport.arguments import expand_dynamic
+from segport.commands.diagnose import diagnose
 from segport.commands.export import export
 from segport.commands.gate import gate
 from segport.commands.import_ import import_
@@ -32,6 +33,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "quantize": quantize,
     "lint": lint,
     "validate": validate,
+    "diagnose": diagnose,
     "report": report,
     "index": index,
     "gate": gate,

@@ -1,0 +1,1 @@
+"""Where a smaller network's error comes from."""

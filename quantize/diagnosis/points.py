@@ -1,0 +1,181 @@
+"""Which tensors of two files are the same thing, so that like is compared with like."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto
+
+from export.graph import constant, float_tensors, initializers
+
+_FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16)
+_PAIR = ("QuantizeLinear", "DequantizeLinear")
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The values a QuantizeLinear can give: `low` to `high` in `steps` steps of `scale`."""
+
+    scale: float
+    zero_point: int
+    steps: int
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Point:
+    """A value of the other file and the fp32 `tensor` that it stands for.
+
+    `seen` is what the readers get: the output of DequantizeLinear where there is one. `grid` is
+    None for a value that is not quantized, `half` says that it is rounded to float16. `sources`
+    are the nearest points upstream, as their `seen`.
+    """
+
+    tensor: str
+    seen: str
+    layer: str
+    operator: str
+    grid: Grid | None
+    half: bool
+    sources: tuple[str, ...]
+
+
+@dataclass
+class Group:
+    """A computed tensor and what Cast, QuantizeLinear and DequantizeLinear make of it.
+
+    `names` are theirs, `inputs` those of the layer that computes the first, as its output
+    `index`; `grids` has one entry per DequantizeLinear, `half` says that one name is float16.
+    """
+
+    layer: str
+    operator: str
+    index: int
+    inputs: tuple[str, ...]
+    names: list[str]
+    tensor: str | None = None
+    grids: dict[str, Grid | None] = field(default_factory=dict)
+    half: bool = False
+
+    @property
+    def seen(self) -> list[str]:
+        """Names of the values its readers get."""
+        assert self.tensor is not None
+        own = self.tensor if self.tensor in self.names else self.names[0]
+        return list(self.grids) or [own]
+
+
+def groups(model: ModelProto, fp32: ModelProto) -> list[Group]:
+    """Return the groups of `model` in topological order; `tensor` names the fp32 counterpart.
+
+    A group's tensor is that of equal name, or else the same output of the layer of equal name
+    and operator: converters rename tensors around the Casts they add, but not layers.
+    """
+    graph = model.graph
+    found = _aliases(onnx.shape_inference.infer_shapes(model))
+    floats = float_tensors(onnx.shape_inference.infer_shapes(fp32))
+    for group in found:
+        group.tensor = next((name for name in group.names if name in floats), None)
+    taken = {group.tensor for group in found}
+    layers = {(node.name, node.op_type): node for node in fp32.graph.node}
+    for group in found:
+        node = layers.get((group.layer, group.operator))
+        if group.tensor is None and node is not None:
+            tensor = node.output[group.index]
+            if tensor in floats and tensor not in taken:
+                group.tensor = tensor
+    _add_grids(found, graph)
+    return found
+
+
+def points(found: list[Group]) -> list[Point]:
+    """Return what is compared, in topological order."""
+    owner = {name: group for group in found for name in group.names}
+    return [
+        Point(
+            group.tensor,
+            seen,
+            group.layer,
+            group.operator,
+            group.grids.get(seen),
+            group.half,
+            tuple(sorted(_upstream(group, owner))),
+        )
+        for group in found
+        if group.tensor is not None
+        for seen in group.seen
+    ]
+
+
+def _upstream(group: Group, owner: Mapping[str, Group]) -> set[str]:
+    sources: set[str] = set()
+    for name in group.inputs:
+        source = owner.get(name)
+        if source is None:
+            continue
+        if source.tensor is None:
+            sources |= _upstream(source, owner)
+        else:
+            sources |= {name} if name in source.seen else set(source.seen)
+    return sources
+
+
+def _aliases(model: ModelProto) -> list[Group]:
+    graph = model.graph
+    constants = initializers(graph)
+    values = [*graph.input, *graph.value_info, *graph.output]
+    kinds = {v.name: v.type.tensor_type.elem_type for v in values}
+    found = [
+        Group(v.name, "Input", 0, (), [v.name]) for v in graph.input if v.name not in constants
+    ]
+    owner = {group.names[0]: group for group in found}
+    for node in graph.node:
+        source = owner.get(node.input[0]) if node.input else None
+        if source is not None and _keeps_value(node, kinds):
+            source.names.append(node.output[0])
+            owner[node.output[0]] = source
+            continue
+        if node.op_type in _PAIR:  # of a weight
+            continue
+        for index, name in enumerate(node.output):
+            group = Group(node.name, node.op_type, index, tuple(node.input), [name])
+            found.append(group)
+            owner[name] = group
+    for group in found:
+        group.half = any(kinds.get(name) == TensorProto.FLOAT16 for name in group.names)
+    return found
+
+
+def _keeps_value(node: NodeProto, kinds: Mapping[str, int]) -> bool:
+    if node.op_type in _PAIR:
+        return True
+    to = next((a.i for a in node.attribute if a.name == "to"), None)
+    source = kinds.get(node.input[0], TensorProto.FLOAT)
+    return node.op_type == "Cast" and to in _FLOATS and source in _FLOATS
+
+
+def _add_grids(found: list[Group], graph: GraphProto) -> None:
+    owner = {name: group for group in found for name in group.names}
+    producer = {name: node for node in graph.node for name in node.output}
+    for node in graph.node:
+        group = owner.get(node.output[0]) if node.op_type == "DequantizeLinear" else None
+        if group is not None:
+            group.grids[node.output[0]] = _grid(producer[node.input[0]], graph)
+
+
+def _grid(quantize: NodeProto, graph: GraphProto) -> Grid | None:
+    """Return the grid of one scale for the whole tensor; None for several, or computed ones."""
+    scale = constant(graph, quantize.input[1])
+    zero: NDArray[Any] | None = np.zeros((), np.uint8)
+    if len(quantize.input) > 2:
+        zero = constant(graph, quantize.input[2])
+    if scale is None or zero is None or scale.size != 1:
+        return None
+    limits = np.iinfo(zero.dtype)
+    step, offset = float(scale.reshape(())), int(zero.reshape(()))
+    low, high = step * (limits.min - offset), step * (limits.max - offset)
+    return Grid(step, offset, int(limits.max) - int(limits.min), low, high)

@@ -1,0 +1,103 @@
+"""The weights of each layer against those of fp32, whatever the activations do."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from math import isfinite
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import ModelProto, NodeProto, TensorProto, numpy_helper
+
+from export.graph import initializers
+from quantize.diagnosis.errors import energy, sqnr_db
+
+FLOAT16_NOISE = 2.0**-22 / 3
+"""Energy of float16's rounding / energy of the values: errors spread evenly up to 2**-11."""
+_FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16)
+
+
+@dataclass(frozen=True)
+class WeightError:
+    """`sqnr_db` against fp32, None where a rewrite rescaled the layer.
+
+    `rounding` is the energy of the noise that rounding to the stored type makes, relative to that
+    of the weights: a step of `scale` makes scale**2 / 12 in the mean. `finite`: no inf or NaN.
+    """
+
+    sqnr_db: float | None
+    rounding: float
+    finite: bool
+
+
+def weight_errors(
+    fp32: ModelProto, other: ModelProto, rescaled: Collection[str]
+) -> dict[str, WeightError]:
+    """Return the error of the weights (constants of two or more axes) by layer name.
+
+    Layers are found again by name; those that read or give a tensor among `rescaled` have other
+    weights on purpose.
+    """
+    originals = {node.name: node for node in fp32.graph.node}
+    exact, found = _Constants(fp32), _Constants(other)
+    errors = {}
+    for node in other.graph.node:
+        weights = found.of(node)
+        if not weights:
+            continue
+        signal = sum(energy(values) for values, _ in weights)
+        noise = sum(noise for _, noise in weights)
+        original = originals.get(node.name)
+        sqnr = None
+        if original and not set(rescaled) & {*original.input, *original.output, *node.output}:
+            sqnr = _sqnr(exact.of(original), weights)
+        relative = noise / signal if isfinite(signal) and signal > 0 else 0.0
+        errors[node.name] = WeightError(sqnr, relative, isfinite(signal))
+    return errors
+
+
+Weight = tuple[NDArray[np.float32], float]
+"""Values, and the energy of the noise that rounding them makes."""
+
+
+def _sqnr(exact: list[Weight], found: list[Weight]) -> float | None:
+    if [values.shape for values, _ in exact] != [values.shape for values, _ in found]:
+        return None
+    noise = sum(energy(right - left) for (left, _), (right, _) in zip(exact, found, strict=True))
+    return sqnr_db(sum(energy(values) for values, _ in exact), noise)
+
+
+class _Constants:
+    """The float constants of a graph, dequantized where it holds integers."""
+
+    def __init__(self, model: ModelProto) -> None:
+        self._tensors = initializers(model.graph)
+        self._nodes = {n.output[0]: n for n in model.graph.node if n.op_type == "DequantizeLinear"}
+
+    def of(self, node: NodeProto) -> list[Weight]:
+        """Return the weights that a layer reads."""
+        if node.op_type == "DequantizeLinear":
+            return []
+        found = [self._weight(name) for name in node.input]
+        return [weight for weight in found if weight is not None and weight[0].ndim > 1]
+
+    def _weight(self, name: str) -> Weight | None:
+        tensor, node = self._tensors.get(name), self._nodes.get(name)
+        if tensor is not None and tensor.data_type in _FLOATS:
+            values = numpy_helper.to_array(tensor).astype(np.float32)
+            half = tensor.data_type == TensorProto.FLOAT16
+            return values, FLOAT16_NOISE * energy(values) if half else 0.0
+        if node is None or not all(part in self._tensors for part in node.input):
+            return None
+        return _dequantized(node, [numpy_helper.to_array(self._tensors[p]) for p in node.input])
+
+
+def _dequantized(node: NodeProto, parts: list[NDArray[np.generic]]) -> Weight:
+    """Return scale * (q - zero point), along the node's axis where there are several scales."""
+    quantized = parts[0].astype(np.float32)
+    shape = [1] * quantized.ndim
+    if parts[1].size > 1:
+        shape[next((a.i for a in node.attribute if a.name == "axis"), 1)] = -1
+    scale = parts[1].astype(np.float32).reshape(shape)
+    zero = parts[2].astype(np.float32).reshape(shape) if len(parts) > 2 else np.float32(0)
+    noise = energy(np.broadcast_to(scale, quantized.shape)) / 12
+    return scale * (quantized - zero), noise
