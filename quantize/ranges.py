@@ -8,7 +8,12 @@ from typing import Any
 import numpy as np
 
 from export.errors import UsageError, unknown
-from quantize.statistics import Histogram, MinMax, Statistic
+from quantize.entropy import entropy_range
+from quantize.grid import U8 as U8
+from quantize.grid import Grid as Grid
+from quantize.histogram import Histogram
+from quantize.mse import mse_range
+from quantize.statistics import MeanMinMax, MinMax, Statistic
 
 Range = tuple[float, float]
 DEFAULT_PERCENTILE = 99.99
@@ -16,17 +21,21 @@ DEFAULT_PERCENTILE = 99.99
 
 @dataclass(frozen=True)
 class RangeRule:
-    """`statistic()` makes what must be collected per tensor; `range` reads it: (low, high)."""
+    """`statistic()` makes what must be collected per tensor; `range` turns it into (low, high)."""
 
     statistic: Callable[[], Statistic]
-    range: Callable[[Any], Range]
+    find: Callable[[Any, Grid], Range]
+
+    def range(self, seen: Statistic, grid: Grid = U8) -> Range:
+        """Return the range of a tensor that will be quantized to `grid`."""
+        return self.find(seen, grid)
 
 
-def _minmax_range(seen: MinMax) -> Range:
+def _extremes(seen: MinMax | MeanMinMax, grid: Grid) -> Range:
     return seen.low, seen.high
 
 
-def percentile_range(seen: Histogram, percentile: float) -> Range:
+def percentile_range(seen: Histogram, grid: Grid, percentile: float) -> Range:
     """Leave out (100 - percentile) percent of the values at either end.
 
     Linear within a bin; never beyond the smallest and largest value seen.
@@ -34,8 +43,7 @@ def percentile_range(seen: Histogram, percentile: float) -> Range:
     total = np.concatenate(([0], np.cumsum(seen.counts)))
     outside = (1 - percentile / 100) * total[-1]
     low, high = np.interp([outside, total[-1] - outside], *_knots(total, seen.edges))
-    extremes = seen.extremes
-    return max(float(low), extremes.low), min(float(high), extremes.high)
+    return seen.extremes.within(float(low), float(high))
 
 
 def _knots(total: Any, edges: Any) -> tuple[Any, Any]:
@@ -47,10 +55,13 @@ def _knots(total: Any, edges: Any) -> tuple[Any, Any]:
     return total[inside], edges[inside]
 
 
-def _minmax(parameter: str | None) -> RangeRule:
-    if parameter is not None:
-        raise UsageError("range minmax takes no parameter")
-    return RangeRule(MinMax, _minmax_range)
+def _rule(name: str, statistic: type[Any], find: Callable[[Any, Grid], Range]) -> Any:
+    def make(parameter: str | None) -> RangeRule:
+        if parameter is not None:
+            raise UsageError(f"range {name} takes no parameter")
+        return RangeRule(statistic, find)
+
+    return make
 
 
 def _percentile(parameter: str | None) -> RangeRule:
@@ -64,8 +75,11 @@ def _percentile(parameter: str | None) -> RangeRule:
 
 
 RANGE_RULES: dict[str, Callable[[str | None], RangeRule]] = {
-    "minmax": _minmax,
+    "minmax": _rule("minmax", MinMax, _extremes),
+    "moving-average": _rule("moving-average", MeanMinMax, _extremes),
     "percentile": _percentile,
+    "entropy": _rule("entropy", Histogram, entropy_range),
+    "mse": _rule("mse", Histogram, mse_range),
 }
 DEFAULT_RANGE = "minmax"
 

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import NodeProto, helper
 
-Array = NDArray[np.float32]
 Shape = tuple[int | None, ...]
+State = dict[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
@@ -29,11 +29,21 @@ class Reduction:
 class Statistic(Protocol):
     """Something that accumulates over activations."""
 
+    @property
+    def key(self) -> str:
+        """Kind and parameters: statistics of one tensor with equal keys end up equal."""
+
     def reduction(self, tensor: str, shape: Shape) -> Reduction:
         """Say how to reduce `tensor`, whose shape is (batch, ...), inside the graph."""
 
     def update(self, *values: Any) -> None:
         """Take in the reduction's outputs for one image."""
+
+    def state(self) -> State:
+        """Return all that was accumulated; the arrays must not be changed."""
+
+    def restore(self, state: State) -> None:
+        """Become what a statistic of the same key was when it gave `state`."""
 
 
 def whole(operator: str, tensor: str) -> NodeProto:
@@ -41,101 +51,113 @@ def whole(operator: str, tensor: str) -> NodeProto:
     return helper.make_node(operator, [tensor], [f"{tensor}::{operator}"], keepdims=0)
 
 
+def per_channel(operator: str, tensor: str, shape: Shape) -> Reduction:
+    """Reduce all axes behind the channels: to (batch, channels), or a scalar without such axes.
+
+    onnxruntime splits this over its threads, which it does not for a reduction to a scalar.
+    """
+    axes = tuple(range(2, len(shape)))
+    if not axes:
+        node = whole(operator, tensor)
+        return Reduction([node], [node.output[0]])
+    name = f"segport_axes{axes}"
+    node = helper.make_node(operator, [tensor, name], [f"{tensor}::{operator}{axes}"], keepdims=0)
+    return Reduction([node], [node.output[0]], {name: axes})
+
+
+def together(*parts: Reduction) -> Reduction:
+    """Join reductions; the outputs follow one another."""
+    return Reduction(
+        [node for part in parts for node in part.nodes],
+        [name for part in parts for name in part.outputs],
+        {name: numbers for part in parts for name, numbers in part.constants.items()},
+    )
+
+
 class MinMax:
     """Exact smallest and largest value."""
+
+    key = "minmax"
 
     def __init__(self) -> None:
         self.low = np.inf
         self.high = -np.inf
 
     def reduction(self, tensor: str, shape: Shape) -> Reduction:
-        """Two scalars."""
-        nodes = [whole("ReduceMin", tensor), whole("ReduceMax", tensor)]
-        return Reduction(nodes, [node.output[0] for node in nodes])
+        """Two arrays, at most one entry per image and channel."""
+        return together(
+            per_channel("ReduceMin", tensor, shape), per_channel("ReduceMax", tensor, shape)
+        )
 
     def update(self, low: Any, high: Any) -> None:
-        """Take in one activation's smallest and largest value."""
-        self.low = min(self.low, float(low))
-        self.high = max(self.high, float(high))
+        """Take in one activation's smallest and largest values."""
+        self.low = min(self.low, float(np.min(low)))
+        self.high = max(self.high, float(np.max(high)))
+
+    def state(self) -> State:
+        """The two numbers."""
+        return {"extremes": np.array([self.low, self.high])}
+
+    def restore(self, state: State) -> None:
+        """See `Statistic`."""
+        self.low, self.high = (float(value) for value in state["extremes"])
 
     @property
     def magnitude(self) -> float:
         """Largest absolute value."""
         return max(abs(self.low), abs(self.high))
 
+    def within(self, low: float, high: float) -> tuple[float, float]:
+        """Return the part of a range where there are values."""
+        return max(low, self.low), min(high, self.high)
 
-class Histogram:
-    """Counts over bins whose width is a power of two and whose edges are its multiples.
 
-    When a larger value arrives, neighbouring bins are merged until it fits. The final width
-    follows from the largest magnitude alone, so neither order nor batch size of the images
-    matters. The values between 0 and the largest magnitude always spread over 2048 to 4096
-    bins. Large maps are counted on every 4th row and column (1/16 of the positions, all
-    channels); minimum and maximum stay exact.
+class MeanMinMax:
+    """Mean over the images of each image's smallest and of its largest value.
+
+    Sums are float64 of float32 values, so they are exact, and the order of the images does
+    not matter, while the extremes differ by less than a factor of about 2**20.
     """
 
-    BINS = 8192
-    STRIDE = 4
-    LARGE = 64 * 64
-    """Maps with at least this many positions are subsampled."""
+    key = "mean-minmax"
 
     def __init__(self) -> None:
-        self.extremes = MinMax()
-        self.counts = np.zeros(self.BINS, np.int64)
-        self._exponent: int | None = None
+        self._sums = np.zeros(2)
+        self._images = 0
 
     def reduction(self, tensor: str, shape: Shape) -> Reduction:
-        """The two extremes and the tensor itself, or every 4th row and column of it."""
-        extremes = self.extremes.reduction(tensor, shape)
-        large = len(shape) == 4 and (shape[2] or 0) * (shape[3] or 0) >= self.LARGE
-        if not large:
-            return Reduction(extremes.nodes, [*extremes.outputs, tensor])
-        bounds = {
-            "segport_starts": (0, 0),
-            "segport_ends": (shape[2] or 0, shape[3] or 0),
-            "segport_axes": (2, 3),
-            "segport_steps": (self.STRIDE, self.STRIDE),
-        }
-        constants = {f"{name}{numbers}": numbers for name, numbers in bounds.items()}
-        sliced = helper.make_node("Slice", [tensor, *constants], [f"{tensor}::Slice"])
-        outputs = [*extremes.outputs, sliced.output[0]]
-        return Reduction([*extremes.nodes, sliced], outputs, constants)
+        """Those of `MinMax`."""
+        return MinMax().reduction(tensor, shape)
 
-    def update(self, low: Any, high: Any, values: Array) -> None:
-        """Take in one activation: its exact extremes and the values to count."""
-        self.extremes.update(low, high)
-        self._widen(self.extremes.magnitude)
-        bins = np.floor(values * np.float32(1 / self.width)).astype(np.int32)
-        bins += self.BINS // 2
-        self.counts += np.bincount(bins.reshape(-1), minlength=self.BINS)
+    def update(self, low: Any, high: Any) -> None:
+        """Take in one activation's smallest and largest values."""
+        self._sums += float(np.min(low)), float(np.max(high))
+        self._images += 1
+
+    def state(self) -> State:
+        """Two sums and the number of images."""
+        return {"sums": self._sums, "images": np.array(self._images)}
+
+    def restore(self, state: State) -> None:
+        """See `Statistic`."""
+        self._sums, self._images = state["sums"].copy(), int(state["images"])
 
     @property
-    def width(self) -> float:
-        """Width of a bin, a power of two."""
-        return float(2.0 ** (self._exponent or 0))
+    def low(self) -> float:
+        """Mean of the smallest values."""
+        return float(self._sums[0]) / self._images
 
     @property
-    def edges(self) -> NDArray[np.floating]:
-        """The BINS + 1 bin edges, ascending."""
-        return (np.arange(self.BINS + 1) - self.BINS // 2) * self.width
-
-    def _widen(self, magnitude: float) -> None:
-        half = self.BINS // 2
-        # smallest e with magnitude < half * 2**e; an all-zero tensor gets the finest bins
-        needed = int(np.frexp(magnitude / half)[1]) if magnitude > 0 else -100
-        if self._exponent is None:
-            self._exponent = needed
-        while self._exponent < needed:
-            pairs = self.counts.reshape(-1, 2).sum(1)
-            self.counts[:] = 0
-            self.counts[half // 2 : half // 2 + half] = pairs
-            self._exponent += 1
+    def high(self) -> float:
+        """Mean of the largest values."""
+        return float(self._sums[1]) / self._images
 
 
 class PooledSum:
     """Largest sum of absolute values over `axes`: the most a mean's accumulator can reach."""
 
     def __init__(self, axes: tuple[int, ...]) -> None:
+        self.key = f"pooled-sum{axes}"
         self._axes = axes
         self.high = 0.0
 
@@ -152,3 +174,11 @@ class PooledSum:
     def update(self, largest: Any) -> None:
         """Take in one activation's largest sum."""
         self.high = max(self.high, float(largest))
+
+    def state(self) -> State:
+        """The number."""
+        return {"high": np.array(self.high)}
+
+    def restore(self, state: State) -> None:
+        """See `Statistic`."""
+        self.high = float(state["high"])

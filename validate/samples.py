@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from export.artifact import Manifest, Sample
+from export.artifact import ImageRef, Manifest, Sample
 from export.classes import VOID
 from export.errors import DataError
+from export.files import sha256_of
 from export.image import normalised
 from validate.datasets import Dataset, Item
 from validate.protocols import get_protocol
@@ -137,6 +138,17 @@ class Samples(Sequence[Sample]):
 
     def __iter__(self) -> Iterator[Sample]:
         return ahead(self._preparation.sample, self._items)
+
+    def identities(self) -> list[ImageRef]:
+        """Return what the samples' `id` and `sha256` are, without decoding an image."""
+        return [_identity(item) for item in self._items]
+
+
+def _identity(item: Item) -> ImageRef:
+    try:
+        return ImageRef(id=item.id, sha256=sha256_of(item.image))
+    except OSError as error:
+        raise DataError(f"image {item.id}: cannot read {item.image} ({error})") from error
 
 
 def ahead(prepare: Callable[[In], Out], items: Iterable[In], depth: int = 3) -> Iterator[Out]:

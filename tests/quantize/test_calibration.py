@@ -1,3 +1,6 @@
+from collections.abc import Sequence
+from pathlib import Path
+
 import numpy as np
 import onnx
 import onnxruntime as ort
@@ -6,8 +9,13 @@ import pytest
 from export.artifact import Artifact, Sample
 from export.errors import CalibrationError
 from export.graph import float_tensors
-from quantize.calibration import collect
+from export.onnx_export import export_model
+from quantize.calibration import collect, probe_graph
+from quantize.channel_statistics import ChannelMoments
+from quantize.histogram import Histogram
+from quantize.ranges import RANGE_RULES, Range, range_rule
 from quantize.statistics import MinMax
+from tests.conftest import SIZE
 from validate.samples import Samples
 
 
@@ -44,10 +52,11 @@ def test_an_image_of_another_size_is_named(tiny: Artifact) -> None:
         collect(onnx.load(tiny.path), tiny.manifest, {"input": [MinMax()]}, [wrong])
 
 
-def test_a_tensor_that_is_not_finite_is_named_with_its_image(tiny: Artifact) -> None:
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_tensor_that_is_not_finite_is_named_with_its_image(tiny: Artifact, value: float) -> None:
     image = np.zeros((1, 3, 65, 65), np.float32)
-    image[0, 0, 5, 5] = np.nan
-    good = Sample("good", np.zeros_like(image), "")
+    good = Sample("good", image.copy(), "")
+    image[0, 0, 5, 5] = value
     with pytest.raises(CalibrationError, match="image bad: tensor input is not finite"):
         collect(
             onnx.load(tiny.path),
@@ -55,3 +64,122 @@ def test_a_tensor_that_is_not_finite_is_named_with_its_image(tiny: Artifact) -> 
             {"input": [MinMax()]},
             [good, Sample("bad", image, "")],
         )
+
+
+def test_infinities_of_both_signs_in_one_channel_are_found(tiny: Artifact) -> None:
+    image = np.zeros((1, 3, 65, 65), np.float32)
+    image[0, 1, 2, 2:4] = np.inf, -np.inf
+    with pytest.raises(CalibrationError, match="image bad: tensor input is not finite"):
+        collect(
+            onnx.load(tiny.path),
+            tiny.manifest,
+            {"input": [MinMax()]},
+            [Sample("bad", image, "")],
+        )
+
+
+def test_the_images_used_are_returned_in_order(tiny: Artifact, samples: Samples) -> None:
+    used = collect(onnx.load(tiny.path), tiny.manifest, {"input": [MinMax()]}, samples)
+    assert [(image.id, image.sha256) for image in used] == [(s.id, s.sha256) for s in samples]
+
+
+def _measured(tiny: Artifact) -> list[str]:
+    """The tensors that int8 gives a Q."""
+    model = onnx.shape_inference.infer_shapes(onnx.load(tiny.path))
+    return sorted(float_tensors(model).keys() - {"logits"})
+
+
+def test_nothing_leaves_the_graph_but_what_was_asked_for(tiny: Artifact) -> None:
+    model = onnx.shape_inference.infer_shapes(onnx.load(tiny.path))
+    asked, other = _measured(tiny)[1:3], _measured(tiny)[3]
+    wanted = {name: {"m": MinMax(), "h": Histogram(), "c": ChannelMoments()} for name in asked}
+    probe, _, _ = probe_graph(model, wanted, (1, 3, 65, 65))
+    outputs = {value.name for value in probe.graph.output}
+    # per tensor: sum, extremes, mean, mean square and the values of the histogram
+    assert len(outputs) == 6 * len(asked)
+    assert all(any(name.startswith(tensor) for tensor in asked) for name in outputs)
+    assert not any(name.split("::")[0] == other for name in outputs)
+    read = {name for node in probe.graph.node[len(model.graph.node) :] for name in node.input}
+    tensors = {name for name in read if "::" not in name and not name.startswith("segport_")}
+    assert tensors == set(asked)
+
+
+def _collected(
+    artifact: Artifact, samples: Sequence[Sample], names: Sequence[str]
+) -> dict[str, dict[str, Range]]:
+    """Ranges of all rules from one pass: rule -> tensor -> (low, high)."""
+    model = onnx.shape_inference.infer_shapes(onnx.load(artifact.path))
+    rules = {name: range_rule(name) for name in RANGE_RULES}
+    statistics = {tensor: [rule.statistic() for rule in rules.values()] for tensor in names}
+    collect(model, artifact.manifest, statistics, samples)
+    return {
+        name: {tensor: rule.range(statistics[tensor][i]) for tensor in names}
+        for i, (name, rule) in enumerate(rules.items())
+    }
+
+
+@pytest.fixture(scope="module")
+def ranges(tiny: Artifact, samples: Samples) -> dict[str, dict[str, Range]]:
+    return _collected(tiny, samples, _measured(tiny))
+
+
+def _assert_within_a_bin(
+    found: dict[str, dict[str, Range]], expected: dict[str, dict[str, Range]]
+) -> None:
+    for rule, tensors in expected.items():
+        for tensor, (low, high) in tensors.items():
+            # bins of a histogram are at most 1/2048 of the largest magnitude
+            largest = max(map(abs, expected["minmax"][tensor]))
+            assert found[rule][tensor] == pytest.approx((low, high), abs=largest / 2048), (
+                rule,
+                tensor,
+            )
+
+
+def test_several_statistics_in_one_pass_are_those_of_a_pass_each(
+    tiny: Artifact, samples: Samples, ranges: dict[str, dict[str, Range]]
+) -> None:
+    model = onnx.shape_inference.infer_shapes(onnx.load(tiny.path))
+    for name in RANGE_RULES:
+        rule = range_rule(name)
+        alone = {tensor: rule.statistic() for tensor in ranges[name]}
+        collect(model, tiny.manifest, {n: [s] for n, s in alone.items()}, samples)
+        assert {n: rule.range(s) for n, s in alone.items()} == ranges[name]
+
+
+def test_equal_statistics_of_a_tensor_are_collected_once(tiny: Artifact, samples: Samples) -> None:
+    updates = []
+
+    class Counting(MinMax):
+        def update(self, low: np.ndarray, high: np.ndarray) -> None:
+            updates.append(self)
+            super().update(low, high)
+
+    both = [Counting(), Counting()]
+    collect(onnx.load(tiny.path), tiny.manifest, {"input": both}, samples)
+    assert len(updates) == len(samples)
+    assert (both[0].low, both[0].high) == (both[1].low, both[1].high)
+    assert np.isfinite(both[0].low)
+
+
+@pytest.mark.parametrize("order", [[3, 2, 1, 0], [2, 0, 3, 1]])
+def test_ranges_do_not_depend_on_the_order_of_images(
+    tiny: Artifact, samples: Samples, ranges: dict[str, dict[str, Range]], order: list[int]
+) -> None:
+    found = _collected(tiny, [samples[index] for index in order], _measured(tiny))
+    _assert_within_a_bin(found, ranges)
+
+
+@pytest.mark.parametrize("batch", [2, None])
+def test_ranges_do_not_depend_on_the_batch_size(
+    tiny: Artifact,
+    samples: Samples,
+    ranges: dict[str, dict[str, Range]],
+    tmp_path: Path,
+    batch: int | None,
+) -> None:
+    other = export_model(
+        "tests.networks:tiny", "default", tmp_path, size=SIZE, name="other", batch=batch
+    )
+    assert other.manifest.input.shape[0] == batch
+    _assert_within_a_bin(_collected(other, samples, _measured(tiny)), ranges)

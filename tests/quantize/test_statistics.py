@@ -1,10 +1,20 @@
+from collections.abc import Callable
+
 import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from export.sessions import open_session, run
-from quantize.statistics import Histogram, MinMax, PooledSum, Statistic
+from quantize.channel_statistics import ChannelMinMax, ChannelMoments
+from quantize.histogram import ENOUGH, Histogram, sampling_step
+from quantize.statistics import (
+    MeanMinMax,
+    MinMax,
+    PooledSum,
+    State,
+    Statistic,
+)
 
 
 def _activations(seed: int, scale: float) -> np.ndarray:
@@ -76,25 +86,116 @@ def _reduced(statistic: Statistic, values: np.ndarray) -> list[np.ndarray]:
         ],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
-    return run(open_session(model.SerializeToString()), values)
+    given = [value.name for value in graph.output]
+    found = dict(zip(given, run(open_session(model.SerializeToString()), values), strict=True))
+    return [(found | {"x": values})[name] for name in reduction.outputs]
 
 
-def test_histogram_subsamples_positions_of_large_maps_but_no_channels() -> None:
+def test_histogram_subsamples_positions_of_large_tensors_but_no_channels() -> None:
     seen = Histogram()
-    values = np.zeros((1, 5, 64, 66), np.float32)
-    values[0, 4, 1, 1] = 3.0  # not on the grid of every 4th row and column
-    values[0, 3, 4, 8] = 2.0  # on it
+    shape = (1, 48, 256, 256)  # six times what is enough, and 5 has no divisor in common with 256
+    values = np.zeros(shape, np.float32)
+    values[0, 5, 0, 1] = 3.0  # not counted
+    values[0, 6, 0, 5] = 1.0  # counted, as position 5 ...
+    values[0, 7, 2, 3] = 2.0  # ... and 515
     seen.update(*_reduced(seen, values))
-    assert seen.counts.sum() == 5 * 16 * 17
+    counted = 48 * -(-(256 * 256) // 5)
     half = Histogram.BINS // 2
-    assert seen.counts[half + int(2.0 / seen.width)] == 1
+    assert seen.counts.sum() == counted
+    assert [seen.counts[half + int(v / seen.width)] for v in (0, 1, 2, 3)] == [counted - 2, 1, 1, 0]
     assert seen.extremes.high == 3.0  # extremes stay exact
 
 
-def test_histogram_takes_small_maps_whole() -> None:
+@pytest.mark.parametrize(
+    "shape",
+    [(1, 32, 256, 256), (1, 96, 258, 258), (1, 960, 36, 36), (1, 9, 910, 910), (1, 64, 99999)],
+)
+def test_the_subsample_is_dense_even_and_large(shape: tuple[int, ...]) -> None:
+    step = sampling_step(shape)
+    positions = np.arange(0, np.prod(shape[2:]), step)
+    assert 1 <= step <= 16  # at least 1/16 of the positions
+    assert shape[1] * len(positions) >= ENOUGH
+    if len(shape) == 4:
+        rows, columns = np.divmod(positions, shape[-1])
+        assert len(np.unique(columns)) == shape[-1]  # no column is left out
+        per_row = np.bincount(rows, minlength=shape[2])
+        assert per_row.min() >= shape[3] // step  # nor part of a row
+
+
+def test_histogram_takes_small_tensors_whole() -> None:
     seen = Histogram()
-    assert seen.reduction("x", (1, 5, 63, 64)).outputs[-1] == "x"
-    assert seen.reduction("x", (1, 5)).outputs[-1] == "x"
+    assert seen.reduction("x", (1, 32, 128, 128)).outputs[-1] == "x"
+    assert seen.reduction("x", (1, 2**22)).outputs[-1] == "x"
+    assert seen.reduction("x", (1, 64, None, None)).outputs[-1] == "x"
+
+
+def _images(shape: tuple[int, ...], count: int = 3) -> list[np.ndarray]:
+    rng = np.random.default_rng(7)
+    return [(rng.standard_normal(shape) * 3 + 1).astype(np.float32) for _ in range(count)]
+
+
+@pytest.mark.parametrize("shape", [(1, 4, 9, 7), (2, 4, 5, 5), (1, 6, 11)])
+def test_channel_minmax_is_exact(shape: tuple[int, ...]) -> None:
+    seen, images = ChannelMinMax(), _images(shape)
+    for image in images:
+        seen.update(*_reduced(seen, image))
+    channels = np.moveaxis(np.concatenate(images), 1, 0).reshape(shape[1], -1)
+    np.testing.assert_array_equal(seen.low, channels.min(1))
+    np.testing.assert_array_equal(seen.high, channels.max(1))
+    assert seen.low.dtype == np.float32
+
+
+@pytest.mark.parametrize("shape", [(1, 4, 9, 7), (2, 4, 5, 5), (1, 6, 11)])
+def test_channel_moments_are_numpys(shape: tuple[int, ...]) -> None:
+    seen, images = ChannelMoments(), _images(shape)
+    for image in images:
+        seen.update(*_reduced(seen, image))
+    channels = np.moveaxis(np.concatenate(images), 1, 0).reshape(shape[1], -1).astype(np.float64)
+    np.testing.assert_allclose(seen.mean, channels.mean(1), rtol=1e-5)
+    np.testing.assert_allclose(seen.mean_square, (channels**2).mean(1), rtol=1e-5)
+    assert seen.mean.dtype == np.float64
+
+
+@pytest.mark.parametrize("shape", [(1, 4, 9, 7), (3, 5), (1, 6, 11)])
+def test_extremes_are_exact_whatever_the_rank(shape: tuple[int, ...]) -> None:
+    seen, mean, images = MinMax(), MeanMinMax(), _images(shape)
+    for image in images:
+        seen.update(*_reduced(seen, image))
+        mean.update(*_reduced(mean, image))
+    assert (seen.low, seen.high) == (np.min(images), np.max(images))
+    assert mean.low == pytest.approx(np.mean([image.min() for image in images]))
+    assert mean.high == pytest.approx(np.mean([image.max() for image in images]))
+
+
+KINDS = (MinMax, MeanMinMax, Histogram, ChannelMinMax, ChannelMoments, lambda: PooledSum((2, 3)))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_restored_statistic_is_what_it_was_and_goes_on(kind: Callable[[], Statistic]) -> None:
+    *first, last = _images((1, 4, 9, 7))
+    seen = kind()
+    for image in first:
+        seen.update(*_reduced(seen, image))
+    state = {name: array.copy() for name, array in seen.state().items()}
+    other = kind()
+    assert other.key == seen.key
+    assert other.state().keys() == state.keys()  # also before anything was collected
+    other.restore(state)
+    _assert_equal(other.state(), state)
+    for statistic in (seen, other):
+        statistic.update(*_reduced(statistic, 2 * last))
+    _assert_equal(other.state(), seen.state())
+    assert any(not np.array_equal(seen.state()[name], state[name]) for name in state)
+
+
+def _assert_equal(found: State, expected: State) -> None:
+    for name in expected:
+        np.testing.assert_array_equal(found[name], expected[name])
+
+
+def test_keys_tell_statistics_of_other_parameters_apart() -> None:
+    keys = [kind().key for kind in KINDS] + [PooledSum((1,)).key]
+    assert len(set(keys)) == len(keys)
 
 
 def test_pooled_sum_is_the_largest_sum_of_magnitudes() -> None:

@@ -253,6 +253,22 @@ def test_samples_are_a_sized_sequence_that_can_be_read_again(tiny: Artifact, voc
     np.testing.assert_array_equal(samples[1].image, list(samples)[1].image)
 
 
+def test_identities_are_those_of_the_samples(tiny: Artifact, voc: Path) -> None:
+    dataset = open_dataset(f"{voc}:train", "train", masks=False)
+    samples = Samples(dataset, Preparation.for_artifact(tiny.manifest, "squash"))
+    found = [(image.id, image.sha256) for image in samples.identities()]
+    assert found == [(sample.id, sample.sha256) for sample in samples]
+
+
+def test_identities_need_no_readable_image_but_a_readable_file(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"broken")
+    items = (Item("a", tmp_path / "a.png", None), Item("b", tmp_path / "b.png", None))
+    (image,) = Samples(Dataset("d", "s", items[:1]), _plain()).identities()
+    assert image.sha256 == hashlib.sha256(b"broken").hexdigest()
+    with pytest.raises(DataError, match=r"image b: cannot read .*b\.png"):
+        Samples(Dataset("d", "s", items), _plain()).identities()
+
+
 def test_ahead_keeps_order() -> None:
     assert list(ahead(lambda n: n * n, range(20))) == [n * n for n in range(20)]
     assert list(ahead(lambda n: n, [])) == []

@@ -1,0 +1,154 @@
+"""Keep collected statistics on disk, so that the same calibration is never run twice.
+
+A file is found only by the sha256 of everything that bears on its contents: the measured
+network, the images, their preparation, what was collected, and the versions that computed it.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+from onnx import ModelProto
+
+from export.artifact import Artifact, ImageRef, Sample
+from export.errors import ArtifactError
+from export.files import new_files
+from export.versions import versions
+from quantize.calibration import Progress, collect
+from quantize.statistics import State, Statistic
+
+FORMAT = 1
+"""Of the files and of what the statistics in them mean."""
+KEPT = 32
+"""Files the folder keeps, those used last."""
+
+Statistics = Mapping[str, Sequence[Statistic]]
+
+
+def default_folder() -> Path | None:
+    """Return `segport/statistics` in $XDG_CACHE_HOME or ~/.cache; None without a home."""
+    chosen = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    try:
+        # the XDG specification has relative paths ignored
+        cache = chosen if chosen.is_absolute() else Path.home() / ".cache"
+    except RuntimeError:
+        return None
+    return cache / "segport" / "statistics"
+
+
+def collect_cached(
+    model: ModelProto,
+    artifact: Artifact,
+    statistics: Statistics,
+    samples: Sequence[Sample],
+    *,
+    protocol: str,
+    key_extra: str = "",
+    folder: Path | None = None,
+    progress: Progress = lambda done, total: None,
+) -> list[ImageRef]:
+    """Do what `collect` does, or restore what it found when it did the same before.
+
+    `model` is the float network that is measured, `artifact` says how `samples` were prepared
+    for it under `protocol`, and `key_extra` is whatever else bears on the result. `samples`
+    are identified by their method `identities()` if they have it, which need not decode them.
+    Returns the images used, also when nothing had to be run. Raises what `collect` raises; a
+    folder (default: `default_folder()`) that cannot be written or read is no error.
+    """
+    images = _identities(samples)
+    folder = folder or default_folder()
+    if not images or not all(image.sha256 for image in images) or folder is None:
+        return collect(model, artifact.manifest, statistics, samples, progress)
+    path = folder / f"{_key(model, artifact, statistics, images, protocol, key_extra)}.npz"
+    if _restored(statistics, path):
+        progress(len(images), len(images))
+        return images
+    used = collect(model, artifact.manifest, statistics, samples, progress)
+    if _sorted(used) == _sorted(images):  # else files changed after they were identified
+        _keep(statistics, path)
+    return used
+
+
+def _identities(samples: Sequence[Sample]) -> list[ImageRef]:
+    identities = getattr(samples, "identities", None)
+    if identities is not None:
+        return list(identities())
+    return [ImageRef(id=sample.id, sha256=sample.sha256) for sample in samples]
+
+
+def _sorted(images: Iterable[ImageRef]) -> list[list[str]]:
+    return sorted([image.id, image.sha256] for image in images)
+
+
+def _key(
+    model: ModelProto,
+    artifact: Artifact,
+    statistics: Statistics,
+    images: Sequence[ImageRef],
+    protocol: str,
+    extra: str,
+) -> str:
+    manifest = artifact.manifest
+    data = model.SerializeToString(deterministic=True)
+    facts = {
+        "format": FORMAT,
+        "versions": versions(),
+        "model": hashlib.sha256(data).hexdigest(),
+        "input": manifest.input.model_dump(mode="json"),
+        "size": manifest.size,
+        "protocol": protocol,
+        "images": _sorted(images),
+        "statistics": {tensor: _keys(wanted) for tensor, wanted in statistics.items()},
+        "extra": extra,
+    }
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def _keys(statistics: Sequence[Statistic]) -> list[str]:
+    return sorted({statistic.key for statistic in statistics})
+
+
+def _numbered(statistics: Statistics) -> Iterable[tuple[str, Statistic]]:
+    """Yield every statistic with a prefix for the names of its arrays, the same for equal ones."""
+    for number, tensor in enumerate(sorted(statistics)):
+        keys = _keys(statistics[tensor])
+        for statistic in statistics[tensor]:
+            yield f"{number}.{keys.index(statistic.key)}.", statistic
+
+
+def _arrays(statistics: Statistics) -> State:
+    return {
+        f"{prefix}{name}": array
+        for prefix, statistic in _numbered(statistics)
+        for name, array in statistic.state().items()
+    }
+
+
+def _restored(statistics: Statistics, path: Path) -> bool:
+    """Restore all statistics, or none and return False."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            if file.zip.testzip() is not None or set(file.files) != _arrays(statistics).keys():
+                return False
+            arrays: State = dict(file)
+    except Exception:  # nearly anything is raised for a damaged file
+        return False
+    with suppress(OSError):
+        os.utime(path)
+    for prefix, statistic in _numbered(statistics):
+        own = {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
+        statistic.restore(own)
+    return True
+
+
+def _keep(statistics: Statistics, path: Path) -> None:
+    with suppress(ArtifactError, OSError):
+        with new_files(path) as (temporary,):
+            np.savez(temporary, allow_pickle=False, **_arrays(statistics))
+        by_age = sorted(path.parent.glob("*.npz"), key=lambda file: file.stat().st_mtime)
+        for older in by_age[:-KEPT]:
+            older.unlink(missing_ok=True)
