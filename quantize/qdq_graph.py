@@ -9,7 +9,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, numpy_helper
 
-from export.errors import ArtifactError
+from export.errors import ArtifactError, first_line
 from export.graph import attribute, consumers, float_tensors
 
 _WEIGHTED = ("Conv", "Gemm", "MatMul")
@@ -56,11 +56,17 @@ class Bias:
 class QdqGraph:
     """A graph with its constants, producers, readers, quantizers and dequantizers at hand.
 
-    Raises ArtifactError when a scale or zero point is computed.
+    Raises ArtifactError when a scale or zero point is computed, or when types contradict.
     """
 
     def __init__(self, model: ModelProto) -> None:
-        shaped = onnx.shape_inference.infer_shapes(model)
+        bare = ModelProto()
+        bare.CopyFrom(model)
+        del bare.graph.value_info[:]
+        try:
+            shaped = onnx.shape_inference.infer_shapes(bare)
+        except onnx.shape_inference.InferenceError as error:
+            raise ArtifactError(f"types of tensors contradict ({first_line(error)})") from error
         self.model = model
         self.nodes = list(model.graph.node)
         self.constants = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}

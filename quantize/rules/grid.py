@@ -101,9 +101,9 @@ def bias_scale(subject: Subject) -> Found:
     for bias in subject.graph.biases():
         if bias.linear is None:
             continue
-        wanted = np.broadcast_to(bias.scale, bias.linear.scale.shape)
+        found, wanted = np.broadcast_arrays(bias.linear.scale.astype(np.float64), bias.scale)
         usable = (wanted > 0) & np.isfinite(wanted)  # others have a rule of their own
-        ratio = bias.linear.scale[usable].astype(np.float64) / wanted[usable]
+        ratio = found[usable] / wanted[usable]
         if (off := ratio[np.abs(ratio - 1) > 1e-4]).size:
             yield bias.layer, f"scale of {bias.name} is {off[0]:.4g} times input x weight scale"
 

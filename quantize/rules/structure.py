@@ -95,4 +95,4 @@ def residual_add(subject: Subject) -> Found:
 
 def _same_grid(first: Linear, second: Linear) -> bool:
     pairs = ((first.scale, second.scale), (first.zero_point, second.zero_point))
-    return all(np.array_equal(one, other) for one, other in pairs)
+    return all(np.array_equal(one, other, equal_nan=True) for one, other in pairs)

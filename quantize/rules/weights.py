@@ -33,7 +33,9 @@ def half_range(subject: Subject) -> Found:
     """No float16 weight lies at the end of the range."""
     limit = float(np.finfo(np.float16).max)
     for name, values in subject.graph.constants.items():
-        if values.dtype == np.float16 and (clipped := int((np.abs(values) >= limit).sum())):
+        if values.dtype != np.float16:
+            continue
+        if clipped := int(((np.abs(values) >= limit) & np.isfinite(values)).sum()):
             yield name, f"{clipped} of {values.size} values reach {limit:.0f}"
 
 
