@@ -71,7 +71,7 @@ RULES: dict[str, Rule] = {
     "scale": Rule(grid.scale, "a scale must be a finite number above 0"),
     "near-zero-scale": Rule(
         grid.near_zero_scale,
-        "such a channel is as good as dead, and its int32 bias overflows",
+        "such a channel is as good as dead, and an int32 bias overflows",
         severity="warning",
     ),
     "power-of-two": Rule(grid.power_of_two, "the target scales by shifting"),
