@@ -60,6 +60,7 @@ def markdown_diagnosis(diagnosis: Diagnosis) -> str:
         f"# Where {diagnosis.other} differs from {diagnosis.reference}",
         f"**{_sentence(verdict(diagnosis))}.**",
         f"![SQNR by layer]({PLOT_FILE})",
+        "## Layers",
         f"Layers of `{diagnosis.other}` in the order in which they run, over "
         f"{len(diagnosis.images)} images. *SQNR* is the error that has come together at the "
         "layer's output, *inputs* that of its worst input. *own* is the error it makes by itself "
