@@ -1,0 +1,153 @@
+"""Measure calibration: time against fp32 inference, peak memory, and the histograms' subsample.
+
+    python benchmarks/calibration.py deeplabv3_mobilenet-fp32.onnx VOC_ROOT:train
+
+Times are of this process, one kind of run after the other in each of three rounds; the ratio
+is the median of the rounds'. Peak memory is that of a fresh process per number of images.
+"""
+
+import argparse
+import resource
+import statistics as stats
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import onnx
+from onnx import ModelProto
+
+from export.artifact import Artifact, Sample, load_artifact
+from export.sessions import open_session, run
+from quantize.calibration import collect
+from quantize.histogram import Histogram
+from quantize.ranges import RANGE_RULES, range_rule
+from quantize.selection import output_layers, range_sources
+from quantize.statistics import Reduction, Shape, Statistic, together
+from quantize.targets import TARGETS
+from validate.datasets import open_dataset
+from validate.samples import Preparation, Samples
+
+ROUNDS = 3
+COMPARED_IMAGES = 16
+RULES = {name: range_rule(name) for name in RANGE_RULES}
+HISTOGRAM_RULES = [name for name, rule in RULES.items() if rule.statistic is Histogram]
+
+
+class FullHistogram(Histogram):
+    """Counts every value."""
+
+    key = "full histogram"
+
+    def reduction(self, tensor: str, shape: Shape) -> Reduction:
+        """The extremes and the tensor itself."""
+        return together(self.extremes.reduction(tensor, shape), Reduction([], [tensor]))
+
+
+def measured_tensors(model: ModelProto) -> list[str]:
+    """Return the tensors to which the target `cpu` gives a Q."""
+    left = output_layers(model)
+    operators = TARGETS["cpu"].operators
+    nodes = [n for n in model.graph.node if n.op_type in operators and n.name not in left]
+    return sorted(set(range_sources(model, nodes).values()))
+
+
+def calibrate(
+    artifact: Artifact, model: ModelProto, samples: Sequence[Sample], rules: Sequence[str]
+) -> None:
+    """Find the ranges of all measured tensors by every one of `rules`, in one pass."""
+    tensors = measured_tensors(model)
+    collected = {name: [RULES[rule].statistic() for rule in rules] for name in tensors}
+    collect(model, artifact.manifest, collected, samples)
+    for found in collected.values():
+        for rule, statistic in zip(rules, found, strict=True):
+            RULES[rule].range(statistic)
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """Return how long `work` takes."""
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def time_calibration(artifact: Artifact, model: ModelProto, samples: Samples) -> None:
+    """Print the time of calibrations against that of inference on the same images."""
+    session = open_session(artifact.path)
+
+    def infer() -> None:
+        for sample in samples:
+            run(session, sample.image)
+
+    kinds: dict[str, Callable[[], None]] = {
+        "fp32 inference": infer,
+        "minmax": lambda: calibrate(artifact, model, samples, ["minmax"]),
+        f"all {len(RULES)} rules": lambda: calibrate(artifact, model, samples, list(RULES)),
+    }
+    infer()
+    rounds = [{kind: seconds(work) for kind, work in kinds.items()} for _ in range(ROUNDS)]
+    print(f"{len(samples)} images, {len(measured_tensors(model))} tensors")
+    for kind in kinds:
+        times = [taken[kind] for taken in rounds]
+        ratio = stats.median(taken[kind] / taken["fp32 inference"] for taken in rounds)
+        print(f"  {kind:16s} {stats.median(times):7.2f} s  {ratio:5.2f} x inference")
+
+
+def compare_subsample(artifact: Artifact, model: ModelProto, samples: Samples) -> None:
+    """Print how far ranges from the subsample are from those of all values."""
+    tensors = measured_tensors(model)
+    sampled, full = Histogram.__name__, FullHistogram.__name__
+    collected: dict[str, list[Statistic]] = {t: [Histogram(), FullHistogram()] for t in tensors}
+    collect(model, artifact.manifest, collected, samples)
+    counted = [sum(h.counts.sum() for h in kind) for kind in zip(*collected.values(), strict=True)]
+    print(f"{sampled} counts {counted[0] / counted[1]:.0%} of what {full} does;", end=" ")
+    print(f"relative difference of the ranges' widths, {len(samples)} images")
+    for rule in HISTOGRAM_RULES:
+        differences = {}
+        for tensor, pair in collected.items():
+            (low, high), (full_low, full_high) = (RULES[rule].range(seen) for seen in pair)
+            differences[tensor] = abs((high - low) / (full_high - full_low) - 1)
+        worst = max(differences, key=lambda tensor: differences[tensor])
+        beyond = sum(difference > 0.01 for difference in differences.values())
+        print(f"  {rule:10s} worst {differences[worst]:.3%} ({worst}); {beyond} beyond 1 %")
+
+
+def peak_memory(options: argparse.Namespace, count: int) -> float:
+    """Return the most memory, in GB, that calibrating on `count` images takes in a process."""
+    command = [sys.executable, __file__, options.artifact, options.data, "--only-memory"]
+    answer = subprocess.run([*command, str(count)], check=True, capture_output=True, text=True)
+    return float(answer.stdout)
+
+
+def main() -> None:
+    """Print all figures."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("artifact")
+    parser.add_argument("data", help="VOC_ROOT[:SPLIT] or a folder of images")
+    parser.add_argument("--images", type=int, default=64)
+    parser.add_argument("--only-memory", type=int, metavar="IMAGES", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+
+    artifact = load_artifact(Path(options.artifact))
+    model = onnx.shape_inference.infer_shapes(onnx.load(artifact.path))
+    dataset = open_dataset(options.data, "train", masks=False)
+    preparation = Preparation.for_artifact(artifact.manifest, "squash")
+
+    def samples(count: int) -> Samples:
+        return Samples(dataset.sample(count, 0), preparation)
+
+    if options.only_memory:
+        calibrate(artifact, model, samples(options.only_memory), list(RULES))
+        unit = 1 if sys.platform == "darwin" else 1024
+        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9)
+        return
+    time_calibration(artifact, model, samples(options.images))
+    compare_subsample(artifact, model, samples(COMPARED_IMAGES))
+    few, many = (peak_memory(options, count) for count in (16, 256))
+    print(f"peak memory, all rules: 16 images {few:.3f} GB, 256 images {many:.3f} GB")
+    print(f"  {many / few - 1:+.1%}")
+
+
+if __name__ == "__main__":
+    main()
