@@ -1,8 +1,9 @@
-"""Scores of candidate networks against fp32 on one set of images, for the precision search."""
+"""Scores and times of candidate networks against fp32, for the precision search."""
 
 import tempfile
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,11 +15,10 @@ from export.sessions import CPU
 from quantize.search.budget import Kind
 from validate.datasets import Dataset
 from validate.evaluation import compared_classes
+from validate.latency import measure_latency
 from validate.metrics import Confusion, confusion, miou
 from validate.runtimes import OrtEngine, Runtime
 from validate.samples import Labelled, Preparation, ahead
-
-Progress = Callable[[int, int], None]
 
 
 class _Predictions:
@@ -35,7 +35,7 @@ class _Predictions:
     def of(self, model: ModelProto | None) -> Iterator[tuple[Labelled, NDArray[np.uint8]]]:
         """Yield each image with its predicted classes; those of the artifact itself for None."""
         source = model.SerializeToString() if model is not None else self._artifact.path
-        runtime = Runtime("ort-cpu", CPU, OrtEngine(source, self._artifact.manifest, CPU))
+        runtime = _opened(source, self._artifact)
         for image in ahead(self._preparation.labelled, self._dataset.items):
             sample = image.sample
             self.images[sample.id] = ImageRef(id=sample.id, sha256=sample.sha256)
@@ -105,6 +105,24 @@ class Agreement:
             same += int(np.count_nonzero(classes == np.load(self._fp32)))
             pixels += classes.size
         return 100 * same / pixels
+
+
+def session_times(
+    artifact: Artifact, image: NDArray[np.float32], models: Sequence[ModelProto]
+) -> list[float]:
+    """Return the median milliseconds of each of an artifact's variants, measured in turns.
+
+    `image` is float32 (1, 3, H, W), prepared for the artifact.
+    """
+    runtimes = {
+        str(index): _opened(model.SerializeToString(), artifact)
+        for index, model in enumerate(models)
+    }
+    return [found.session.median for found in measure_latency(runtimes, image).values()]
+
+
+def _opened(model: Path | bytes, artifact: Artifact) -> Runtime:
+    return Runtime("ort-cpu", CPU, OrtEngine(model, artifact.manifest, CPU))
 
 
 SCORES: dict[Kind, type[Drop] | type[Agreement]] = {

@@ -1,9 +1,8 @@
 """Find how little has to stay in float for an int8 network to keep within a budget.
 
 What leaves int8 becomes float32 and not int8 weights with 16-bit activations: onnxruntime's
-CPU provider has no such kernels. Around uint16 and int16 Q/DQ pairs it leaves a Conv in
-float and converts there and back (seen in 1.31's optimized graph), which is slower than
-float and no more exact.
+CPU provider has no such kernels. Between uint16 or int16 Q/DQ pairs it leaves the Conv in
+float, as 1.31's optimized graph shows, so that they would only add conversions to it.
 """
 
 from collections.abc import Callable, Sequence
@@ -24,7 +23,7 @@ from quantize.search.switchable import switchable
 
 RANKING_IMAGES = 4
 LEAST_INT8 = 0.1
-"""With a smaller share of MACs in int8 a file is larger and slower than fp16 for nothing."""
+"""With a smaller share of the MACs in int8 there is little left to gain over fp16."""
 REFINEMENTS = 4
 """How many of the largest layers in float are tried in int8 again."""
 
@@ -102,12 +101,12 @@ def search(
 ) -> SearchResult:
     """Return the candidate with the most int8 found whose score is within `budget`.
 
-    `samples` are calibration images, of which a few, evenly spread, rank; `score` judges a model in
-    the unit of the budget, best on other images. At most 2 + log2(steps) + REFINEMENTS
-    models are scored: all int8, the other end, a bisection between them, and the result with
-    one of its largest layers back in int8. `latency` gives the milliseconds of several models
-    measured in turns. Raises QuantizeError when the budget cannot be met with LEAST_INT8 of
-    the MACs in int8.
+    `samples` are calibration images, of which a few, evenly spread, rank. `score` judges a
+    model in the unit of the budget, best on other images and not on few: of several noisy
+    scores a search picks a lucky one. At most 2 + log2(steps) + REFINEMENTS models are scored:
+    all int8, the other end, a bisection between them, and the result with one of its largest
+    layers back in int8. `latency` gives the milliseconds of several models measured in turns.
+    Raises QuantizeError when the budget cannot be met with LEAST_INT8 of the MACs in int8.
     """
     trials = _Trials(plan, samples[0].image.shape, score, budget)
     progress("score", 0, 0)

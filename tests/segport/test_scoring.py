@@ -10,7 +10,7 @@ from export.artifact import Artifact
 from export.errors import DataError, UsageError
 from export.files import sha256_of
 from export.sessions import open_session, run
-from segport.scoring import Agreement, Drop
+from segport.scoring import Agreement, Drop, session_times
 from validate.datasets import Dataset, open_dataset
 from validate.samples import Preparation
 
@@ -117,3 +117,19 @@ def test_labels_that_are_all_void_are_an_error(tiny: Artifact, tmp_path: Path) -
             open_dataset(str(tmp_path), "val"),
             Preparation.for_artifact(tiny.manifest, "squash"),
         )
+
+
+def test_times_come_in_the_order_of_the_models(tiny: Artifact) -> None:
+    model = onnx.load(tiny.path)
+    twenty = ModelProto()
+    twenty.CopyFrom(model)
+    value = "input"
+    for index in range(20):  # the same network behind twenty more passes over the input
+        node = onnx.helper.make_node("Softmax", [value], [f"soft{index}"], axis=index % 2 + 2)
+        twenty.graph.node.insert(index, node)
+        value = f"soft{index}"
+    for node in twenty.graph.node[20:]:
+        node.input[:] = [value if name == "input" else name for name in node.input]
+    image = np.zeros((1, 3, 65, 65), np.float32)
+    slow, fast = session_times(tiny, image, [twenty, model])
+    assert slow > fast > 0
