@@ -3,12 +3,13 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 from math import isfinite
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, numpy_helper
 
-from export.graph import initializers
+from export.graph import attribute, initializers
 from quantize.diagnosis.errors import energy, sqnr_db
 
 FLOAT16_NOISE = 2.0**-22 / 3
@@ -67,15 +68,16 @@ def _sqnr(exact: list[Weight], found: list[Weight]) -> float | None:
 
 
 class _Constants:
-    """The float constants of a graph, dequantized where it holds integers."""
+    """The float constants of a graph, dequantized where it holds or makes integers of them."""
 
     def __init__(self, model: ModelProto) -> None:
         self._tensors = initializers(model.graph)
-        self._nodes = {n.output[0]: n for n in model.graph.node if n.op_type == "DequantizeLinear"}
+        pairs = ("QuantizeLinear", "DequantizeLinear")
+        self._nodes = {n.output[0]: n for n in model.graph.node if n.op_type in pairs}
 
     def of(self, node: NodeProto) -> list[Weight]:
         """Return the weights that a layer reads."""
-        if node.op_type == "DequantizeLinear":
+        if node.output and node.output[0] in self._nodes:
             return []
         found = [self._weight(name) for name in node.input]
         return [weight for weight in found if weight is not None and weight[0].ndim > 1]
@@ -86,18 +88,32 @@ class _Constants:
             values = numpy_helper.to_array(tensor).astype(np.float32)
             half = tensor.data_type == TensorProto.FLOAT16
             return values, FLOAT16_NOISE * energy(values) if half else 0.0
-        if node is None or not all(part in self._tensors for part in node.input):
+        integers = self._integers(node.input[0]) if node is not None else None
+        return None if node is None or integers is None else self._dequantized(node, integers)
+
+    def _integers(self, name: str) -> NDArray[Any] | None:
+        """Return constants, those that a QuantizeLinear makes of float ones among them."""
+        if name in self._tensors:
+            return numpy_helper.to_array(self._tensors[name])
+        node = self._nodes.get(name)
+        if node is None or node.input[0] not in self._tensors:
             return None
-        return _dequantized(node, [numpy_helper.to_array(self._tensors[p]) for p in node.input])
+        values = numpy_helper.to_array(self._tensors[node.input[0]])
+        scale, zero = self._grid(node, values.ndim)
+        limits = np.iinfo(zero.dtype)
+        integers: NDArray[Any] = np.clip(np.rint(values / scale) + zero, limits.min, limits.max)
+        return integers
 
+    def _dequantized(self, node: NodeProto, integers: NDArray[Any]) -> Weight:
+        scale, zero = self._grid(node, integers.ndim)
+        noise = energy(np.broadcast_to(scale, integers.shape)) / 12
+        return scale * (integers.astype(np.float32) - zero.astype(np.float32)), noise
 
-def _dequantized(node: NodeProto, parts: list[NDArray[np.generic]]) -> Weight:
-    """Return scale * (q - zero point), along the node's axis where there are several scales."""
-    quantized = parts[0].astype(np.float32)
-    shape = [1] * quantized.ndim
-    if parts[1].size > 1:
-        shape[next((a.i for a in node.attribute if a.name == "axis"), 1)] = -1
-    scale = parts[1].astype(np.float32).reshape(shape)
-    zero = parts[2].astype(np.float32).reshape(shape) if len(parts) > 2 else np.float32(0)
-    noise = energy(np.broadcast_to(scale, quantized.shape)) / 12
-    return scale * (quantized - zero), noise
+    def _grid(self, node: NodeProto, axes: int) -> tuple[NDArray[np.float32], NDArray[Any]]:
+        """Return scale and zero point, shaped along the node's axis where there are several."""
+        parts = [numpy_helper.to_array(self._tensors[name]) for name in node.input[1:]]
+        shape = [1] * axes
+        if parts[0].size > 1:
+            shape[attribute(node, "axis", 1)] = -1
+        zero = parts[1] if len(parts) > 1 else np.zeros(parts[0].shape, np.uint8)
+        return parts[0].astype(np.float32).reshape(shape), zero.reshape(shape)

@@ -388,6 +388,26 @@ def test_each_of_several_pairs_on_one_tensor_is_compared() -> None:
     assert found[-1].sources == ("d1", "d2")
 
 
+def test_weights_that_the_file_quantizes_itself_are_compared_as_such(
+    tiny: Artifact, samples: Samples, tmp_path: Path
+) -> None:
+    """TensorRT's files keep float weights behind Q/DQ."""
+    settings = Settings(target="tensorrt")
+    file = quantize(tiny, "int8", tmp_path, samples=samples, settings=settings)
+    found = diagnose(tiny, file, samples)
+    assert not found.suspect.stands_out
+    floats = {t.name: numpy_helper.to_array(t) for t in onnx.load(tiny.path).graph.initializer}
+    for layer in CONVOLUTIONS:
+        weight = floats[weight_names(tiny, layer)[0]]
+        scale = np.abs(weight).max(axis=(1, 2, 3), keepdims=True) / 127
+        noise = ((np.rint(weight / scale) * scale - weight) ** 2).sum()
+        (entry,) = [x for x in found.layers if x.layer == layer]
+        by_hand = 10 * np.log10((weight**2).sum() / noise)
+        assert entry.weight_sqnr_db == pytest.approx(by_hand, abs=0.05)
+    twice = edited(file, tmp_path / "x", {"network.network.head.weight": lambda w: 1.5 * w})
+    assert named(tiny, twice, samples) == "node_conv2d_4"
+
+
 def test_sums_over_images_by_hand() -> None:
     error = TensorError()
     exact = np.array([3.0, -4.0], np.float32)
