@@ -1,11 +1,14 @@
 """Stream calibration images through the fp32 network and collect statistics of its tensors."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import onnx
 from onnx import ModelProto, NodeProto, numpy_helper
-from onnxruntime import ExecutionOrder, InferenceSession, SessionOptions
+from onnxruntime import ExecutionOrder, SessionOptions
 
 from export.artifact import ImageRef, Manifest, Sample
 from export.errors import CalibrationError
@@ -14,7 +17,19 @@ from export.sessions import CPU, open_session, run, session_options
 from quantize.statistics import Statistic, per_channel
 
 Progress = Callable[[int, int], None]
-Taken = list[tuple[Statistic, list[str]]]
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A network whose outputs are the reductions of its tensors and nothing else.
+
+    `sums` names the output, by tensor, that is not finite if one of the tensor's values is not;
+    `taken` says which outputs each statistic is to be updated with.
+    """
+
+    model: ModelProto
+    sums: Mapping[str, str]
+    taken: Sequence[tuple[Statistic, list[str]]]
 
 
 def collect(
@@ -26,7 +41,7 @@ def collect(
 ) -> list[ImageRef]:
     """Update fresh `statistics` (by tensor name) with the activations of every sample.
 
-    One image is held at a time and activations are reduced inside the graph, so memory grows
+    Two images are held at a time and activations are reduced inside the graph, so memory grows
     neither with their number nor much beyond that of inference. Of a tensor's statistics with
     equal keys only one does the work. Returns the images in the order they came. Raises
     CalibrationError without samples, for a sample of another shape than the network takes,
@@ -35,50 +50,63 @@ def collect(
     if not len(samples):
         raise CalibrationError("no calibration images; give --calibration with at least one")
     working = {tensor: _by_key(wanted) for tensor, wanted in statistics.items()}
-    batch = manifest.input.shape[0] or 1
-    session: InferenceSession | None = None
     used = []
-    for done, sample in enumerate(samples, start=1):
-        _check_shape(sample, manifest)
-        fed = np.repeat(sample.image, batch, axis=0)
-        if session is None:
-            probe, sums, taken = probe_graph(model, working, fed.shape)
-            session = open_session(probe.SerializeToString(), CPU, _frugal())
-            outputs = [value.name for value in probe.graph.output]
-        values = dict(zip(outputs, run(session, fed, outputs), strict=True))
-        for tensor, total in sums.items():
+    for probe, sample, values in _activations(model, manifest, working, samples):
+        for tensor, total in probe.sums.items():
             if not np.isfinite(values[total]).all():
                 raise CalibrationError(
                     f"calibration image {sample.id}: tensor {tensor} is not finite in fp32; the "
                     "network or the image is broken"
                 )
-        for statistic, names in taken:
+        for statistic, names in probe.taken:
             statistic.update(*(values[name] for name in names))
         used.append(ImageRef(id=sample.id, sha256=sample.sha256))
-        progress(done, len(samples))
+        progress(len(used), len(samples))
     for tensor, wanted in statistics.items():
         for statistic in wanted:
             statistic.restore(working[tensor][statistic.key].state())
     return used
 
 
+def _activations(
+    model: ModelProto,
+    manifest: Manifest,
+    statistics: Mapping[str, Mapping[str, Statistic]],
+    samples: Sequence[Sample],
+) -> Iterator[tuple[Probe, Sample, dict[str, Any]]]:
+    """Yield every sample with the probe's outputs for it, while those of the next are computed."""
+    batch = manifest.input.shape[0] or 1
+    probe: Probe | None = None
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        waiting: tuple[Sample, Future[Any]] | None = None
+        for sample in samples:
+            _check_shape(sample, manifest)
+            fed = np.repeat(sample.image, batch, axis=0)
+            if probe is None:
+                probe = probe_graph(model, statistics, fed.shape)
+                session = open_session(probe.model.SerializeToString(), CPU, _frugal())
+                outputs = [value.name for value in probe.model.graph.output]
+            following = pool.submit(run, session, fed, outputs)
+            if waiting is not None:
+                yield probe, waiting[0], dict(zip(outputs, waiting[1].result(), strict=True))
+            waiting = sample, following
+        if probe is not None and waiting is not None:
+            yield probe, waiting[0], dict(zip(outputs, waiting[1].result(), strict=True))
+
+
 def probe_graph(
     model: ModelProto,
     statistics: Mapping[str, Mapping[str, Statistic]],
     shape: tuple[int, ...],
-) -> tuple[ModelProto, dict[str, str], Taken]:
-    """Return a graph whose outputs are the reductions of `statistics` (by tensor and key) alone.
-
-    With it come each tensor's sum, which is not finite if a value is not, and who takes which
-    of the other outputs. `shape` is that of the input.
-    """
+) -> Probe:
+    """Return the graph that measures `statistics` (by tensor and key) for input of `shape`."""
     shapes = float_tensors(with_input_shape(model, shape))
     probe = ModelProto()
     probe.CopyFrom(model)
     graph = probe.graph
     added: dict[str, NodeProto] = {}
     constants: dict[str, tuple[int, ...]] = {}
-    taken: Taken = []
+    taken: list[tuple[Statistic, list[str]]] = []
     sums: dict[str, str] = {}
     for tensor, wanted in statistics.items():
         # unlike onnxruntime's ReduceMin and ReduceMax this never loses a NaN
@@ -95,7 +123,7 @@ def probe_graph(
     outputs = {name for _, names in taken for name in names} | set(sums.values())
     del graph.output[:]
     graph.output.extend(onnx.ValueInfoProto(name=name) for name in sorted(outputs))
-    return probe, sums, taken
+    return Probe(probe, sums, taken)
 
 
 def _by_key(statistics: Sequence[Statistic]) -> dict[str, Statistic]:
