@@ -1,6 +1,7 @@
 """Small helpers for reading and tidying ONNX graphs."""
 
 from collections import defaultdict
+from typing import Any
 
 import numpy as np
 import onnx
@@ -25,6 +26,11 @@ _TIDYING = (
 def attribute(node: NodeProto, name: str, default: int = 0) -> int:
     """Return an integer attribute."""
     return next((a.i for a in node.attribute if a.name == name), default)
+
+
+def attributes(node: NodeProto) -> dict[str, Any]:
+    """Return all attributes by name."""
+    return {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
 
 
 def initializers(graph: GraphProto) -> dict[str, onnx.TensorProto]:

@@ -1,8 +1,9 @@
-"""fp32 to int8: standard QDQ, with ranges of our own and onnxruntime's graph surgery."""
+"""fp32 to int8: prepare the network, observe it, decide ranges and integers, insert Q/DQ."""
 
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,63 +15,109 @@ from export.errors import QuantizeError
 from export.graph import float_tensors
 from export.inspection import Optimized, inspect
 from export.sessions import cpu_facts
-from quantize.calibration import Progress, collect
+from quantize.bias_correction import correct_biases
+from quantize.biases import summed
+from quantize.cache import collect_cached
+from quantize.calibration import Progress
+from quantize.channel_statistics import ChannelMinMax
+from quantize.grid import Grid
+from quantize.methods import CORRECT_BIAS, FOLD_CLIP, rounding_method
 from quantize.plan import Plan, build
 from quantize.ranges import Range, range_rule
-from quantize.selection import matching_layers, output_layers, range_sources
+from quantize.rewrites.prepare import REWRITES, Prepared, prepare
+from quantize.rounding.rounding import Rounded, input_moments, round_weights
+from quantize.selection import matching_layers, output_layers, range_sources, worthwhile
+from quantize.statistics import Statistic
 from quantize.targets import Target, verifiable
 
+_CHECKED_IMAGES = 2
 
-def quantize_int8(
-    artifact: Artifact,
-    target: Target,
-    samples: Sequence[Sample],
-    *,
-    rule: str,
-    keep_float: Sequence[str],
-    progress: Progress,
-) -> tuple[ModelProto, dict[str, Any]]:
-    """Return the QDQ model for `target` and the facts its manifest records.
+
+@dataclass(frozen=True)
+class Choices:
+    """How to quantize: target, range rule, methods by name, and layers to leave in float.
+
+    `protocol` is how the calibration images were prepared.
+    """
+
+    target: Target
+    rule: str
+    methods: tuple[str, ...]
+    keep_float: Sequence[str] = ()
+    protocol: str = ""
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A plan, and what is known about how it came to be."""
+
+    plan: Plan
+    prepared: Prepared
+    rounded: Rounded
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+def plan_int8(
+    artifact: Artifact, samples: Sequence[Sample], choices: Choices, progress: Progress
+) -> Planned:
+    """Decide everything about the int8 file of a float artifact.
 
     Layers whose output is a graph output, and layers that match a glob of `keep_float`, stay
-    in float. Raises QuantizeError when onnxruntime would not run as int8 what the target says.
+    in float, as do those that only float layers would read.
     """
+    target = choices.target
     model = onnx.shape_inference.infer_shapes(onnx.load(artifact.path))
-    kept = matching_layers(model, keep_float) | output_layers(model)
-    nodes = [n for n in _quantizable(model, target) if n.name not in kept]
-    if not nodes:
+    kept = matching_layers(model, choices.keep_float) | output_layers(model)
+    prepared = _prepared(artifact, model, samples, choices, progress)
+    candidates = _quantizable(prepared.model, target)
+    layers = worthwhile(prepared.model, [n for n in candidates if n.name not in kept], target)
+    if not layers:
         raise QuantizeError(f"{artifact.path.name}: no layer is left that could become int8")
-    ranges = activation_ranges(artifact, model, nodes, samples, rule, progress)
-    quantized = build(Plan(model, target, tuple(n.name for n in nodes), ranges, {}))
-    found = _optimized(quantized, samples[0].image.shape, artifact)
-    unverified = verifiable(target, cpu_facts())
-    coverage = {} if unverified else check_fusion(nodes, target, found)
+    ranges, rounded = _observed(artifact, prepared.model, layers, samples, choices, progress)
+    plan = Plan(
+        prepared.model,
+        target,
+        tuple(node.name for node in layers),
+        ranges,
+        rounded.weights,
+        rounded.shifts,
+        fold_clips=FOLD_CLIP in choices.methods,
+    )
+    if CORRECT_BIAS in choices.methods:
+        corrections = correct_biases(plan, samples, progress)
+        plan = Plan(**vars(plan) | {"shifts": summed(plan.shifts, corrections)})
+    return Planned(plan, prepared, rounded)
+
+
+def finish_int8(
+    artifact: Artifact, planned: Planned, shape: tuple[int, ...], keep_float: Sequence[str] = ()
+) -> tuple[ModelProto, dict[str, Any]]:
+    """Return the QDQ model of a plan and the facts its manifest records.
+
+    `shape` is that of a sample. Raises QuantizeError when onnxruntime would not run as int8
+    what the target says, where this host can tell.
+    """
+    plan = planned.plan
+    quantized = build(plan, keep_float)
+    nodes = [n for n in plan.model.graph.node if n.name in set(plan.layers) - set(keep_float)]
+    found = _optimized(quantized, shape, artifact)
+    unverified = verifiable(plan.target, cpu_facts())
+    coverage = {} if unverified else check_fusion(nodes, plan.target, found)
+    floating = [n for n in _quantizable(plan.model, plan.target) if n not in nodes]
     return quantized, {
         "int8_macs_share": found.int8_macs_share,
         "int8_verified": None if unverified else True,
         "int8_unverified": unverified,
         "fused": coverage,
-        "kept_float": sorted(kept & {n.name for n in _quantizable(model, target)}),
-        "ranges": {name: [float(low), float(high)] for name, (low, high) in sorted(ranges.items())},
+        "kept_float": sorted(node.name for node in floating),
+        "prepared": [asdict(step) for step in planned.prepared.steps],
+        "rescaled": {
+            name: {"factor": change.factor.tolist(), "offset": change.offset.tolist()}
+            for name, change in sorted(planned.prepared.rescaled.items())
+        },
+        "rounding_gain_db": {k: round(v, 2) for k, v in sorted(planned.rounded.gains.items())},
+        "ranges": {n: [float(low), float(high)] for n, (low, high) in sorted(plan.ranges.items())},
     }
-
-
-def activation_ranges(
-    artifact: Artifact,
-    model: ModelProto,
-    nodes: Sequence[NodeProto],
-    samples: Sequence[Sample],
-    rule: str,
-    progress: Progress,
-) -> dict[str, Range]:
-    """Measure the tensors that will get a Q/DQ pair and apply the range rule to each."""
-    chosen = range_rule(rule)
-    sources = range_sources(model, nodes)
-    statistics = {name: chosen.statistic() for name in sorted(set(sources.values()))}
-    collected = {name: [statistic] for name, statistic in statistics.items()}
-    collect(model, artifact.manifest, collected, samples, progress)
-    measured = {name: chosen.range(statistic) for name, statistic in statistics.items()}
-    return {tensor: measured[source] for tensor, source in sources.items()}
 
 
 def check_fusion(
@@ -99,6 +146,54 @@ def check_fusion(
             f"{' ...' if len(left) > 6 else ''}; leave them in float with --keep-float"
         )
     return {operator: [fused[operator], count] for operator, count in sorted(total.items())}
+
+
+def _prepared(
+    artifact: Artifact,
+    model: ModelProto,
+    samples: Sequence[Sample],
+    choices: Choices,
+    progress: Progress,
+) -> Prepared:
+    """Apply the rewrites; what they need to know of channels is collected first."""
+    names = [name for name in REWRITES if name in choices.methods]
+    needed = {tensor for name in names for tensor in REWRITES[name].needs(model)}
+    seen = {tensor: ChannelMinMax() for tensor in sorted(needed)}
+    if seen:
+        statistics = {tensor: [statistic] for tensor, statistic in seen.items()}
+        collect_cached(
+            model, artifact, statistics, samples, protocol=choices.protocol, progress=progress
+        )
+    checked = [samples[i] for i in range(min(_CHECKED_IMAGES, len(samples)))] if names else []
+    return prepare(model, names, seen, checked)
+
+
+def _observed(
+    artifact: Artifact,
+    model: ModelProto,
+    layers: Sequence[NodeProto],
+    samples: Sequence[Sample],
+    choices: Choices,
+    progress: Progress,
+) -> tuple[dict[str, Range], Rounded]:
+    """Collect all statistics in one pass over the images; derive ranges and weights."""
+    target, rule = choices.target, range_rule(choices.rule)
+    method = rounding_method(choices.methods)
+    sources = range_sources(model, layers)
+    observed = {name: rule.statistic() for name in sorted(set(sources.values()))}
+    moments = input_moments(model, layers) if method else {}
+    statistics: dict[str, list[Statistic]] = {name: [one] for name, one in observed.items()}
+    inputs = {node.name: node.input[0] for node in layers}
+    for layer, moment in moments.items():
+        statistics.setdefault(inputs[layer], []).append(moment)
+    collect_cached(
+        model, artifact, statistics, samples, protocol=choices.protocol, progress=progress
+    )
+    grid = Grid(target.symmetric, 254 if target.symmetric else 255)
+    measured = {name: rule.range(statistic, grid) for name, statistic in observed.items()}
+    ranges = {tensor: measured[source] for tensor, source in sources.items()}
+    rounded = round_weights(model, moments, target, method) if method else Rounded({}, {}, {})
+    return ranges, rounded
 
 
 def _quantizable(model: ModelProto, target: Target) -> list[NodeProto]:

@@ -1,7 +1,7 @@
 """What is decided before Q/DQ pairs go in: layers, ranges, and the integers of every weight."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import onnx
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from onnx import ModelProto
 
 from export.graph import normalise
+from quantize.biases import Shifts, with_shifted_biases
 from quantize.qdq import insert_qdq
 from quantize.ranges import Range
 from quantize.targets import Target
@@ -33,6 +34,8 @@ class Plan:
     `model` is prepared (rewritten) but still float32. `layers` are the names of the nodes to
     quantize, `ranges` the (low, high) of every activation around them, by tensor name.
     `weights` maps initializer names to their integers; those not in it are rounded to nearest.
+    `shifts` correct the biases of layers for what rounding them does. With `fold_clips` a Relu
+    or Clip whose work a Q's range does is left out.
     """
 
     model: ModelProto
@@ -40,11 +43,23 @@ class Plan:
     layers: tuple[str, ...]
     ranges: Mapping[str, Range]
     weights: Mapping[str, RoundedWeight]
+    shifts: Shifts = field(default_factory=dict)
+    fold_clips: bool = True
 
 
 def build(plan: Plan, keep_float: Collection[str] = ()) -> ModelProto:
     """Return the QDQ model, with the layers named in `keep_float` left in float."""
     layers = [name for name in plan.layers if name not in keep_float]
-    quantized = normalise(insert_qdq(plan.model, layers, plan.target, plan.ranges, plan.weights))
+    shifts = {name: shift for name, shift in plan.shifts.items() if name not in keep_float}
+    quantized = normalise(
+        insert_qdq(
+            with_shifted_biases(plan.model, shifts),
+            layers,
+            plan.target,
+            plan.ranges,
+            plan.weights,
+            fold_clips=plan.fold_clips,
+        )
+    )
     onnx.checker.check_model(quantized)
     return quantized

@@ -28,10 +28,13 @@ def insert_qdq(
     target: Target,
     ranges: Mapping[str, Range],
     weights: Mapping[str, "RoundedWeight"],
+    *,
+    fold_clips: bool = True,
 ) -> ModelProto:
     """Return a copy of `model` with Q/DQ pairs around `layers` as `target` wants them.
 
-    Weights in `weights` are quantized to exactly their integers, others to the nearest.
+    Weights in `weights` are quantized to exactly their integers, others to the nearest. With
+    `fold_clips` a Relu or Clip goes where the range of the Q behind it cuts as it does.
     """
     copy = ModelProto()
     copy.CopyFrom(model)
@@ -47,7 +50,9 @@ def insert_qdq(
         list(layers),
         [],
         list(target.operators),
-        _options(target) | {"TensorQuantOverrides": _fix_weights(copy, nodes, target, weights)},
+        _options(target)
+        | {"TensorQuantOverrides": _fix_weights(copy, nodes, target, weights)}
+        | {"QDQKeepRemovableActivations": not fold_clips},
     )
     disabled = logging.root.manager.disable
     logging.disable(logging.WARNING)

@@ -1,7 +1,7 @@
 """ONNX to smaller ONNX: one public function for every precision."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,26 +11,61 @@ from export.artifact import Artifact, ImageRef, Manifest, Sample, output_spec, w
 from export.errors import CalibrationError, UsageError, unknown
 from export.files import check_writable
 from export.graph import dtype_name, opset
+from export.sessions import cpu_facts
 from export.versions import versions
 from quantize.calibration import Progress
 from quantize.fp16 import quantize_fp16
-from quantize.int8 import quantize_int8
-from quantize.ranges import DEFAULT_RANGE, range_rule
-from quantize.targets import DEFAULT_TARGET, get_target
+from quantize.int8 import Choices, finish_int8, plan_int8
+from quantize.methods import chosen_methods
+from quantize.ranges import range_rule
+from quantize.search.budget import Budget
+from quantize.search.search import Latency, Score
+from quantize.search.search import search as search_precision
+from quantize.targets import default_target, get_target
 
 IO_TYPES = ("fp32", "fp16")
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What a user may choose; `seed` records how the calibration images were drawn."""
+    """What a user may choose.
 
-    target: str = DEFAULT_TARGET
-    range: str = DEFAULT_RANGE
+    `target` None picks that of this machine's CPU, `range` None the target's own rule. `added`
+    and `skipped` are names of `quantize.methods`. `seed` records how the calibration images
+    were drawn.
+    """
+
+    target: str | None = None
+    range: str | None = None
+    added: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()
     io: str = "fp32"
     guard: bool = True
     keep_float: tuple[str, ...] = ()
     seed: int = 0
+
+    def resolved(self) -> "Settings":
+        """Fill in what was left to the machine and to the target. Raises UsageError."""
+        target = self.target or default_target(cpu_facts())
+        return replace(self, target=target, range=self.range or get_target(target).range)
+
+    def methods(self) -> tuple[str, ...]:
+        """Return the int8 methods that will be applied; of resolved settings."""
+        return chosen_methods(get_target(self.target or ""), self.added, self.skipped)
+
+
+@dataclass(frozen=True)
+class Search:
+    """What a precision search needs from outside: the budget, and who judges a candidate.
+
+    `score` gives a model's value in the unit of the budget; `images` are those it looked at,
+    asked for afterwards. `latency` measures models in turns, ms.
+    """
+
+    budget: Budget
+    score: Score
+    images: Callable[[], Sequence[ImageRef]]
+    latency: Latency | None = None
 
 
 class _Recorded(Sequence[Sample]):
@@ -49,14 +84,35 @@ class _Recorded(Sequence[Sample]):
     def __iter__(self) -> Any:
         return (self._note(sample) for sample in self._samples)
 
+    def identities(self) -> list[ImageRef]:
+        """Return id and sha256 of all samples, which counts as having used them."""
+        cheap = getattr(self._samples, "identities", None)
+        found = list(cheap()) if cheap else [ImageRef(id=s.id, sha256=s.sha256) for s in self]
+        self.note(*found)
+        return found
+
+    def note(self, *images: ImageRef) -> None:
+        """Count images as used."""
+        self.used.update({image.id: image for image in images})
+
     def _note(self, sample: Sample) -> Sample:
         self.used[sample.id] = ImageRef(id=sample.id, sha256=sample.sha256)
         return sample
 
 
-Method = Callable[
-    [Artifact, Sequence[Sample], Settings, Progress], tuple[ModelProto, dict[str, Any]]
-]
+@dataclass(frozen=True)
+class _Job:
+    """One call of `quantize`."""
+
+    artifact: Artifact
+    samples: _Recorded
+    protocol: str | None
+    settings: Settings
+    search: Search | None
+    progress: Progress
+
+
+Method = Callable[[_Job], tuple[ModelProto, dict[str, Any]]]
 
 
 @dataclass(frozen=True)
@@ -67,37 +123,50 @@ class Precision:
     settings: tuple[str, ...]
 
 
-def _fp16(
-    artifact: Artifact, samples: Sequence[Sample], settings: Settings, progress: Progress
-) -> tuple[ModelProto, dict[str, Any]]:
+def _fp16(job: _Job) -> tuple[ModelProto, dict[str, Any]]:
+    if job.search is not None:
+        raise UsageError("--max-drop and --min-agreement search int8; fp16 has its own guard")
     return quantize_fp16(
-        artifact,
-        samples,
-        io=settings.io,
-        guard=settings.guard,
-        keep_float=settings.keep_float,
-        progress=progress,
+        job.artifact,
+        job.samples,
+        io=job.settings.io,
+        guard=job.settings.guard,
+        keep_float=job.settings.keep_float,
+        progress=job.progress,
     )
 
 
-def _int8(
-    artifact: Artifact, samples: Sequence[Sample], settings: Settings, progress: Progress
-) -> tuple[ModelProto, dict[str, Any]]:
-    if not len(samples):
+def _int8(job: _Job) -> tuple[ModelProto, dict[str, Any]]:
+    if not len(job.samples):
         raise CalibrationError("int8 needs calibration images: give --calibration DATA")
-    return quantize_int8(
-        artifact,
-        get_target(settings.target),
-        samples,
-        rule=settings.range,
+    settings = job.settings
+    choices = Choices(
+        target=get_target(settings.target or ""),
+        rule=settings.range or "",
+        methods=settings.methods(),
         keep_float=settings.keep_float,
-        progress=progress,
+        protocol=job.protocol or "",
     )
+    planned = plan_int8(job.artifact, job.samples, choices, job.progress)
+    shape = job.samples[0].image.shape
+    if job.search is None:
+        return finish_int8(job.artifact, planned, shape)
+    found = search_precision(
+        planned.plan,
+        job.samples,
+        job.search.score,
+        job.search.budget,
+        latency=job.search.latency,
+        progress=lambda stage, done, total: job.progress(done, total),
+    )
+    job.samples.note(*found.images, *job.search.images())
+    model, facts = finish_int8(job.artifact, planned, shape, sorted(found.chosen.kept_float))
+    return model, facts | {"search": found.facts()}
 
 
 PRECISIONS: dict[str, Precision] = {
     "fp16": Precision(_fp16, ("io", "guard", "keep_float", "seed")),
-    "int8": Precision(_int8, ("target", "range", "keep_float", "seed")),
+    "int8": Precision(_int8, ("target", "range", "added", "skipped", "keep_float", "seed")),
 }
 
 
@@ -107,8 +176,9 @@ def check_settings(precision: str, settings: Settings) -> None:
         raise UsageError(unknown("precision", precision, PRECISIONS))
     if settings.io not in IO_TYPES:
         raise UsageError(unknown("io type", settings.io, IO_TYPES))
-    get_target(settings.target)
-    range_rule(settings.range)
+    resolved = settings.resolved()
+    range_rule(resolved.range or "")
+    resolved.methods()
 
 
 def quantize(
@@ -119,25 +189,28 @@ def quantize(
     samples: Sequence[Sample] = (),
     protocol: str | None = None,
     settings: Settings | None = None,
+    search: Search | None = None,
     progress: Progress = lambda done, total: None,
 ) -> Artifact:
     """Make a smaller artifact of an fp32 one and write it to `folder`.
 
     `precision` is "fp16" or "int8". `samples` are calibration images prepared under
-    `protocol`; int8 needs them, fp16 checks value ranges with them. All images used go into
-    the manifest. Raises UsageError for an unknown name or an artifact that is not fp32,
-    CalibrationError for unusable samples, QuantizeError when the file would not be what its
-    target promises; nothing is written then.
+    `protocol`; int8 needs them, fp16 checks value ranges with them. `search` looks for the
+    layers that int8 has to leave in float. All images used go into the manifest. Raises
+    UsageError for an unknown name or an artifact that is not fp32, CalibrationError for
+    unusable samples, QuantizeError when the file would not be what its target promises;
+    nothing is written then.
     """
-    settings = settings or Settings()
-    check_settings(precision, settings)
+    check_settings(precision, settings or Settings())
+    settings = (settings or Settings()).resolved()
     if artifact.manifest.precision != "fp32":
         raise UsageError(
             f"{artifact.path.name} is already {artifact.manifest.precision}; quantize its fp32 file"
         )
     check_writable(folder)
     recorded = _Recorded(samples)
-    model, facts = PRECISIONS[precision].method(artifact, recorded, settings, progress)
+    job = _Job(artifact, recorded, protocol, settings, search, progress)
+    model, facts = PRECISIONS[precision].method(job)
     manifest = _manifest(artifact, precision, model, facts, settings)
     images = tuple(recorded.used.values())
     manifest = manifest.model_copy(

@@ -81,7 +81,7 @@ RANGE_RULES: dict[str, Callable[[str | None], RangeRule]] = {
     "entropy": _rule("entropy", Histogram, entropy_range),
     "mse": _rule("mse", Histogram, mse_range),
 }
-DEFAULT_RANGE = "minmax"
+DEFAULT_RANGE = "percentile"
 
 
 def range_rule(text: str) -> RangeRule:

@@ -7,8 +7,10 @@ from onnx import ModelProto, NodeProto
 
 from export.errors import UsageError
 from export.graph import consumers, float_tensors
+from quantize.targets import Target
 
 _CLIPPING = ("Relu", "Clip")
+_WEIGHTED = ("Conv", "Gemm", "MatMul")
 
 
 def matching_layers(model: ModelProto, globs: Sequence[str]) -> set[str]:
@@ -51,3 +53,22 @@ def range_sources(model: ModelProto, nodes: Sequence[NodeProto]) -> dict[str, st
 
     touched = {t for node in nodes for t in [*node.input, *node.output] if t in floats}
     return {tensor: source(tensor) for tensor in sorted(touched)}
+
+
+def worthwhile(model: ModelProto, nodes: Sequence[NodeProto], target: Target) -> list[NodeProto]:
+    """Return `nodes` without those that int8 does not pay for.
+
+    An Add, Concat, pooling and the like has next to no arithmetic: in int8 it only saves the
+    way to float and back, if it is read by a layer in int8. Before a float layer (PRelu,
+    BatchNormalization) it would round its result once more for nothing. Targets that have no
+    float unit keep all.
+    """
+    if target.everything:
+        return list(nodes)
+    readers = consumers(model.graph)
+    kept = {node.name for node in nodes}
+    for node in reversed(nodes):
+        read_in_int8 = any(reader.name in kept for name in node.output for reader in readers[name])
+        if node.op_type not in _WEIGHTED and not read_in_int8:
+            kept.discard(node.name)
+    return [node for node in nodes if node.name in kept]

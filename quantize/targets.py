@@ -7,6 +7,7 @@ from typing import Any
 from onnxruntime.quantization import QuantType
 
 from export.errors import UsageError, unknown
+from quantize.ranges import DEFAULT_RANGE
 
 _X86 = ("x86_64", "amd64")
 _ARM = ("aarch64", "arm64")
@@ -21,6 +22,8 @@ _FUSES = {
     "Concat": "QLinearConcat",
     "GlobalAveragePool": "QLinearGlobalAveragePool",
 }
+
+_METHODS = ("repair-dead-channels", "fold-clip", "gptq")
 
 
 @dataclass(frozen=True)
@@ -37,8 +40,10 @@ class Target:
     channel if `per_channel`. `power_of_two` rounds all scales up, so that nothing saturates.
     `float_weights` keeps weights in float32 behind a Q/DQ pair, `quantized_bias` makes biases
     int32. Without `quantized_outputs` only what layers read gets a pair; `residual_only`
-    leaves it out where an Add reads the convolution it can be fused with. `options` are
-    further ones of onnxruntime's quantizer.
+    leaves it out where an Add reads the convolution it can be fused with. With `everything`
+    layers are quantized too whose result only float layers read. `options` are further ones of
+    onnxruntime's quantizer. `range` and `methods` are the range rule and the steps (see
+    `quantize.methods`) that a user gets who names none.
     """
 
     hardware: str
@@ -55,7 +60,10 @@ class Target:
     quantized_bias: bool = True
     quantized_outputs: bool = True
     residual_only: bool = False
+    everything: bool = False
     options: Mapping[str, Any] = field(default_factory=dict)
+    range: str = DEFAULT_RANGE
+    methods: tuple[str, ...] = _METHODS
 
 
 @dataclass(frozen=True)
@@ -157,6 +165,8 @@ class Npu(Target):
     operators: tuple[str, ...] = (*_OPERATORS, "PRelu", "Resize")
     symmetric: bool = True
     per_channel: bool = False
+    everything: bool = True
+    methods: tuple[str, ...] = ("repair-dead-channels", "equalize", "gptq")
 
 
 TARGETS: dict[str, Target] = {
@@ -167,9 +177,9 @@ TARGETS: dict[str, Target] = {
     "tensorrt": TensorRt(),
     "npu": Npu(),
     "npu-pow2": Npu(hardware="fixed-function accelerators that shift", power_of_two=True),
-    # One scale per weight tensor on `cpu`: what quantizers do by default. It runs as fast
-    # there and usually loses far more.
-    "per-tensor": Cpu(per_channel=False),
+    # One scale per weight tensor on `cpu`, rounded to nearest: what quantizers do by default.
+    # It runs as fast there and usually loses far more.
+    "per-tensor": Cpu(per_channel=False, range="minmax", methods=("fold-clip",)),
 }
 DEFAULT_TARGET = "cpu"
 

@@ -1,0 +1,113 @@
+"""Apply the rewrites that were chosen, check each, and list what they did."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import onnx
+from onnx import ModelProto
+
+from export.artifact import Sample
+from export.errors import QuantizeError
+from export.graph import dims
+from export.parity import measure_parity
+from export.sessions import named_outputs, open_session
+from quantize.channel_statistics import ChannelMinMax
+from quantize.rewrites.bias_absorption import absorb_high_bias
+from quantize.rewrites.change import Rescaled, Rewrite, Seen, inputs_of
+from quantize.rewrites.dead_channels import repair_dead_channels, suspicious_inputs
+from quantize.rewrites.equalization import equalize
+
+REWRITES: dict[str, Rewrite] = {
+    "repair-dead-channels": Rewrite(suspicious_inputs, repair_dead_channels),
+    "equalize": Rewrite(inputs_of("Clip"), equalize),
+    "absorb-bias": Rewrite(inputs_of("Relu", "Clip"), absorb_high_bias),
+}
+"""In the order they are applied."""
+
+LEAST_AGREEMENT = 99.9
+"""Percent of pixels on which the rewritten network must give the original's class."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One rewrite: what it did, and how far the logits moved (largest difference, argmax)."""
+
+    rewrite: str
+    summary: str
+    max_abs_diff: float | None
+    argmax_agreement: float
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The rewritten network, the steps that led there, and how its tensors changed."""
+
+    model: ModelProto
+    steps: tuple[Step, ...] = ()
+    rescaled: dict[str, Rescaled] = field(default_factory=dict)
+
+
+def prepare(
+    model: ModelProto, names: Collection[str], seen: Seen, samples: Sequence[Sample]
+) -> Prepared:
+    """Apply the rewrites in `names` to a float network with inferred shapes.
+
+    `seen` holds the extremes of each channel on calibration images. Each rewrite is checked
+    on `samples`: raises QuantizeError naming it when classes change.
+    """
+    prepared = Prepared(model)
+    for name in [name for name in REWRITES if name in names]:
+        change = REWRITES[name].apply(prepared.model, _now(seen, prepared.rescaled))
+        if change.model.graph == prepared.model.graph:
+            prepared = replace(
+                prepared, steps=(*prepared.steps, Step(name, change.summary, 0.0, 100.0))
+            )
+            continue
+        rewritten = onnx.shape_inference.infer_shapes(change.model)
+        step = _checked(name, change.summary, model, rewritten, samples)
+        rescaled = _chained(prepared.rescaled, change.rescaled)
+        prepared = Prepared(rewritten, (*prepared.steps, step), rescaled)
+    return prepared
+
+
+def _now(seen: Seen, rescaled: dict[str, Rescaled]) -> Seen:
+    """Return the extremes as the rewrites so far have changed them."""
+    current = dict(seen)
+    for name, change in rescaled.items():
+        if name in seen:
+            current[name] = ChannelMinMax()
+            current[name].low = ((seen[name].low - change.offset) / change.factor).astype(
+                np.float32
+            )
+            current[name].high = ((seen[name].high - change.offset) / change.factor).astype(
+                np.float32
+            )
+    return current
+
+
+def _chained(before: dict[str, Rescaled], after: dict[str, Rescaled]) -> dict[str, Rescaled]:
+    joined = dict(before)
+    for name, change in after.items():
+        if name in before:
+            first = before[name]
+            change = Rescaled(
+                first.factor * change.factor, first.factor * change.offset + first.offset
+            )
+        joined[name] = change
+    return joined
+
+
+def _checked(
+    name: str, summary: str, original: ModelProto, rewritten: ModelProto, samples: Sequence[Sample]
+) -> Step:
+    one, other = (open_session(m.SerializeToString()) for m in (original, rewritten))
+    batch = dims(original.graph.input[0])[0] or 1
+    images = [np.repeat(sample.image, batch, axis=0) for sample in samples]
+    parity = measure_parity([(named_outputs(one, i), named_outputs(other, i)) for i in images])
+    if not parity.argmax_agreement >= LEAST_AGREEMENT:
+        raise QuantizeError(
+            f"rewrite {name} changed the class of {100 - parity.argmax_agreement:.2f} % of pixels; "
+            f"leave it out with --skip {name}"
+        )
+    return Step(name, summary, parity.max_abs_diff, parity.argmax_agreement)

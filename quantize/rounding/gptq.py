@@ -1,0 +1,50 @@
+"""Rounding with error compensation (GPTQ, Frantar et al. 2023, arXiv:2210.17323).
+
+Weights are rounded one input at a time; the error each rounding makes in the layer's output is
+compensated by the weights that are still free. Written as Babai's nearest plane algorithm,
+which gives the same integers (Chen et al. 2025, arXiv:2507.18553) from one Cholesky
+factorisation: with C = R Rᵀ, R upper triangular, the output error of weights w - e is |Rᵀ e|²,
+and its i-th component is least when input i is rounded towards w_i + Σ_{j<i} e_j R_ji / R_ii.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+_DAMPING = 0.01
+_BLOCK = 64
+
+
+def gptq(weight: Floats, scale: Floats, covariance: Floats, largest: int) -> Floats:
+    """Return integers of `weight` (groups, rows, inputs) in -largest .. largest, as float64.
+
+    `scale` (groups, rows) is the step of each row, `covariance` (groups, inputs, inputs) that
+    of the inputs. Minimises the variance of the error of the outputs; their mean is up to the
+    bias.
+    """
+    order = np.argsort(-np.diagonal(covariance, axis1=1, axis2=2), axis=1, kind="stable")
+    rows_first = np.take_along_axis(covariance, order[:, :, None], 1)
+    root = _upper_roots(np.take_along_axis(rows_first, order[:, None, :], 2))
+    targets = np.take_along_axis(weight, order[:, None, :], 2) / scale[:, :, None]
+    integers = np.empty_like(targets)
+    errors = np.empty_like(targets)
+    for start in range(0, weight.shape[2], _BLOCK):
+        stop = min(start + _BLOCK, weight.shape[2])
+        carried = errors[:, :, :start] @ root[:, :start, start:stop]
+        for i in range(start, stop):
+            inside = (errors[:, :, start:i] @ root[:, start:i, i : i + 1])[:, :, 0]
+            wanted = targets[:, :, i] + (carried[:, :, i - start] + inside) / root[:, i, i, None]
+            integers[:, :, i] = np.clip(np.rint(wanted), -largest, largest)
+            errors[:, :, i] = targets[:, :, i] - integers[:, :, i]
+    found = np.empty_like(integers)
+    np.put_along_axis(found, np.broadcast_to(order[:, None, :], found.shape), integers, 2)
+    return found
+
+
+def _upper_roots(covariance: Floats) -> Floats:
+    """R upper triangular with R Rᵀ = covariance, damped so that it exists."""
+    mean = np.diagonal(covariance, axis1=1, axis2=2).mean(1)
+    damping = np.where(mean > 0, _DAMPING * mean, 1.0)
+    damped = covariance + damping[:, None, None] * np.eye(covariance.shape[1])
+    return np.asarray(np.linalg.cholesky(damped[:, ::-1, ::-1])[:, ::-1, ::-1], np.float64)

@@ -1,0 +1,92 @@
+"""Statistic: mean and covariance of what a convolution's weights are multiplied with."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quantize.rounding.windows import Window
+from quantize.statistics import Reduction, Shape, State
+
+Floats = NDArray[np.float64]
+
+SIDE = 12
+"""Output positions per image are taken from a grid of at most SIDE x SIDE."""
+LARGEST = 3072
+"""Inputs correlated with one another; more are split into blocks of whole channels."""
+_BUFFERED = 1024
+
+
+class InputMoments:
+    """Mean and covariance of the inputs that each output value of a convolution sees.
+
+    Accumulated in float32 over a fixed grid of positions of every image, per group, and in
+    `blocks` blocks of channels per group where a group has more than LARGEST inputs.
+    Correlations between blocks are not kept.
+    """
+
+    def __init__(self, window: Window) -> None:
+        self.window = window
+        self.blocks = _blocks(window)
+        self.key = f"input-moments{window}{SIDE}{LARGEST}"
+        size = window.depth // self.blocks
+        self._products = np.zeros((window.groups * self.blocks, size, size), np.float32)
+        self._sums = np.zeros((window.groups * self.blocks, size))
+        self._count = 0
+        self._buffer: list[NDArray[np.float32]] = []
+
+    def reduction(self, tensor: str, shape: Shape) -> Reduction:
+        """The windows at the grid's positions."""
+        return self.window.reduction(tensor, shape, SIDE)
+
+    def update(self, cut: Any) -> None:
+        """Take in one activation's windows."""
+        columns = self.window.columns(cut)
+        self._buffer.append(columns.reshape(*self._sums.shape, -1))
+        if sum(part.shape[-1] for part in self._buffer) >= _BUFFERED:
+            self._flush()
+
+    def state(self) -> State:
+        """Products, sums and the number of positions."""
+        self._flush()
+        return {"products": self._products, "sums": self._sums, "count": np.array(self._count)}
+
+    def restore(self, state: State) -> None:
+        """See `Statistic`."""
+        self._products, self._sums = state["products"], state["sums"]
+        self._count = int(state["count"])
+
+    @property
+    def mean(self) -> Floats:
+        """Mean input, float64 (groups * blocks, inputs per block)."""
+        self._flush()
+        return np.asarray(self._sums / self._count, np.float64)
+
+    def covariance(self, index: int) -> Floats:
+        """Covariance of one group's block, float64 (inputs, inputs)."""
+        self._flush()
+        mean = self.mean[index]
+        products = self._products[index].astype(np.float64)
+        return np.asarray(products / self._count - np.outer(mean, mean), np.float64)
+
+    def _flush(self) -> None:
+        if not self._buffer:
+            return
+        columns = np.concatenate(self._buffer, axis=-1)
+        self._buffer.clear()
+        self._sums = self._sums + columns.sum(-1, dtype=np.float64)
+        for index, block in enumerate(columns):
+            self._products[index] += block @ block.T
+        self._count += columns.shape[-1]
+
+
+def _blocks(window: Window) -> int:
+    """Smallest number of equal blocks of whole channels that are small enough."""
+    channels = window.channels // window.groups
+    per_channel = window.depth // channels
+    return next(
+        count
+        for count in range(1, channels + 1)
+        if channels % count == 0
+        and (channels // count * per_channel <= LARGEST or count == channels)
+    )
