@@ -12,11 +12,15 @@ from onnxruntime import ExecutionOrder, SessionOptions
 
 from export.artifact import ImageRef, Manifest, Sample
 from export.errors import CalibrationError
-from export.graph import float_tensors, with_input_shape
+from export.graph import float_tensors, opset, with_input_shape
 from export.sessions import CPU, open_session, run, session_options
 from quantize.statistics import Statistic, per_channel
 
 Progress = Callable[[int, int], None]
+
+_REDUCTIONS = ("ReduceMin", "ReduceMax", "ReduceMean")
+_AXES_AS_INPUT = 18
+"""The operator set from which reductions take their axes as an input."""
 
 
 @dataclass(frozen=True)
@@ -119,11 +123,24 @@ def probe_graph(
         taken += [(s, r.outputs) for s, r in zip(wanted.values(), reductions, strict=True)]
     for name, numbers in constants.items():
         graph.initializer.append(numpy_helper.from_array(np.asarray(numbers, np.int64), name))
-    graph.node.extend(added.values())
+    version = opset(model)
+    graph.node.extend(_for_opset(node, constants, version) for node in added.values())
     outputs = {name for _, names in taken for name in names} | set(sums.values())
     del graph.output[:]
     graph.output.extend(onnx.ValueInfoProto(name=name) for name in sorted(outputs))
     return Probe(probe, sums, taken)
+
+
+def _for_opset(
+    node: NodeProto, constants: Mapping[str, tuple[int, ...]], version: int
+) -> NodeProto:
+    """Give reductions their axes as older operator sets want them: as an attribute."""
+    if version >= _AXES_AS_INPUT or node.op_type not in _REDUCTIONS or len(node.input) < 2:
+        return node
+    older = NodeProto()
+    older.CopyFrom(node)
+    older.attribute.append(onnx.helper.make_attribute("axes", constants[older.input.pop()]))
+    return older
 
 
 def _by_key(statistics: Sequence[Statistic]) -> dict[str, Statistic]:
