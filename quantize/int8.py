@@ -12,8 +12,9 @@ from onnx import ModelProto, NodeProto
 
 from export.artifact import INPUT_NAME, Artifact, Sample
 from export.errors import QuantizeError
-from export.graph import float_tensors
+from export.graph import dims, float_tensors, with_input_shape
 from export.inspection import Optimized, inspect
+from export.onnx_cost import graph_cost
 from export.sessions import cpu_facts
 from quantize.bias_correction import correct_biases
 from quantize.biases import summed
@@ -105,7 +106,8 @@ def finish_int8(
     coverage = {} if unverified else check_fusion(nodes, plan.target, found)
     floating = [n for n in _quantizable(plan.model, plan.target) if n not in nodes]
     return quantized, {
-        "int8_macs_share": found.int8_macs_share,
+        "int8_macs_share": None if unverified else found.int8_macs_share,
+        "quantized_macs_share": _macs_share(plan.model, nodes, shape),
         "int8_verified": None if unverified else True,
         "int8_unverified": unverified,
         "fused": coverage,
@@ -203,6 +205,14 @@ def _quantizable(model: ModelProto, target: Target) -> list[NodeProto]:
         for node in model.graph.node
         if node.op_type in target.operators and node.output[0] in floats
     ]
+
+
+def _macs_share(model: ModelProto, nodes: Sequence[NodeProto], shape: tuple[int, ...]) -> float:
+    """Return MACs of `nodes` / all MACs, 0-1."""
+    batch = dims(model.graph.input[0])[0] or 1
+    cost = graph_cost(with_input_shape(model, (batch, *shape[1:])))
+    names = {node.name for node in nodes}
+    return sum(n.macs for n in cost.nodes if n.name in names) / cost.macs if cost.macs else 0.0
 
 
 def _optimized(model: ModelProto, shape: tuple[int, ...], artifact: Artifact) -> Optimized:

@@ -10,7 +10,11 @@ PRECISIONS = ("fp16", "int8")
 TARGETS = (
     "cpu", "cpu-avx2", "arm", "openvino", "tensorrt", "npu", "npu-pow2", "per-tensor",
 )  # fmt: skip
-RANGE_RULES = ("minmax", "percentile")
+RANGE_RULES = ("minmax", "moving-average", "percentile", "entropy", "mse")
+METHODS = (
+    "repair-dead-channels", "equalize", "absorb-bias", "fold-clip", "gptq", "adaround",
+    "correct-bias",
+)  # fmt: skip
 IO_TYPES = ("fp32", "fp16")
 PROTOCOLS = ("squash", "center-crop", "full")
 RUNTIMES = ("ort-cpu", "ort-cuda", "ort-fp16")

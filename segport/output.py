@@ -16,15 +16,18 @@ def say(document: Any, as_json: bool) -> None:
     typer.echo(json.dumps(document, indent=1, default=str) if as_json else document)
 
 
-def say_artifact(artifact: "Artifact", as_json: bool) -> None:
-    """Print where an artifact was written and what its checks found."""
+def say_artifact(artifact: "Artifact", as_json: bool, default_target: bool = False) -> None:
+    """Print where an artifact was written and what its checks found.
+
+    With `default_target` it is explained why the machine got this target.
+    """
     from segport.tables import artifact_lines
 
     if as_json:
         manifest = artifact.manifest.model_dump(mode="json")
         say({"file": str(artifact.path), "manifest": manifest}, as_json)
     else:
-        say(artifact_lines(artifact), as_json)
+        say(artifact_lines(artifact, default_target), as_json)
 
 
 def command_line() -> str:

@@ -8,9 +8,10 @@ from export.errors import UsageError
 from export.files import check_writable
 from export.onnx_export import export_model
 from export.onnx_import import import_model
-from quantize.quantization import Settings, check_settings, quantize
+from quantize.quantization import Search, Settings, check_settings, quantize
 from segport.progress import Stages
 from segport.recipe import ArtifactSection, Recipe
+from segport.searching import Request, open_search, requested
 from validate.comparison import validate
 from validate.datasets import Dataset, open_dataset
 from validate.gate import Verdict, gate, load_baseline
@@ -42,6 +43,7 @@ def run(recipe: Recipe, folder: Path, progress: Stages, *, command: str | None =
         get_protocol(protocol)
     for section in recipe.artifact:
         check_settings(section.precision, settings_of(section, recipe.data.seed))
+        _request(section, recipe)
     validation = open_dataset(recipe.data.validation, "val").first(recipe.data.limit)
     calibration = open_dataset(recipe.data.calibration, "train", masks=False).sample(
         recipe.data.samples, recipe.data.seed
@@ -63,6 +65,7 @@ def run(recipe: Recipe, folder: Path, progress: Stages, *, command: str | None =
                 samples=samples,
                 protocol=recipe.data.calibration_protocol,
                 settings=settings_of(section, recipe.data.seed),
+                search=_search(section, recipe, fp32, calibration),
                 progress=stage,
             )
         )
@@ -92,6 +95,8 @@ def settings_of(section: ArtifactSection, seed: int) -> Settings:
     return Settings(
         target=section.target,
         range=section.range,
+        added=section.added,
+        skipped=section.skip,
         io=section.io,
         guard=section.guard,
         keep_float=section.keep_float,
@@ -126,6 +131,21 @@ def _fp32(recipe: Recipe, folder: Path) -> Artifact:
         classes=model.classes,
         name=recipe.name,
     )
+
+
+def _search(
+    section: ArtifactSection, recipe: Recipe, fp32: Artifact, calibration: Dataset
+) -> Search | None:
+    request = _request(section, recipe)
+    if request is None:
+        return None
+    preparation = Preparation.for_artifact(fp32.manifest, recipe.data.calibration_protocol)
+    return open_search(request, fp32, calibration, preparation, recipe.data.seed)
+
+
+def _request(section: ArtifactSection, recipe: Recipe) -> Request | None:
+    data = section.data or recipe.data.calibration
+    return requested(section.max_drop, section.min_agreement, data)
 
 
 def _reference(recipe: Recipe) -> str | None:

@@ -54,11 +54,19 @@ class DataSection(_Section):
 
 
 class ArtifactSection(_Section):
-    """One artifact to make beside fp32."""
+    """One artifact to make beside fp32.
+
+    `with`, `skip`, `max_drop`, `min_agreement` and `data` are options of `segport quantize`.
+    """
 
     precision: str
     target: str = "cpu"
-    range: str = "minmax"
+    range: str | None = None
+    added: tuple[str, ...] = Field(default=(), alias="with")
+    skip: tuple[str, ...] = ()
+    max_drop: FiniteFloat | None = None
+    min_agreement: FiniteFloat | None = None
+    data: str | None = None
     io: str = "fp32"
     guard: bool = True
     keep_float: tuple[str, ...] = ()

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from validate.gate import Verdict
 
 
+_LISTED = 8
+"""Layers named on the terminal; the manifest has all."""
+
+
 def models_table(rows: "Sequence[dict[str, Any]]") -> str:
     """Return the zoo as a table, with the counting rules below it."""
     table = tabulate(
@@ -54,8 +58,8 @@ def models_table(rows: "Sequence[dict[str, Any]]") -> str:
     )
 
 
-def artifact_lines(artifact: "Artifact") -> str:
-    """Return what was written and what its checks found."""
+def artifact_lines(artifact: "Artifact", default_target: bool = False) -> str:
+    """Return what was written and what its checks found; why this target, if it was no choice."""
     manifest = artifact.manifest
     lines = [
         f"wrote {artifact.path} ({artifact.path.stat().st_size / 1e6:.2f} MB) and its manifest"
@@ -72,11 +76,36 @@ def artifact_lines(artifact: "Artifact") -> str:
     if facts := checks.get("fp16"):
         lines += _fp16_lines(facts)
     if facts := checks.get("int8"):
+        if default_target:
+            from export.sessions import cpu_facts
+            from quantize.targets import explain_default
+
+            lines.append(explain_default(cpu_facts()))
+        lines += _int8_lines(facts)
+    return "\n".join(lines)
+
+
+def _int8_lines(facts: "dict[str, Any]") -> "list[str]":
+    lines = []
+    if facts["int8_unverified"]:
+        share = 100 * facts["quantized_macs_share"]
+        lines.append(f"int8: {share:.1f} % of MACs, not verified: {facts['int8_unverified']}")
+    else:
         fused = ", ".join(f"{op} {done}/{all_}" for op, (done, all_) in facts["fused"].items())
         lines.append(f"int8: {100 * facts['int8_macs_share']:.1f} % of MACs; in int8: {fused}")
-        if facts["kept_float"]:
-            lines.append(f"kept in float: {', '.join(facts['kept_float'])}")
-    return "\n".join(lines)
+    if facts["prepared"]:
+        rows = [
+            [step["rewrite"], step["summary"], step["max_abs_diff"], step["argmax_agreement"]]
+            for step in facts["prepared"]
+        ]
+        headers = ["rewrite", "before -> after", "logits differ by", "same class %"]
+        lines.append(tabulate(rows, headers, floatfmt=(".0f", ".0f", ".2g", ".2f")))
+    if search := facts.get("search"):
+        lines.append(f"search: {search['verdict']}")
+    if kept := facts["kept_float"]:
+        more = f" and {len(kept) - _LISTED} more" if len(kept) > _LISTED else ""
+        lines.append(f"kept in float: {', '.join(kept[:_LISTED])}{more}")
+    return lines
 
 
 def _fp16_lines(facts: "dict[str, Any]") -> "list[str]":

@@ -92,6 +92,8 @@ def _int8_facts(judged: Judged) -> tuple[float | None, bool | None, str | None]:
     if provider != CPU:
         return None, None, f"{provider} has no int8 convolution and computes in float"
     manifest = artifact.manifest
+    if reason := manifest.checks["int8"]["int8_unverified"]:
+        return None, None, str(reason)
     share = inspect(
         artifact.path, (manifest.input.shape[0] or 1, *manifest.macs_shape)
     ).int8_macs_share

@@ -105,8 +105,9 @@ def _bounds(model: ModelProto, channels: Channels, seen: Seen) -> tuple[Floats, 
     low = np.full(channels.count, -_REACH)
     high = np.full(channels.count, _REACH)
     for node in model.graph.node:
-        bounds = clip_bounds(model, node) if node.op_type == "Clip" else None
-        ids = channels.ids.get(node.input[0])
+        if node.op_type != "Clip":
+            continue
+        bounds, ids = clip_bounds(model, node), channels.ids.get(node.input[0])
         if bounds is None or ids is None or not np.isfinite(bounds[1]):
             continue
         share = np.maximum(seen[node.input[0]].high, 0) * MARGIN / bounds[1]

@@ -1,13 +1,12 @@
 """`segport quantize`."""
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from segport.arguments import AsJson, Output, Protocol
-from segport.choices import IO_TYPES, PRECISIONS, RANGE_RULES, TARGETS, one_of
+from segport.choices import IO_TYPES, METHODS, PRECISIONS, RANGE_RULES, TARGETS, one_of
 from segport.output import say_artifact
 
 
@@ -18,8 +17,12 @@ def quantize(
     ],
     out: Output,
     target: Annotated[
-        str, typer.Option(help="Hardware the int8 file is for.", autocompletion=one_of(TARGETS))
-    ] = "cpu",
+        str | None,
+        typer.Option(
+            help="Hardware the int8 file is for. Default: that of this machine.",
+            autocompletion=one_of(TARGETS),
+        ),
+    ] = None,
     calibration: Annotated[
         str | None, typer.Option(help="VOC_ROOT[:SPLIT] (default split train) or a folder.")
     ] = None,
@@ -27,13 +30,22 @@ def quantize(
     samples: Annotated[int, typer.Option(help="Calibration images.")] = 64,
     seed: Annotated[int, typer.Option(help="Seed of their choice.")] = 0,
     range_: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--range",
-            help="minmax, percentile or percentile:99.9.",
+            help="minmax, moving-average, percentile (or percentile:99.9), entropy or mse. "
+            "Default: the target's.",
             autocompletion=one_of(RANGE_RULES),
         ),
-    ] = "minmax",
+    ] = None,
+    with_: Annotated[
+        list[str] | None,
+        typer.Option("--with", help="int8: a method to add.", autocompletion=one_of(METHODS)),
+    ] = None,
+    skip: Annotated[
+        list[str] | None,
+        typer.Option(help="int8: a method to leave out.", autocompletion=one_of(METHODS)),
+    ] = None,
     io: Annotated[
         str,
         typer.Option(
@@ -45,6 +57,21 @@ def quantize(
     keep_float: Annotated[
         list[str] | None, typer.Option(help="Glob of layer names to leave in float.")
     ] = None,
+    max_drop: Annotated[
+        float | None,
+        typer.Option(help="int8: leave layers in float until mIoU drops by no more points."),
+    ] = None,
+    min_agreement: Annotated[
+        float | None,
+        typer.Option(help="int8: the same until so many percent of pixels are as in fp32."),
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            help="Images that judge this search, VOC_ROOT[:SPLIT] (default split train) or a "
+            "folder. Default: those of --calibration."
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Make an fp16 or int8 artifact of an fp32 one."""
@@ -53,31 +80,37 @@ def quantize(
     with stages() as progress:
         step = progress.stage(f"quantize {precision}")
         from export.artifact import load_artifact
-        from quantize.quantization import Settings
+        from quantize.quantization import Settings, check_settings
         from quantize.quantization import quantize as quantize_artifact
-        from validate.datasets import open_dataset
+        from segport.searching import Request, open_search, requested
+        from validate.datasets import Dataset, open_dataset
         from validate.samples import Preparation, Samples
 
+        settings = Settings(
+            target=target,
+            range=range_,
+            added=tuple(with_ or ()),
+            skipped=tuple(skip or ()),
+            io=io,
+            guard=not no_guard,
+            keep_float=tuple(keep_float or ()),
+            seed=seed,
+        )
+        check_settings(precision, settings)
+        request: Request | None = requested(max_drop, min_agreement, data or calibration)
         loaded = load_artifact(artifact)
         preparation = Preparation.for_artifact(loaded.manifest, protocol)
-        images: Sequence[Any] = ()
+        images: Dataset | None = None
         if calibration is not None:
-            dataset = open_dataset(calibration, "train", masks=False).sample(samples, seed)
-            images = Samples(dataset, preparation)
+            images = open_dataset(calibration, "train", masks=False).sample(samples, seed)
         made = quantize_artifact(
             loaded,
             precision,
             out,
-            samples=images,
+            samples=Samples(images, preparation) if images else (),
             protocol=protocol,
-            settings=Settings(
-                target=target,
-                range=range_,
-                io=io,
-                guard=not no_guard,
-                keep_float=tuple(keep_float or ()),
-                seed=seed,
-            ),
+            settings=settings,
+            search=open_search(request, loaded, images, preparation, seed) if request else None,
             progress=step,
         )
-    say_artifact(made, as_json)
+    say_artifact(made, as_json, default_target=target is None)
