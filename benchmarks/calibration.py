@@ -142,11 +142,12 @@ def main() -> None:
         unit = 1 if sys.platform == "darwin" else 1024
         print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9)
         return
+    # first: on Linux a process starts with its parent's peak as its own
+    few, many = (peak_memory(options, count) for count in (16, 256))
+    print(f"peak memory, all rules: 16 images {few:.3f} GB, 256 images {many:.3f} GB", end=" ")
+    print(f"({many / few - 1:+.1%})")
     time_calibration(artifact, model, samples(options.images))
     compare_subsample(artifact, model, samples(COMPARED_IMAGES))
-    few, many = (peak_memory(options, count) for count in (16, 256))
-    print(f"peak memory, all rules: 16 images {few:.3f} GB, 256 images {many:.3f} GB")
-    print(f"  {many / few - 1:+.1%}")
 
 
 if __name__ == "__main__":

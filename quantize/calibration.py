@@ -1,5 +1,6 @@
 """Stream calibration images through the fp32 network and collect statistics of its tensors."""
 
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,10 +14,12 @@ from onnxruntime import ExecutionOrder, SessionOptions
 from export.artifact import ImageRef, Manifest, Sample
 from export.errors import CalibrationError
 from export.graph import float_tensors, opset, with_input_shape
-from export.sessions import CPU, open_session, run, session_options
+from export.sessions import CPU, open_session, run, session_options, threads
 from quantize.statistics import Statistic, per_channel
 
 Progress = Callable[[int, int], None]
+STREAMS = 2
+"""Images computed at a time: reductions keep fewer cores busy than convolutions do."""
 
 _REDUCTIONS = ("ReduceMin", "ReduceMax", "ReduceMean")
 _AXES_AS_INPUT = 18
@@ -45,7 +48,7 @@ def collect(
 ) -> list[ImageRef]:
     """Update fresh `statistics` (by tensor name) with the activations of every sample.
 
-    Two images are held at a time and activations are reduced inside the graph, so memory grows
+    Three images are held at a time and activations are reduced inside the graph, so memory grows
     neither with their number nor much beyond that of inference. Of a tensor's statistics with
     equal keys only one does the work. Returns the images in the order they came. Raises
     CalibrationError without samples, for a sample of another shape than the network takes,
@@ -54,8 +57,20 @@ def collect(
     if not len(samples):
         raise CalibrationError("no calibration images; give --calibration with at least one")
     working = {tensor: _by_key(wanted) for tensor, wanted in statistics.items()}
+    batch = manifest.input.shape[0] or 1
+    first = samples[0]
+    _check_shape(first, manifest)
+    probe = probe_graph(model, working, (batch, *first.image.shape[1:]))
+    session = open_session(probe.model.SerializeToString(), CPU, _frugal())
+    outputs = [value.name for value in probe.model.graph.output]
+
+    def measure(sample: Sample) -> dict[str, Any]:
+        _check_shape(sample, manifest)
+        found = run(session, np.repeat(sample.image, batch, axis=0), outputs)
+        return dict(zip(outputs, found, strict=True))
+
     used = []
-    for probe, sample, values in _activations(model, manifest, working, samples):
+    for sample, values in _in_streams(measure, samples):
         for tensor, total in probe.sums.items():
             if not np.isfinite(values[total]).all():
                 raise CalibrationError(
@@ -70,32 +85,6 @@ def collect(
         for statistic in wanted:
             statistic.restore(working[tensor][statistic.key].state())
     return used
-
-
-def _activations(
-    model: ModelProto,
-    manifest: Manifest,
-    statistics: Mapping[str, Mapping[str, Statistic]],
-    samples: Sequence[Sample],
-) -> Iterator[tuple[Probe, Sample, dict[str, Any]]]:
-    """Yield every sample with the probe's outputs for it, while those of the next are computed."""
-    batch = manifest.input.shape[0] or 1
-    probe: Probe | None = None
-    with ThreadPoolExecutor(max_workers=1) as pool:
-        waiting: tuple[Sample, Future[Any]] | None = None
-        for sample in samples:
-            _check_shape(sample, manifest)
-            fed = np.repeat(sample.image, batch, axis=0)
-            if probe is None:
-                probe = probe_graph(model, statistics, fed.shape)
-                session = open_session(probe.model.SerializeToString(), CPU, _frugal())
-                outputs = [value.name for value in probe.model.graph.output]
-            following = pool.submit(run, session, fed, outputs)
-            if waiting is not None:
-                yield probe, waiting[0], dict(zip(outputs, waiting[1].result(), strict=True))
-            waiting = sample, following
-        if probe is not None and waiting is not None:
-            yield probe, waiting[0], dict(zip(outputs, waiting[1].result(), strict=True))
 
 
 def probe_graph(
@@ -143,6 +132,21 @@ def _for_opset(
     return older
 
 
+def _in_streams(
+    measure: Callable[[Sample], dict[str, Any]], samples: Sequence[Sample]
+) -> Iterator[tuple[Sample, dict[str, Any]]]:
+    """Yield samples in order with what `measure` gives, while it works on the next ones."""
+    waiting: deque[tuple[Sample, Future[dict[str, Any]]]] = deque()
+    with ThreadPoolExecutor(STREAMS) as pool:
+        for sample in samples:
+            waiting.append((sample, pool.submit(measure, sample)))
+            if len(waiting) > STREAMS:
+                done, future = waiting.popleft()
+                yield done, future.result()
+        for done, future in waiting:
+            yield done, future.result()
+
+
 def _by_key(statistics: Sequence[Statistic]) -> dict[str, Statistic]:
     return {statistic.key: statistic for statistic in statistics}
 
@@ -152,6 +156,7 @@ def _frugal() -> SessionOptions:
     options = session_options()
     options.execution_order = ExecutionOrder.PRIORITY_BASED
     options.enable_mem_pattern = False
+    options.intra_op_num_threads = max(1, threads() // STREAMS)
     return options
 
 

@@ -8,9 +8,6 @@ from quantize.histogram import Histogram, running_sum
 
 _STRIDE = 8
 """Bins between thresholds that `entropy` tries: at most 0.4 % of the largest magnitude."""
-_SMOOTHING = np.hanning(35)[1:-1] / np.hanning(35).sum()
-"""Weights of neighbouring thresholds. Divergences jump with how the bins of a window divide into
-integers, by more than those of good thresholds differ; their mean does not."""
 _EMPTY = 1e-9
 """Share of the values taken to lie where none was seen: bounds what clipping into it costs."""
 
@@ -37,8 +34,7 @@ def entropy_range(seen: Histogram, grid: Grid) -> tuple[float, float]:
     start, end = (bound[end - start >= groups] for bound in (start, end))
     if not start.size:  # what was counted lies closer together than any grid resolves
         return seen.extremes.low, seen.extremes.high
-    divergences = np.pad(_divergences(counts, start, end, groups), _SMOOTHING.size // 2, "edge")
-    best = int(np.argmin(np.convolve(divergences, _SMOOTHING, "valid")))
+    best = int(np.argmin(_divergences(counts, start, end, groups)))
     edges = seen.edges
     return seen.extremes.within(float(edges[start[best]]), float(edges[end[best]]))
 

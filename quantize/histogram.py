@@ -11,7 +11,7 @@ from quantize.statistics import MinMax, Reduction, Shape, State, together
 
 MAX_STEP = 13
 """At least this share of the positions is counted, 1/13."""
-ENOUGH = 3 * 2**16
+ENOUGH = 2**19
 """Values per image. With fewer, ranges by entropy and mse move by more than 1 percent."""
 
 

@@ -183,3 +183,22 @@ def test_ranges_do_not_depend_on_the_batch_size(
     )
     assert other.manifest.input.shape[0] == batch
     _assert_within_a_bin(_collected(other, samples, _measured(tiny)), ranges)
+
+
+def test_more_images_than_are_computed_at_a_time_all_count_once(
+    tiny: Artifact, samples: Samples
+) -> None:
+    once, thrice = Histogram(), Histogram()
+    model = onnx.load(tiny.path)
+    seen: list[tuple[int, int]] = []
+    collect(model, tiny.manifest, {"input": [once]}, samples[:1])
+    collect(
+        model,
+        tiny.manifest,
+        {"input": [thrice]},
+        [samples[0]] * 7,
+        lambda done, total: seen.append((done, total)),
+    )
+    assert seen == [(done, 7) for done in range(1, 8)]
+    np.testing.assert_array_equal(thrice.counts, 7 * once.counts)
+    assert once.counts.sum() == 3 * 65 * 65

@@ -168,15 +168,7 @@ def test_entropy_finds_the_least_divergence(tensor: str, grid: str) -> None:
 
     low, high = range_rule("entropy").range(seen, GRIDS[grid])
     reaches = [reach for reach in [*range(8, widest, 8), widest] if np.ptp(window(reach)) >= groups]
-    slow = [divergence(reach) for reach in reaches]
-    # the mean over 16 neighbours at either side, weighted by (1 + cos) / 2; ends repeat
-    weights = [(1 + np.cos(np.pi * shift / 17)) / 2 for shift in range(-16, 17)]
-    end = len(slow) - 1
-    smooth = [
-        sum(w * slow[min(max(i + s, 0), end)] for w, s in zip(weights, range(-16, 17), strict=True))
-        for i in range(len(slow))
-    ]
-    start, end = window(reaches[int(np.argmin(smooth))])
+    start, end = window(min(reaches, key=divergence))
     assert low == max(seen.edges[start], seen.extremes.low)
     assert high == min(seen.edges[end], seen.extremes.high)
 

@@ -93,13 +93,13 @@ def _reduced(statistic: Statistic, values: np.ndarray) -> list[np.ndarray]:
 
 def test_histogram_subsamples_positions_of_large_tensors_but_no_channels() -> None:
     seen = Histogram()
-    shape = (1, 18, 256, 256)  # six times what is enough, and 5 has no divisor in common with 256
+    shape = (1, 48, 256, 256)  # six times what is enough, and 5 has no divisor in common with 256
     values = np.zeros(shape, np.float32)
     values[0, 5, 0, 1] = 3.0  # not counted
     values[0, 6, 0, 5] = 1.0  # counted, as position 5 ...
     values[0, 7, 2, 3] = 2.0  # ... and 515
     seen.update(*_reduced(seen, values))
-    counted = 18 * -(-(256 * 256) // 5)
+    counted = 48 * -(-(256 * 256) // 5)
     half = Histogram.BINS // 2
     assert seen.counts.sum() == counted
     assert [seen.counts[half + int(v / seen.width)] for v in (0, 1, 2, 3)] == [counted - 2, 1, 1, 0]
@@ -124,7 +124,7 @@ def test_the_subsample_is_dense_even_and_large(shape: tuple[int, ...]) -> None:
 
 def test_histogram_takes_small_tensors_whole() -> None:
     seen = Histogram()
-    assert seen.reduction("x", (1, 32, 64, 64)).outputs[-1] == "x"
+    assert seen.reduction("x", (1, 32, 128, 128)).outputs[-1] == "x"
     assert seen.reduction("x", (1, 2**22)).outputs[-1] == "x"
     assert seen.reduction("x", (1, 64, None, None)).outputs[-1] == "x"
 
