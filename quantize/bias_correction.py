@@ -26,15 +26,11 @@ IMAGES = 8
 
 def correct_biases(plan: Plan, samples: Sequence[Sample], progress: Progress) -> Shifts:
     """Return what to add to the bias of every convolution in int8, by layer name."""
-    graph = plan.model.graph
-    layers = [n for n in graph.node if n.name in plan.layers and n.op_type == "Conv"]
-    constants = initializers(graph)
-    rows = {n.name: constants[n.input[1]].dims[0] for n in layers if n.input[1] in constants}
+    rows = _rows(plan)
     count = min(IMAGES, len(samples))
-    batch = dims(graph.input[0])[0] or 1
-    images = [
-        np.repeat(samples[len(samples) * i // count].image, batch, axis=0) for i in range(count)
-    ]
+    batch = dims(plan.model.graph.input[0])[0] or 1
+    chosen = [samples[len(samples) * i // count] for i in range(count)]
+    images = [np.repeat(sample.image, batch, axis=0) for sample in chosen]
     wanted = _Means(plan.model, rows).of(images, {})
     quantized = _Means(build(plan), rows)
     shifts: dict[str, NDArray[np.float64]] = {}
@@ -44,6 +40,17 @@ def correct_biases(plan: Plan, samples: Sequence[Sample], progress: Progress) ->
         shifts |= {name: wanted[name] - found[name] for name in level}
         progress(done, len(levels))
     return shifts
+
+
+def _rows(plan: Plan) -> dict[str, int]:
+    """Return the number of output channels of each 2-D convolution in int8, by layer name."""
+    constants = initializers(plan.model.graph)
+    shapes = {
+        node.name: constants[node.input[1]].dims
+        for node in plan.model.graph.node
+        if node.name in plan.layers and node.op_type == "Conv" and node.input[1] in constants
+    }
+    return {name: shape[0] for name, shape in shapes.items() if len(shape) == 4}
 
 
 class _Means:
@@ -59,7 +66,6 @@ class _Means:
         self._rows = rows
         self._image = graph.input[0].name
         nodes: list[NodeProto] = []
-        outputs = []
         for node in graph.node:
             nodes.append(node)
             if node.name in rows:
@@ -67,36 +73,28 @@ class _Means:
                 raw, mean = f"{given}::raw", f"{node.name}::mean"
                 node.output[0] = raw
                 nodes.append(helper.make_node("Add", [raw, shift], [given]))
-                # AveragePool's relative takes no axes, so it is the same in every opset
+                # takes no axes, which ReduceMean is given in another way from opset 18 on
                 nodes.append(helper.make_node("GlobalAveragePool", [raw], [mean]))
-                outputs.append(onnx.ValueInfoProto(name=mean))
                 shape = (1, rows[node.name], 1, 1)
                 graph.input.append(helper.make_tensor_value_info(shift, TensorProto.FLOAT, shape))
         ordered = [NodeProto.FromString(node.SerializeToString()) for node in nodes]
         del graph.node[:], graph.output[:]
         graph.node.extend(ordered)
-        graph.output.extend(outputs)
+        self._means = [f"{name}::mean" for name in rows]
+        graph.output.extend(onnx.ValueInfoProto(name=name) for name in self._means)
         self._session = open_session(probe.SerializeToString())
 
     def of(self, images: Sequence[NDArray[np.float32]], shifts: Shifts) -> Shifts:
-        """Return the mean of each channel over images and positions, by layer name."""
+        """Return the mean of each output channel, `shifts` included, by layer name."""
+        added = {name: shifts.get(name, np.zeros(rows)) for name, rows in self._rows.items()}
         fed = {
-            f"{name}::shift": np.asarray(shifts.get(name, np.zeros(rows)), np.float32).reshape(
-                1, rows, 1, 1
-            )
-            for name, rows in self._rows.items()
+            f"{name}::shift": shift.astype(np.float32).reshape(1, -1, 1, 1)
+            for name, shift in added.items()
         }
-        names = [f"{name}::mean" for name in self._rows]
-        total = [np.zeros(rows) for rows in self._rows.values()]
-        for image in images:
-            found = self._session.run(names, fed | {self._image: image})
-            total = [
-                sums + np.asarray(one).mean((0, 2, 3))
-                for sums, one in zip(total, found, strict=True)
-            ]
+        found = [self._session.run(self._means, fed | {self._image: image}) for image in images]
         return {
-            name: sums / len(images) + shifts.get(name, np.zeros(len(sums)))
-            for name, sums in zip(self._rows, total, strict=True)
+            name: np.mean(raw, axis=(0, 1, 3, 4), dtype=np.float64) + added[name]
+            for name, *raw in zip(self._rows, *found, strict=True)
         }
 
 

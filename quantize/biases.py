@@ -13,18 +13,23 @@ Shifts = Mapping[str, NDArray[np.float64]]
 
 
 def with_shifted_biases(model: ModelProto, shifts: Shifts) -> ModelProto:
-    """Return a copy with `shifts` added to biases; a convolution without one gets one."""
+    """Return a copy with `shifts` added to biases; a convolution without one gets one.
+
+    A bias that is computed stays as it is.
+    """
     copy = ModelProto()
     copy.CopyFrom(model)
     constants = initializers(copy.graph)
     for node in copy.graph.node:
         if node.name not in shifts:
             continue
-        shift = shifts[node.name].astype(np.float32)
-        bias = constants.get(node.input[2]) if len(node.input) > 2 else None
+        total = shifts[node.name].astype(np.float32)
+        if len(node.input) > 2 and node.input[2]:
+            if node.input[2] not in constants:
+                continue
+            total = numpy_helper.to_array(constants[node.input[2]]) + total
         # another layer may read the same bias, so the sum gets a name of its own
         name = f"{node.name}::bias"
-        total = shift if bias is None else numpy_helper.to_array(bias) + shift
         copy.graph.initializer.append(numpy_helper.from_array(total, name))
         node.input[:] = [*node.input[:2], name]
     return copy

@@ -60,15 +60,18 @@ def worthwhile(model: ModelProto, nodes: Sequence[NodeProto], target: Target) ->
 
     An Add, Concat, pooling and the like has next to no arithmetic: in int8 it only saves the
     way to float and back, if it is read by a layer in int8. Before a float layer (PRelu,
-    BatchNormalization) it would round its result once more for nothing. Targets that have no
-    float unit keep all.
+    BatchNormalization) it would round its result once more for nothing. A Relu or Clip behind
+    an int8 convolution is part of it and narrows its range. Targets that have no float unit
+    keep all.
     """
     if target.everything:
         return list(nodes)
     readers = consumers(model.graph)
+    weighted = {node.output[0] for node in nodes if node.op_type in _WEIGHTED}
     kept = {node.name for node in nodes}
     for node in reversed(nodes):
         read_in_int8 = any(reader.name in kept for name in node.output for reader in readers[name])
-        if node.op_type not in _WEIGHTED and not read_in_int8:
+        clips = node.op_type in _CLIPPING and node.input[0] in weighted
+        if node.op_type not in _WEIGHTED and not clips and not read_in_int8:
             kept.discard(node.name)
     return [node for node in nodes if node.name in kept]

@@ -11,7 +11,7 @@ import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto, numpy_helper
 
 from export.graph import attribute, attributes, consumers, initializers
-from quantize.rewrites.change import MARGIN, Change, Floats, Rescaled, Seen, put
+from quantize.rewrites.change import MARGIN, Change, Floats, Rescaled, Seen, per_weight, put
 from quantize.rewrites.channels import clip_bounds
 
 
@@ -27,7 +27,9 @@ def absorb_high_bias(model: ModelProto, seen: Seen) -> Change:
     for activation in [n for n in copy.graph.node if n.op_type in ("Relu", "Clip")]:
         first = made.get(activation.input[0])
         seconds = readers[activation.output[0]]
-        if first is None or not _movable(first, activation, seconds, copy):
+        if activation.input[0] not in seen or first is None:
+            continue
+        if not _movable(first, activation, seconds, copy):
             continue
         constant = _always_on(copy, activation, seen)
         if not constant.any():
@@ -62,8 +64,13 @@ def _movable(
         and len(readers[activation.input[0]]) == 1
         and not outputs & {activation.input[0], activation.output[0]}
         and bool(seconds)
-        and all(own_weights(s) and not any(attributes(s).get("pads", ())) for s in seconds)
+        and all(own_weights(second) and not _pads(second) for second in seconds)
     )
+
+
+def _pads(node: NodeProto) -> bool:
+    given = attributes(node)
+    return any(given.get("pads", ())) or given.get("auto_pad", b"")[:4] == b"SAME"
 
 
 def _always_on(model: ModelProto, activation: NodeProto, seen: Seen) -> Floats:
@@ -83,5 +90,4 @@ def _passed_on(constants: dict[str, TensorProto], node: NodeProto, constant: Flo
     weight = numpy_helper.to_array(constants[node.input[1]]).astype(np.float64)
     sums = weight.reshape(*weight.shape[:2], -1).sum(2)
     groups = attribute(node, "group", 1)
-    grouped = np.repeat(constant.reshape(groups, -1), len(weight) // groups, axis=0)
-    return np.asarray((sums * grouped).sum(1))
+    return np.asarray((sums * per_weight(constant, groups, len(weight))).sum(1))

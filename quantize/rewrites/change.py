@@ -57,6 +57,11 @@ def put(tensor: TensorProto, values: NDArray[np.floating]) -> None:
     tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float32), tensor.name))
 
 
+def per_weight(values: Floats, groups: int, rows: int) -> Floats:
+    """Lay out a value per input channel as (rows, input channels per group), as weights are."""
+    return np.repeat(values.reshape(groups, -1), rows // groups, axis=0)
+
+
 def inputs_of(*operators: str) -> Callable[[ModelProto], set[str]]:
     """Return a function for `Rewrite.needs`: first inputs of such nodes, if they have channels."""
 

@@ -20,7 +20,7 @@ Ids = NDArray[np.int64]
 _SPATIAL = frozenset(
     {
         "Relu", "LeakyRelu", "AveragePool", "MaxPool", "GlobalAveragePool", "GlobalMaxPool",
-        "Resize", "Identity", "Pad",
+        "Resize", "Identity",
     }
 )  # fmt: skip
 """One input, one output, channel by channel, and f(x / s) = f(x) / s for s > 0."""
@@ -42,7 +42,7 @@ def clip_bounds(model: ModelProto, node: NodeProto) -> tuple[float, float] | Non
             value = constant(model.graph, name)
             if value is None:
                 return None
-            bounds[index] = float(value)
+            bounds[index] = float(value.item())
     return bounds[0], bounds[1]
 
 
@@ -91,9 +91,17 @@ class _Builder:
             self.tie_first(node)
 
     def tie_prelu(self, node: NodeProto) -> None:
-        """A slope per channel (or one for all) commutes with the scaling."""
-        slope = self._constants.get(node.input[1])
-        if slope is None or (np.prod(slope.dims[1:]) != 1 and len(slope.dims) > 1):
+        """Any slope commutes with the scaling, unless it is computed from what is scaled."""
+        if node.input[1] in self._constants:
+            self.tie_first(node)
+        else:
+            self.fix_all(node)
+
+    def tie_pad(self, node: NodeProto) -> None:
+        """Zeros and copies of pixels commute with the scaling, other constants do not."""
+        filling = node.input[2] if len(node.input) > 2 else ""
+        value = constant(self.model.graph, filling) if filling else np.zeros(())
+        if value is None or value.any():
             self.fix_all(node)
         else:
             self.tie_first(node)
@@ -167,6 +175,7 @@ _TIES: dict[str, Callable[[_Builder, NodeProto], None]] = {
     **dict.fromkeys(_SPATIAL, _Builder.tie_first),
     "Clip": _Builder.tie_clip,
     "PRelu": _Builder.tie_prelu,
+    "Pad": _Builder.tie_pad,
     "Add": _Builder.tie_add,
     "Concat": _Builder.tie_concat,
     "Conv": _Builder.separate,

@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, numpy_helper
 
 from export.graph import attribute, initializers
-from quantize.rewrites.change import Change, Floats, Seen, put
-from quantize.rewrites.equalization import per_weight
+from quantize.rewrites.change import Change, Floats, Seen, per_weight, put
 
 SMALLEST_SCALE = 1e-9
 """Scales below this are taken for dead channels by runtimes, and by `segport lint`."""

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from onnx import ModelProto, numpy_helper
 
 from export.graph import attribute, initializers
-from quantize.rewrites.change import MARGIN, Change, Floats, Rescaled, Seen, put
+from quantize.rewrites.change import MARGIN, Change, Floats, Rescaled, Seen, per_weight, put
 from quantize.rewrites.channels import Channels, clip_bounds, scalable_channels
 
 Ids = NDArray[np.int64]
@@ -35,23 +35,19 @@ def equalize(model: ModelProto, seen: Seen) -> Change:
     copy = ModelProto()
     copy.CopyFrom(model)
     factors = {
-        name: np.where(ids >= 0, scales[ids], 1.0)
+        name: factor
         for name, ids in channels.ids.items()
-        if (ids >= 0).any()
+        if ((factor := _of_channels(scales, ids)) != 1).any()
     }
     _apply(copy, factors)
-    scaled = {
-        name: Rescaled(factor, np.zeros_like(factor))
-        for name, factor in factors.items()
-        if (factor != 1).any()
-    }
     moved = int((np.abs(np.log(scales)) > _ENOUGH).sum())
-    weak, even = (_spread(layers, values) for values in (np.ones_like(scales), scales))
+    before, after = (_lost_bits(layers, values) for values in (np.ones_like(scales), scales))
     summary = (
-        f"{moved} of {channels.count} scalable channels scaled; median channel of a weight has "
-        f"{weak:.2f} -> {even:.2f} of its tensor's range"
+        f"{moved} of {channels.count} scalable channels scaled; on average a weight's channel "
+        f"lies {before:.2f} -> {after:.2f} bits below its tensor's range"
     )
-    return Change(copy, summary, scaled)
+    rescaled = {name: Rescaled(factor, np.zeros_like(factor)) for name, factor in factors.items()}
+    return Change(copy, summary, rescaled)
 
 
 @dataclass(frozen=True)
@@ -68,8 +64,7 @@ class _Layer:
 
     def scaled(self, scales: Floats) -> Floats:
         """Return the magnitudes under scales per class."""
-        into = np.where(self.inputs >= 0, scales[self.inputs], 1.0)
-        out = np.where(self.outputs >= 0, scales[self.outputs], 1.0)
+        into, out = _of_channels(scales, self.inputs), _of_channels(scales, self.outputs)
         return self.magnitude * per_weight(into, self.groups, len(out)) / out[:, None]
 
     def columns(self, magnitude: Floats) -> Floats:
@@ -78,16 +73,17 @@ class _Layer:
         return np.asarray(grouped.max(1).reshape(-1))
 
 
-def per_weight(values: Floats, groups: int, rows: int) -> Floats:
-    """Lay out a value per input channel as (rows, input channels per group)."""
-    return np.repeat(values.reshape(groups, -1), rows // groups, axis=0)
+def _of_channels(scales: Floats, ids: Ids) -> Floats:
+    """Return the scale of each channel, 1 for the fixed ones, whose class is -1."""
+    return np.append(scales, 1.0)[ids]
 
 
 def _layers(model: ModelProto, channels: Channels) -> list[_Layer]:
     constants = initializers(model.graph)
     found = []
     for node in model.graph.node:
-        if node.op_type == "Conv" and node.input[1] in constants:
+        around = {node.input[0], node.output[0]}
+        if node.op_type == "Conv" and node.input[1] in constants and around <= channels.ids.keys():
             weight = numpy_helper.to_array(constants[node.input[1]]).astype(np.float64)
             found.append(
                 _Layer(
@@ -117,7 +113,7 @@ def _bounds(model: ModelProto, channels: Channels, seen: Seen) -> tuple[Floats, 
         free = ids >= 0
         np.maximum.at(low, ids[free], least[free])
         np.minimum.at(high, ids[free], most[free])
-    return low, np.maximum(low, high)
+    return low, high
 
 
 def _solve(channels: Channels, layers: list[_Layer], low: Floats, high: Floats) -> Floats:
@@ -148,25 +144,28 @@ def _vote(pull: Floats, voters: Floats, ids: Ids, ranges: Floats, sign: float) -
     np.add.at(voters, ids[free], 1)
 
 
-def _spread(layers: list[_Layer], scales: Floats) -> float:
-    """Median over layers of: range of the median output channel / range of the tensor."""
-    shares = [
-        np.median(rows) / rows.max()
-        for layer in layers
-        if (rows := layer.scaled(scales).max(1)).max() > 0
-    ]
-    return float(np.median(shares)) if shares else 1.0
+def _lost_bits(layers: list[_Layer], scales: Floats) -> float:
+    """Mean over all output channels of log2(range of the weight tensor / range of the channel)."""
+    ranges = [layer.scaled(scales).max(1) for layer in layers]
+    lost = [np.log2(rows.max() / rows[rows > 0]) for rows in ranges]
+    every = np.concatenate([np.empty(0), *lost])
+    return float(every.mean()) if every.size else 0.0
 
 
 def _apply(model: ModelProto, factors: dict[str, Floats]) -> None:
-    """Divide every channel by its factor, in place, through the constants around it."""
+    """Divide every channel by its factor, in place, through the constants around it.
+
+    Only a Conv or BatchNormalization with constants of its own has `factors` around it.
+    """
     constants = initializers(model.graph)
 
     def scale(name: str, factor: Floats) -> None:
         put(constants[name], numpy_helper.to_array(constants[name]) * factor)
 
     for node in model.graph.node:
-        if node.op_type not in ("Conv", "BatchNormalization") or node.input[1] not in constants:
+        if node.op_type not in ("Conv", "BatchNormalization"):
+            continue
+        if not factors.keys() & {node.input[0], node.output[0]}:
             continue
         dims = constants[node.input[1]].dims
         groups = attribute(node, "group", 1)
@@ -175,11 +174,9 @@ def _apply(model: ModelProto, factors: dict[str, Floats]) -> None:
         out = factors.get(node.output[0], np.ones(dims[0]))
         if node.op_type == "Conv":
             across = per_weight(into, groups, dims[0]) / out[:, None]
-            scale(node.input[1], across.reshape(*dims[:2], *[1] * (len(dims) - 2)))
-            for bias in node.input[2:3]:
-                scale(bias, 1 / out)
+            scale(node.input[1], across.reshape(*dims[:2], 1, 1))
         else:
-            _, weight, bias, mean, _ = node.input
-            scale(weight, into / out)
+            scale(node.input[1], into / out)
+            scale(node.input[3], 1 / into)
+        for bias in filter(None, node.input[2:3]):
             scale(bias, 1 / out)
-            scale(mean, 1 / into)

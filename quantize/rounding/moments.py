@@ -34,6 +34,7 @@ class InputMoments:
         self._sums = np.zeros((window.groups * self.blocks, size))
         self._count = 0
         self._buffer: list[NDArray[np.float32]] = []
+        self._given_away = False
 
     def reduction(self, tensor: str, shape: Shape) -> Reduction:
         """The windows at the grid's positions."""
@@ -49,12 +50,14 @@ class InputMoments:
     def state(self) -> State:
         """Products, sums and the number of positions."""
         self._flush()
+        self._given_away = True
         return {"products": self._products, "sums": self._sums, "count": np.array(self._count)}
 
     def restore(self, state: State) -> None:
         """See `Statistic`."""
         self._products, self._sums = state["products"], state["sums"]
         self._count = int(state["count"])
+        self._given_away = True
 
     @property
     def mean(self) -> Floats:
@@ -74,6 +77,8 @@ class InputMoments:
             return
         columns = np.concatenate(self._buffer, axis=-1)
         self._buffer.clear()
+        if self._given_away:  # a state must not change any more
+            self._products, self._given_away = self._products.copy(), False
         self._sums = self._sums + columns.sum(-1, dtype=np.float64)
         for index, block in enumerate(columns):
             self._products[index] += block @ block.T

@@ -1,6 +1,7 @@
 import platform
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -17,10 +18,13 @@ from quantize.targets import TARGETS
 from validate.samples import Samples
 
 
+CPU = Settings(target="cpu")
+
+
 @pytest.fixture(scope="module")
 def made(tiny: Artifact, samples: Samples, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
     folder = tmp_path_factory.mktemp("int8")
-    return quantize(tiny, "int8", folder, samples=samples, protocol="squash")
+    return quantize(tiny, "int8", folder, samples=samples, protocol="squash", settings=CPU)
 
 
 def test_every_layer_that_should_runs_in_int8(made: Artifact) -> None:
@@ -108,7 +112,15 @@ def test_manifest_says_what_the_file_was_made_from(
     assert manifest.parent_sha256 == tiny.manifest.sha256
     assert [image.id for image in manifest.images] == [s.id for s in samples]
     assert manifest.calibration_protocol == "squash"
-    assert manifest.settings["range"] == "minmax"
+    assert manifest.settings["range"] == "percentile"
+    assert manifest.settings["target"] == "cpu"
+    assert (manifest.settings["added"], manifest.settings["skipped"]) == ((), ())
+    assert [step["rewrite"] for step in manifest.checks["int8"]["prepared"]] == [
+        "repair-dead-channels"
+    ]
+    # Tiny has five convolutions, each rounded by gptq, which is never worse than nearest
+    gains = manifest.checks["int8"]["rounding_gain_db"]
+    assert len(gains) == 5 and min(gains.values()) >= 0 < max(gains.values())
     assert (manifest.precision, manifest.target, manifest.id) == ("int8", "cpu", "int8")
     assert made.path.name == "tiny-int8.onnx"
 
@@ -116,18 +128,18 @@ def test_manifest_says_what_the_file_was_made_from(
 def test_two_runs_give_the_same_bytes(
     made: Artifact, tiny: Artifact, samples: Samples, tmp_path: Path
 ) -> None:
-    again = quantize(tiny, "int8", tmp_path, samples=samples, protocol="squash")
+    again = quantize(tiny, "int8", tmp_path, samples=samples, protocol="squash", settings=CPU)
     assert again.path.read_bytes() == made.path.read_bytes()
 
 
 def test_percentile_gives_narrower_ranges_than_minmax(
     made: Artifact, tiny: Artifact, samples: Samples, tmp_path: Path
 ) -> None:
-    narrow = quantize(
-        tiny, "int8", tmp_path, samples=samples, settings=Settings(range="percentile:99")
+    minmax = quantize(
+        tiny, "int8", tmp_path, samples=samples, settings=Settings(target="cpu", range="minmax")
     )
-    wide = made.manifest.checks["int8"]["ranges"]
-    found = narrow.manifest.checks["int8"]["ranges"]
+    wide = minmax.manifest.checks["int8"]["ranges"]
+    found = made.manifest.checks["int8"]["ranges"]
     assert found.keys() == wide.keys()
     assert all(found[n][1] <= wide[n][1] + 1e-6 for n in wide)
     assert sum(found[n][1] < wide[n][1] for n in wide) > len(wide) / 2
@@ -135,11 +147,13 @@ def test_percentile_gives_narrower_ranges_than_minmax(
 
 def test_keep_float_leaves_layers_alone(tiny: Artifact, samples: Samples, tmp_path: Path) -> None:
     head = next(n for n in reversed(onnx.load(tiny.path).graph.node) if n.op_type == "Conv")
-    settings = Settings(keep_float=(head.name,))
+    concat = next(n for n in onnx.load(tiny.path).graph.node if n.op_type == "Concat")
+    settings = Settings(target="cpu", keep_float=(head.name,))
     kept = quantize(tiny, "int8", tmp_path, samples=samples, settings=settings)
     facts = kept.manifest.checks["int8"]
-    assert facts["kept_float"] == [head.name]
-    assert facts["fused"]["Conv"] == [4, 4]
+    # the head alone reads the Concat, which is then better in float too
+    assert facts["kept_float"] == sorted([concat.name, head.name])
+    assert facts["fused"] == {"Conv": [4, 4], "Add": [1, 1], "GlobalAveragePool": [1, 1]}
     # the head is 1x1, 16 -> 21 channels at 33x33; it alone leaves int8
     head_macs = 16 * 21 * 33 * 33
     assert facts["int8_macs_share"] == pytest.approx(1 - head_macs / tiny.manifest.macs)
@@ -151,6 +165,34 @@ def test_a_glob_that_matches_nothing_is_an_error(
     with pytest.raises(UsageError, match="no layer has such a name"):
         quantize(tiny, "int8", tmp_path, samples=samples, settings=Settings(keep_float=("x*",)))
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("facts", "target"),
+    [
+        ({"cpu": "EPYC", "machine": "x86_64", "isa": ["avx2", "avx512_vnni"]}, "cpu"),
+        ({"cpu": "Core", "machine": "x86_64", "isa": ["avx2"]}, "cpu-avx2"),
+        ({"cpu": "Graviton", "machine": "aarch64", "isa": ["asimd"]}, "arm"),
+    ],
+)
+def test_the_target_is_that_of_the_machine_unless_named(
+    facts: dict[str, Any], target: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("quantize.quantization.cpu_facts", lambda: facts)
+    assert Settings().resolved() == Settings(target=target, range="percentile")
+    assert Settings(target="npu", range="mse").resolved() == Settings(target="npu", range="mse")
+    assert Settings(target="per-tensor").resolved().range == "minmax"
+
+
+def test_methods_can_be_added_and_left_out(
+    tiny: Artifact, samples: Samples, tmp_path: Path
+) -> None:
+    settings = Settings(target="cpu", added=("equalize",), skipped=("gptq", "repair-dead-channels"))
+    other = quantize(tiny, "int8", tmp_path, samples=samples, settings=settings)
+    facts = other.manifest.checks["int8"]
+    assert [step["rewrite"] for step in facts["prepared"]] == ["equalize"]
+    assert facts["rounding_gain_db"] == {}
+    assert other.manifest.settings["added"] == ("equalize",)
 
 
 def test_int8_without_images_is_an_error(tiny: Artifact, tmp_path: Path) -> None:
@@ -176,5 +218,5 @@ def test_a_file_that_would_not_run_in_int8_is_not_written(
     signed = vars(TARGETS["cpu"]) | {"activation": TARGETS["cpu"].weight}
     monkeypatch.setitem(TARGETS, "cpu", type(TARGETS["cpu"])(**signed))
     with pytest.raises(QuantizeError, match="would not run in int8"):
-        quantize(tiny, "int8", tmp_path, samples=samples)
+        quantize(tiny, "int8", tmp_path, samples=samples, settings=CPU)
     assert not list(tmp_path.iterdir())

@@ -14,6 +14,9 @@ from validate.samples import Samples
         ("int4", Settings(), "did you mean 'int8'"),
         ("int8", Settings(target="cpuu"), "did you mean 'cpu'"),
         ("int8", Settings(range="min-max"), "did you mean 'minmax'"),
+        ("int8", Settings(added=("equalise",)), "did you mean 'equalize'"),
+        ("int8", Settings(skipped=("gtpq",)), "did you mean 'gptq'"),
+        ("int8", Settings(added=("gptq",), skipped=("gptq",)), "choose one of them"),
         ("fp16", Settings(io="fp61"), "did you mean 'fp16'"),
     ],
 )
