@@ -1,12 +1,12 @@
 """Which layers stay in float, and which tensors have to be measured."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 
-from onnx import ModelProto, NodeProto
+from onnx import ModelProto, NodeProto, TensorProto
 
 from export.errors import UsageError
-from export.graph import consumers, float_tensors
+from export.graph import consumers, float_tensors, initializers
 from quantize.targets import Target
 
 _CLIPPING = ("Relu", "Clip")
@@ -58,20 +58,25 @@ def range_sources(model: ModelProto, nodes: Sequence[NodeProto]) -> dict[str, st
 def worthwhile(model: ModelProto, nodes: Sequence[NodeProto], target: Target) -> list[NodeProto]:
     """Return `nodes` without those that int8 does not pay for.
 
-    An Add, Concat, pooling and the like has next to no arithmetic: in int8 it only saves the
-    way to float and back, if it is read by a layer in int8. Before a float layer (PRelu,
-    BatchNormalization) it would round its result once more for nothing. A Relu or Clip behind
-    an int8 convolution is part of it and narrows its range. Targets that have no float unit
-    keep all.
+    An Add, Concat, pooling and the like has next to no arithmetic, a depthwise convolution
+    little: int8 only saves the way to float and back, if the result is read by a layer in
+    int8. Before a float layer (PRelu, BatchNormalization) it would round once more and convert
+    twice for nothing. Targets that have no float unit keep all.
     """
     if target.everything:
         return list(nodes)
     readers = consumers(model.graph)
-    weighted = {node.output[0] for node in nodes if node.op_type in _WEIGHTED}
+    constants = initializers(model.graph)
     kept = {node.name for node in nodes}
     for node in reversed(nodes):
-        read_in_int8 = any(reader.name in kept for name in node.output for reader in readers[name])
-        clips = node.op_type in _CLIPPING and node.input[0] in weighted
-        if node.op_type not in _WEIGHTED and not clips and not read_in_int8:
+        read_in_int8 = any(r.name in kept for name in node.output for r in readers[name])
+        if not read_in_int8 and not _pays_alone(node, constants):
             kept.discard(node.name)
     return [node for node in nodes if node.name in kept]
+
+
+def _pays_alone(node: NodeProto, constants: Mapping[str, TensorProto]) -> bool:
+    if node.op_type == "Conv" and node.input[1] in constants:
+        inputs_per_group = constants[node.input[1]].dims[1]
+        return inputs_per_group > 1
+    return node.op_type in _WEIGHTED
