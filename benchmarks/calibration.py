@@ -114,10 +114,17 @@ def compare_subsample(artifact: Artifact, model: ModelProto, samples: Samples) -
 
 
 def peak_memory(options: argparse.Namespace, count: int) -> float:
-    """Return the most memory, in GB, that calibrating on `count` images takes in a process."""
+    """Return the most memory, in GB, that a process takes for `count` images: median of runs.
+
+    It varies by some percent with which layers of the images computed together coincide.
+    """
     command = [sys.executable, __file__, options.artifact, options.data, "--only-memory"]
-    answer = subprocess.run([*command, str(count)], check=True, capture_output=True, text=True)
-    return float(answer.stdout)
+
+    def once() -> float:
+        answer = subprocess.run([*command, str(count)], check=True, capture_output=True, text=True)
+        return float(answer.stdout)
+
+    return stats.median(once() for _ in range(ROUNDS))
 
 
 def main() -> None:
