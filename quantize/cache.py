@@ -23,8 +23,8 @@ from quantize.statistics import State, Statistic
 
 FORMAT = 1
 """Of the files and of what the statistics in them mean."""
-KEPT = 32
-"""Files the folder keeps, those used last."""
+LIMIT = 2 << 30
+"""Bytes the folder may take; the files used last are kept."""
 
 Statistics = Mapping[str, Sequence[Statistic]]
 
@@ -146,9 +146,17 @@ def _restored(statistics: Statistics, path: Path) -> bool:
 
 
 def _keep(statistics: Statistics, path: Path) -> None:
+    if sum(array.nbytes for array in _arrays(statistics).values()) > LIMIT:
+        return
     with suppress(ArtifactError, OSError):
         with new_files(path) as (temporary,):
             np.savez(temporary, allow_pickle=False, **_arrays(statistics))
-        by_age = sorted(path.parent.glob("*.npz"), key=lambda file: file.stat().st_mtime)
-        for older in by_age[:-KEPT]:
-            older.unlink(missing_ok=True)
+        total = 0
+        for file in sorted(path.parent.glob("*.npz"), key=_last_used, reverse=True):
+            total += file.stat().st_size
+            if total > LIMIT:
+                file.unlink(missing_ok=True)
+
+
+def _last_used(file: Path) -> float:
+    return file.stat().st_mtime

@@ -11,7 +11,7 @@ from onnx import numpy_helper
 
 from export.artifact import Artifact, ImageRef, Sample
 from export.errors import CalibrationError
-from quantize.cache import KEPT, collect_cached, default_folder
+from quantize.cache import collect_cached, default_folder
 from quantize.channel_statistics import ChannelMinMax, ChannelMoments
 from quantize.histogram import Histogram
 from quantize.statistics import MeanMinMax, MinMax, PooledSum, Statistic
@@ -321,21 +321,31 @@ def test_no_images_is_an_error(case: Case) -> None:
         case.run()
 
 
-def test_only_the_files_used_last_are_kept(case: Case) -> None:
+def test_only_the_files_used_last_are_kept(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     case.run()
-    for index in range(KEPT):
-        older = case.folder / f"{index:02d}.npz"
-        older.write_bytes(b"")
+    size = _newest(case).stat().st_size
+    for index in range(4):
+        older = case.folder / f"{index}.npz"
+        older.write_bytes(bytes(size))
         os.utime(older, (index, index))
     os.utime(_newest(case), (0.5, 0.5))
     assert case.run()[1]  # used again, so not the second oldest any more
+    monkeypatch.setattr("quantize.cache.LIMIT", int(3.5 * size))
     case.extra = "one more"
     case.run()
-    names = sorted(file.name for file in case.folder.iterdir())
-    assert len(names) == KEPT
-    assert "00.npz" not in names and "01.npz" not in names and "02.npz" in names
+    # both real ones, and of the four others the one used last
+    assert len(list(case.folder.iterdir())) == 3
+    assert (case.folder / "3.npz").exists()
     case.extra = ""
     assert case.run()[1]
+
+
+def test_statistics_larger_than_the_folder_may_be_are_not_kept(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("quantize.cache.LIMIT", 10)
+    case.run()
+    assert not case.folder.exists() or not list(case.folder.iterdir())
 
 
 def _newest(case: Case) -> Path:
