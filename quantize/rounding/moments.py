@@ -28,7 +28,7 @@ class InputMoments:
     def __init__(self, window: Window) -> None:
         self.window = window
         self.blocks = _blocks(window)
-        self.key = f"input-moments{window}{SIDE}{LARGEST}"
+        self.key = f"input-moments {window} {SIDE} {LARGEST}"
         size = window.depth // self.blocks
         self._products = np.zeros((window.groups * self.blocks, size, size), np.float32)
         self._sums = np.zeros((window.groups * self.blocks, size))

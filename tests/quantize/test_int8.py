@@ -17,7 +17,6 @@ from quantize.selection import range_sources
 from quantize.targets import TARGETS
 from validate.samples import Samples
 
-
 CPU = Settings(target="cpu")
 
 
