@@ -61,16 +61,18 @@ def worthwhile(model: ModelProto, nodes: Sequence[NodeProto], target: Target) ->
     An Add, Concat, pooling and the like has next to no arithmetic, a depthwise convolution
     little: int8 only saves the way to float and back, if the result is read by a layer in
     int8. Before a float layer (PRelu, BatchNormalization) it would round once more and convert
-    twice for nothing. Targets that have no float unit keep all.
+    twice for nothing. A Relu or Clip behind a convolution costs nothing. Targets that have no float unit keep all.
     """
     if target.everything:
         return list(nodes)
     readers = consumers(model.graph)
     constants = initializers(model.graph)
     kept = {node.name for node in nodes}
+    paying = {node.output[0] for node in nodes if _pays_alone(node, constants)}
     for node in reversed(nodes):
         read_in_int8 = any(r.name in kept for name in node.output for r in readers[name])
-        if not read_in_int8 and not _pays_alone(node, constants):
+        merged = node.op_type in _CLIPPING and node.input[0] in paying
+        if not (read_in_int8 or merged or node.output[0] in paying):
             kept.discard(node.name)
     return [node for node in nodes if node.name in kept]
 
