@@ -81,9 +81,9 @@ def _of_channels(scales: Floats, ids: Ids) -> Floats:
 def _layers(model: ModelProto, channels: Channels) -> list[_Layer]:
     constants = initializers(model.graph)
     found = []
-    for node in model.graph.node:
+    for node in (n for n in model.graph.node if n.op_type == "Conv"):
         around = {node.input[0], node.output[0]}
-        if node.op_type == "Conv" and node.input[1] in constants and around <= channels.ids.keys():
+        if node.input[1] in constants and around <= channels.ids.keys():
             weight = numpy_helper.to_array(constants[node.input[1]]).astype(np.float64)
             found.append(
                 _Layer(
@@ -100,9 +100,7 @@ def _bounds(model: ModelProto, channels: Channels, seen: Seen) -> tuple[Floats, 
     """Return the least and the largest log scale of each class, as the Clips allow."""
     low = np.full(channels.count, -_REACH)
     high = np.full(channels.count, _REACH)
-    for node in model.graph.node:
-        if node.op_type != "Clip":
-            continue
+    for node in (n for n in model.graph.node if n.op_type == "Clip"):
         bounds, ids = clip_bounds(model, node), channels.ids.get(node.input[0])
         if bounds is None or ids is None or not np.isfinite(bounds[1]):
             continue

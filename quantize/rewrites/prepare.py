@@ -25,9 +25,6 @@ REWRITES: dict[str, Rewrite] = {
 }
 """In the order they are applied."""
 
-LEAST_AGREEMENT = 99.9
-"""Percent of pixels on which the rewritten network must give the original's class."""
-
 
 @dataclass(frozen=True)
 class Step:
@@ -54,7 +51,8 @@ def prepare(
     """Apply the rewrites in `names` to a float network with inferred shapes.
 
     `seen` holds the extremes of each channel on calibration images. Each rewrite is checked
-    on `samples`: raises QuantizeError naming it when classes change.
+    on `samples`: raises QuantizeError naming it when classes or logits change beyond the
+    limits of `export.parity`.
     """
     prepared = Prepared(model)
     for name in [name for name in REWRITES if name in names]:
@@ -105,9 +103,9 @@ def _checked(
     batch = dims(original.graph.input[0])[0] or 1
     images = [np.repeat(sample.image, batch, axis=0) for sample in samples]
     parity = measure_parity([(named_outputs(one, i), named_outputs(other, i)) for i in images])
-    if not parity.argmax_agreement >= LEAST_AGREEMENT:
+    if parity.problem:
         raise QuantizeError(
-            f"rewrite {name} changed the class of {100 - parity.argmax_agreement:.2f} % of pixels; "
+            f"rewrite {name} changed the network ({parity.problem}); "
             f"leave it out with --skip {name}"
         )
     return Step(name, summary, parity.max_abs_diff, parity.argmax_agreement)

@@ -62,6 +62,7 @@ def everything() -> ModelProto:
         node("BatchNormalization", ["sum", "gamma", "beta", "mean", "var"], "normal"),
         node("GlobalAveragePool", ["normal"], "pooled"),
         conv("image", "pooled"),
+        helper.make_node("Constant", [], ["sizes"], value=constant("", np.array([1, 3, 6, 6]))),
         node("Resize", ["image", "", "", "sizes"], "image_big", mode="nearest"),
         conv("grouped", "normal", group=2, pads=[1] * 4),
         node("Concat", ["grouped", "image_big"], "joined", axis=1),
@@ -76,7 +77,7 @@ def everything() -> ModelProto:
         constant("beta", rng.normal(size=4).astype(np.float32)),
         constant("mean", rng.normal(size=4).astype(np.float32)),
         constant("var", rng.uniform(0.5, 2, 4).astype(np.float32)),
-        *_uneven("image", 3, 4, 1, 1), constant("sizes", np.array([1, 3, 6, 6])),
+        *_uneven("image", 3, 4, 1, 1),
         *_uneven("grouped", 6, 2, 3, 3), *_uneven("head", 5, 9, 1, 1),
     ]  # fmt: skip
     return graph(nodes, made)
@@ -186,15 +187,14 @@ def test_channels_that_reach_six_are_left_alone_and_no_other_reaches_it() -> Non
 
 
 def test_a_channel_is_amplified_just_as_far_as_six_allows() -> None:
-    made = _reaching([0.001, 4.0])
-    made.graph.initializer[1].CopyFrom(
-        constant("b.w", np.array([[[[0.001]], [[100.0]]]] * 2, np.float32))
-    )
+    made = _reaching([10.0, 4.0])
+    read = np.array([[[[1.0]], [[100.0]]]] * 2, np.float32)
+    made.graph.initializer[1].CopyFrom(constant("b.w", read))
     picture = np.linspace(-1, 1, 36).reshape(1, 1, 6, 6).astype(np.float32)
     change = equalize(made, seen(made, [picture]))
-    # DFQ's factors are sqrt(0.001 / 0.001) = 1 and sqrt(4 / 100) = 0.2, in this proportion; but
-    # with 4 * 1.25 / 6 = 0.83 the second one has reached 6, margin included
-    assert change.rescaled["a"].factor[1] == pytest.approx(4 * MARGIN / 6, rel=1e-5)
+    # the first channel is cut and stays; the second could have its range with a factor of
+    # 4 / 10 without becoming the widest to be read, but reaches 6 with 4 * 1.25 / 6
+    np.testing.assert_allclose(change.rescaled["a"].factor, [1.0, 4 * MARGIN / 6])
 
 
 def test_networks_with_nothing_to_scale_stay_as_they_are() -> None:
