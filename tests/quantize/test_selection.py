@@ -1,0 +1,100 @@
+"""Which layers int8 pays for; what is measured is tested in test_int8."""
+
+import numpy as np
+import onnx
+import pytest
+from onnx import ModelProto, NodeProto, helper
+
+from quantize.selection import output_layers, worthwhile
+from quantize.targets import TARGETS
+from tests.export.build import constant, model, value, weight
+
+
+def _node(operator: str, inputs: list[str], name: str, **attributes: object) -> NodeProto:
+    return helper.make_node(operator, inputs, [name], name=name, **attributes)
+
+
+def _conv(source: str, name: str, group: int = 1) -> NodeProto:
+    return _node("Conv", [source, "depthwise" if group > 1 else "w"], name, group=group)
+
+
+def _model(nodes: list[NodeProto]) -> ModelProto:
+    normal = [constant(name, np.ones(8, np.float32)) for name in ("s", "t", "m", "v")]
+    made = model(
+        nodes,
+        [value("input", (1, 4, 6, 6))],
+        [value(nodes[-1].name, (None,) * 4)],
+        [weight("w", 4, 4, 1, 1), weight("depthwise", 4, 1, 1, 1), *normal,
+         constant("slope", np.full((4, 1, 1), 0.2, np.float32)),
+         constant("zero", np.float32(0)), constant("six", np.float32(6))],
+    )  # fmt: skip
+    return onnx.shape_inference.infer_shapes(made)
+
+
+def _kept(nodes: list[NodeProto], target: str = "cpu", floating: tuple[str, ...] = ()) -> set[str]:
+    made = _model(nodes)
+    operators = TARGETS[target].operators
+    candidates = [
+        n for n in made.graph.node if n.op_type in operators and n.name not in {*floating, "last"}
+    ]
+    chosen = worthwhile(made, candidates, TARGETS[target])
+    assert [n.name for n in chosen] == [n.name for n in candidates if n in chosen]  # in order
+    return {n.name for n in chosen}
+
+
+RESIDUAL = [_conv("input", "a"), _conv("a", "b"), _node("Add", ["a", "b"], "sum")]
+PRELU = _node("PRelu", ["sum", "slope"], "last")
+PYRAMID = [
+    *RESIDUAL,
+    _node("Concat", ["a", "sum"], "joined", axis=1),
+    _node("BatchNormalization", ["joined", "s", "t", "m", "v"], "last"),
+]
+
+
+def test_an_add_that_only_a_float_layer_reads_is_dropped() -> None:
+    assert _kept([*RESIDUAL, PRELU]) == {"a", "b"}
+
+
+def test_an_add_that_an_int8_convolution_reads_stays() -> None:
+    nodes = [*RESIDUAL, _conv("sum", "c"), _node("Identity", ["c"], "last")]
+    assert _kept(nodes) == {"a", "b", "sum", "c"}
+    # and goes once that convolution is in float
+    assert _kept(nodes, floating=("c",)) == {"a", "b"}
+
+
+def test_one_reader_in_int8_is_enough() -> None:
+    prelu = _node("PRelu", ["sum", "slope"], "p")
+    joined = [_conv("sum", "c"), prelu, _node("Sub", ["c", "p"], "last")]
+    assert _kept([*RESIDUAL, *joined]) == {"a", "b", "sum", "c"}
+
+
+def test_a_chain_before_a_float_layer_is_dropped_whole() -> None:
+    assert _kept(PYRAMID) == {"a", "b"}
+
+
+def test_accelerators_without_a_float_unit_keep_everything() -> None:
+    assert _kept(PYRAMID, "npu") == {"a", "b", "sum", "joined"}
+
+
+@pytest.mark.parametrize("operator", ["Relu", "Clip"])
+def test_a_clip_behind_a_convolution_belongs_to_it(operator: str) -> None:
+    bounds = ["zero", "six"] if operator == "Clip" else []
+    behind = [_conv("input", "a"), _node(operator, ["a", *bounds], "r")]
+    # without it the convolution's range would reach below zero for nothing
+    assert _kept([*behind, _node("Sub", ["r", "r"], "last")]) == {"a", "r"}
+    # behind an Add before a float layer it is no use
+    after = [*RESIDUAL, _node(operator, ["sum", *bounds], "r"), _node("Sub", ["r", "r"], "last")]
+    assert _kept(after) == {"a", "b"}
+
+
+def test_a_depthwise_convolution_before_a_float_layer_is_dropped() -> None:
+    sub = [_node("Sub", ["dw", "dw"], "last")]
+    assert _kept([_conv("input", "a"), _conv("a", "dw", 4), *sub]) == {"a"}
+    between = [_conv("input", "dw", 4), _node("Relu", ["dw"], "r"), _conv("r", "b")]
+    assert _kept([*between, _node("Sub", ["b", "b"], "last")]) == {"dw", "r", "b"}
+
+
+def test_layers_that_give_the_outputs_are_found() -> None:
+    made = _model([*RESIDUAL, PRELU])
+    made.graph.output.append(value("b", (1, 4, 6, 6)))
+    assert output_layers(made) == {"last", "b"}
