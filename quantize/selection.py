@@ -61,7 +61,8 @@ def worthwhile(model: ModelProto, nodes: Sequence[NodeProto], target: Target) ->
     An Add, Concat, pooling and the like has next to no arithmetic, a depthwise convolution
     little: int8 only saves the way to float and back, if the result is read by a layer in
     int8. Before a float layer (PRelu, BatchNormalization) it would round once more and convert
-    twice for nothing. A Relu or Clip behind a convolution costs nothing. Targets that have no float unit keep all.
+    twice for nothing. A Relu or Clip behind a convolution costs nothing. Targets that have no
+    float unit keep all.
     """
     if target.everything:
         return list(nodes)

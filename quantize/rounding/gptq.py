@@ -46,5 +46,12 @@ def _upper_roots(covariance: Floats) -> Floats:
     """R upper triangular with R Rᵀ = covariance, damped so that it exists."""
     mean = np.diagonal(covariance, axis1=1, axis2=2).mean(1)
     damping = np.where(mean > 0, _DAMPING * mean, 1.0)
-    damped = covariance + damping[:, None, None] * np.eye(covariance.shape[1])
-    return np.asarray(np.linalg.cholesky(damped[:, ::-1, ::-1])[:, ::-1, ::-1], np.float64)
+    identity = np.eye(covariance.shape[1])
+    while True:
+        damped = covariance + damping[:, None, None] * identity
+        try:
+            root = np.linalg.cholesky(damped[:, ::-1, ::-1])[:, ::-1, ::-1]
+        except np.linalg.LinAlgError:  # a covariance is only nearly one, in float32
+            damping *= 10
+        else:
+            return np.asarray(root, np.float64)

@@ -20,9 +20,9 @@ _BUFFERED = 1024
 class InputMoments:
     """Mean and covariance of the inputs that each output value of a convolution sees.
 
-    Accumulated in float32 over a fixed grid of positions of every image, per group, and in
-    `blocks` blocks of channels per group where a group has more than LARGEST inputs.
-    Correlations between blocks are not kept.
+    Accumulated in float32, as deviations from the mean of the first images, over a fixed grid of
+    positions of every image, per group, and in `blocks` blocks of channels per group where a
+    group has more than LARGEST inputs. Correlations between blocks are not kept.
     """
 
     def __init__(self, window: Window) -> None:
@@ -33,6 +33,7 @@ class InputMoments:
         self._products = np.zeros((window.groups * self.blocks, size, size), np.float32)
         self._sums = np.zeros((window.groups * self.blocks, size))
         self._count = 0
+        self._origin: NDArray[np.float32] | None = None
         self._buffer: list[NDArray[np.float32]] = []
         self._given_away = False
 
@@ -51,11 +52,18 @@ class InputMoments:
         """Products, sums and the number of positions."""
         self._flush()
         self._given_away = True
-        return {"products": self._products, "sums": self._sums, "count": np.array(self._count)}
+        origin = np.zeros(self._sums.shape, np.float32) if self._origin is None else self._origin
+        return {
+            "products": self._products,
+            "sums": self._sums,
+            "origin": origin,
+            "count": np.array(self._count),
+        }
 
     def restore(self, state: State) -> None:
         """See `Statistic`."""
         self._products, self._sums = state["products"], state["sums"]
+        self._origin = state["origin"]
         self._count = int(state["count"])
         self._given_away = True
 
@@ -63,12 +71,13 @@ class InputMoments:
     def mean(self) -> Floats:
         """Mean input, float64 (groups * blocks, inputs per block)."""
         self._flush()
-        return np.asarray(self._sums / self._count, np.float64)
+        assert self._origin is not None  # something was collected
+        return np.asarray(self._origin + self._sums / self._count, np.float64)
 
     def covariance(self, index: int) -> Floats:
         """Covariance of one group's block, float64 (inputs, inputs)."""
         self._flush()
-        mean = self.mean[index]
+        mean = self._sums[index] / self._count
         products = self._products[index].astype(np.float64)
         return np.asarray(products / self._count - np.outer(mean, mean), np.float64)
 
@@ -79,6 +88,10 @@ class InputMoments:
         self._buffer.clear()
         if self._given_away:  # a state must not change any more
             self._products, self._given_away = self._products.copy(), False
+        if self._origin is None:
+            # a mean far above the deviations would leave none of them in float32 products
+            self._origin = columns.mean(-1)
+        columns -= self._origin[:, :, None]
         self._sums = self._sums + columns.sum(-1, dtype=np.float64)
         for index, block in enumerate(columns):
             self._products[index] += block @ block.T

@@ -142,3 +142,12 @@ def test_weights_on_the_grid_stay_there() -> None:
     integers = np.random.default_rng(0).integers(-127, 128, (1, 4, 80)).astype(float)
     scale = np.full((1, 4), 0.03)
     np.testing.assert_array_equal(gptq(integers * 0.03, scale, covariance, 127), integers)
+
+
+def test_a_covariance_that_rounding_made_indefinite_is_damped_until_it_works() -> None:
+    weight, scale, covariance = _problem(2, 3, 4, seed=0)
+    covariance[1] -= 0.5 * np.trace(covariance[1]) * np.eye(4)
+    assert np.linalg.eigvalsh(covariance[1]).min() < 0
+    found = gptq(weight, scale, covariance, 127)
+    assert np.isfinite(found).all() and np.abs(found).max() <= 127
+    assert np.abs(found - weight / scale[:, :, None]).max() < 127

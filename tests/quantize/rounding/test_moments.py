@@ -1,5 +1,6 @@
 """Windows and moments against torch's unfold and numpy's mean and covariance."""
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -149,7 +150,17 @@ def test_a_long_run_is_as_exact_as_a_short_one(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(moments, "_BUFFERED", 1)  # each image is added on its own
     single = _seen(case.window, images)
     np.testing.assert_allclose(together.covariance(0), single.covariance(0), atol=1e-4)
-    np.testing.assert_array_equal(together.mean, single.mean)
+    np.testing.assert_allclose(together.mean, single.mean, rtol=1e-6)
+
+
+def test_small_deviations_from_a_large_mean_are_not_lost() -> None:
+    case = CASES["padded"]
+    window = replace(case.window, pads=(0, 0, 0, 0))
+    images = [1000 + 0.01 * _image(case, seed) for seed in range(5)]
+    seen = _seen(window, [image.astype(np.float32) for image in images])
+    values = np.concatenate([_chosen(window, image.astype(np.float32)) for image in images], axis=2)
+    expected = np.cov(values[0].astype(np.float64), bias=True)
+    np.testing.assert_allclose(np.diag(seen.covariance(0)), np.diag(expected), rtol=1e-2)
 
 
 def test_the_order_of_images_does_not_matter() -> None:
@@ -174,7 +185,7 @@ def test_a_restored_statistic_is_what_it_was_and_goes_on() -> None:
     for name, array in other.state().items():
         np.testing.assert_array_equal(array, seen.state()[name])
         np.testing.assert_array_equal(given[name], kept[name])  # what was given stays
-        assert not np.array_equal(array, kept[name])
+        assert name == "origin" or not np.array_equal(array, kept[name])
 
 
 def test_keys_tell_windows_apart() -> None:
