@@ -85,15 +85,16 @@ class _Means:
         self._session = open_session(probe.SerializeToString())
 
     def of(self, images: Sequence[NDArray[np.float32]], shifts: Shifts) -> Shifts:
-        """Return the mean of each output channel, `shifts` included, by layer name."""
-        added = {name: shifts.get(name, np.zeros(rows)) for name, rows in self._rows.items()}
+        """Return the mean of each channel, before `shifts` are added, by layer name."""
         fed = {
-            f"{name}::shift": shift.astype(np.float32).reshape(1, -1, 1, 1)
-            for name, shift in added.items()
+            f"{name}::shift": np.asarray(shifts.get(name, np.zeros(rows)), np.float32).reshape(
+                1, rows, 1, 1
+            )
+            for name, rows in self._rows.items()
         }
         found = [self._session.run(self._means, fed | {self._image: image}) for image in images]
         return {
-            name: np.mean(raw, axis=(0, 1, 3, 4), dtype=np.float64) + added[name]
+            name: np.mean(raw, axis=(0, 1, 3, 4), dtype=np.float64)
             for name, *raw in zip(self._rows, *found, strict=True)
         }
 

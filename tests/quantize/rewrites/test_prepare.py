@@ -1,11 +1,15 @@
 """Rewrites in a row: order, check, what is recorded."""
 
 import numpy as np
+import onnx
 import pytest
 from onnx import ModelProto, helper, numpy_helper
 
 from export.errors import QuantizeError
+from quantize.channel_statistics import ChannelMinMax
+from quantize.rewrites.bias_absorption import absorb_high_bias
 from quantize.rewrites.change import Change, Rewrite, Seen
+from quantize.rewrites.equalization import equalize
 from quantize.rewrites.prepare import REWRITES, prepare
 from tests.export.build import constant
 from tests.quantize.rewrites.graphs import (
@@ -104,6 +108,25 @@ def test_a_rewrite_that_changes_masks_is_refused_by_name(monkeypatch: pytest.Mon
         prepare(made, ["equalize"], {}, samples())
 
 
+def test_what_was_seen_follows_the_rewrites(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The third rewrite is told what calibration would see now, offsets and factors included."""
+    told: dict[str, ChannelMinMax] = {}
+
+    def watch(model: ModelProto, seen: Seen) -> Change:
+        told.update(seen)
+        return Change(model, "")
+
+    for name, rewrite in zip(REWRITES, (absorb_high_bias, equalize, watch), strict=True):
+        monkeypatch.setitem(REWRITES, name, Rewrite(lambda model: set(), rewrite))
+    made = network()
+    prepared = prepare(made, REWRITES, seen(made, images()), samples())
+    assert prepared.rescaled["a"].offset.any() and (prepared.rescaled["a"].factor != 1).any()
+    expected = seen(prepared.model, images())
+    for name in ("a", "y", "logits"):
+        np.testing.assert_allclose(told[name].low, expected[name].low, rtol=1e-3, atol=1e-4)
+        np.testing.assert_allclose(told[name].high, expected[name].high, rtol=1e-3, atol=1e-4)
+
+
 def test_masks_have_no_difference_of_logits() -> None:
     made = masks(network())
     (step,) = prepare(made, ["equalize"], {}, samples()).steps
@@ -115,8 +138,6 @@ def test_networks_with_a_batch_are_checked_too() -> None:
     for tensor in (made.graph.input[0], made.graph.output[0]):
         tensor.type.tensor_type.shape.dim[0].dim_value = 3
     del made.graph.value_info[:]
-    import onnx
-
     made = onnx.shape_inference.infer_shapes(made)
     (step,) = prepare(made, ["equalize"], {}, samples()).steps
     assert step.argmax_agreement == 100.0
