@@ -1,14 +1,17 @@
 # make demo: install everything into .venv and run the whole job on generated scenes.
 # make test: install and run the tests. make lint: ruff and mypy.
 # make reports: run demo and every recipe, renew reports/ (needs ../shared and an idle machine).
+# make bench-quantizers: compare with onnxruntime's quantizer and NNCF in a venv of its own
+#   (needs ../shared and an idle machine).
 # make demo-network: train the demo's checkpoint again (about an hour on 2 cores).
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+BENCH := .venv-bench
 MADE := runs/reports
 
-.PHONY: demo test test-fast lint reports demo-network clean
+.PHONY: demo test test-fast lint reports bench-quantizers demo-network clean
 
 demo: $(STAMP)
 	@$(BIN)/segport run demo -o runs/demo
@@ -39,6 +42,9 @@ reports: $(STAMP)
 	$(BIN)/segport models --markdown > reports/zoo.md
 	$(BIN)/segport index reports
 
+bench-quantizers: $(BENCH)/.installed
+	$(BENCH)/bin/python benchmarks/quantizers.py
+
 demo-network: $(STAMP)
 	$(BIN)/python benchmarks/train_demo.py
 
@@ -50,5 +56,10 @@ $(STAMP): pyproject.toml constraints.txt
 	while kill -0 $$pip 2>/dev/null; do printf .; sleep 2; done; echo; wait $$pip
 	@touch $(STAMP)
 
+$(BENCH)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(BENCH)
+	$(BENCH)/bin/pip install -qq --disable-pip-version-check --constraint constraints.txt --editable '.[bench]'
+	@touch $@
+
 clean:
-	rm -rf $(VENV) build dist *.egg-info
+	rm -rf $(VENV) $(BENCH) build dist *.egg-info
