@@ -41,11 +41,13 @@ class Change:
 class Rewrite:
     """`needs` names the tensors whose channels must have been seen; `apply` changes the network.
 
-    Both take a float network with inferred shapes.
+    Both take a float network with inferred shapes. `images` says how many it is enough to have
+    seen, None for all.
     """
 
     needs: Callable[[ModelProto], set[str]]
     apply: Callable[[ModelProto, Seen], Change]
+    images: int | None = None
 
 
 MARGIN = 1.25

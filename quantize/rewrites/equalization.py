@@ -115,10 +115,12 @@ def _bounds(model: ModelProto, channels: Channels, seen: Seen) -> tuple[Floats, 
 
 
 def _solve(channels: Channels, layers: list[_Layer], low: Floats, high: Floats) -> Floats:
-    """Iterate: each weight tensor wants a channel's range to be that of its widest channel.
+    """Iterate: each weight tensor wants a channel's range to be the mean (of logs) of its own.
 
     A tensor that makes the channel and one that reads it pull in opposite directions, so for
-    one of each the result is the paper's s = sqrt(r_made / r_read) up to a common factor.
+    one of each the result is the paper's s = sqrt(r_made / r_read) up to a common factor. Pulls
+    relative to the widest channel (the paper has but two tensors) do not cancel out where several
+    tensors meet: then all channels drift together, to the limit.
     """
     logs = np.zeros(channels.count)
     for _ in range(_ROUNDS):
@@ -137,9 +139,11 @@ def _solve(channels: Channels, layers: list[_Layer], low: Floats, high: Floats) 
 
 
 def _vote(pull: Floats, voters: Floats, ids: Ids, ranges: Floats, sign: float) -> None:
+    logs = np.log(ranges, where=ranges > 0, out=np.full_like(ranges, np.nan))
     free = (ids >= 0) & (ranges > 0)
-    np.add.at(pull, ids[free], sign * np.log(ranges[free] / ranges.max(initial=1e-300)))
-    np.add.at(voters, ids[free], 1)
+    if free.any():
+        np.add.at(pull, ids[free], sign * (logs[free] - np.nanmean(logs)))
+        np.add.at(voters, ids[free], 1)
 
 
 def _lost_bits(layers: list[_Layer], scales: Floats) -> float:

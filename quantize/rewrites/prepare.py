@@ -19,7 +19,7 @@ from quantize.rewrites.dead_channels import repair_dead_channels, suspicious_inp
 from quantize.rewrites.equalization import equalize
 
 REWRITES: dict[str, Rewrite] = {
-    "repair-dead-channels": Rewrite(suspicious_inputs, repair_dead_channels),
+    "repair-dead-channels": Rewrite(suspicious_inputs, repair_dead_channels, images=8),
     "equalize": Rewrite(inputs_of("Clip"), equalize),
     "absorb-bias": Rewrite(inputs_of("Relu", "Clip"), absorb_high_bias),
 }
