@@ -159,12 +159,19 @@ def _prepared(
 ) -> Prepared:
     """Apply the rewrites; what they need to know of channels is collected first."""
     names = [name for name in REWRITES if name in choices.methods]
-    needed = {tensor for name in names for tensor in REWRITES[name].needs(model)}
-    seen = {tensor: ChannelMinMax() for tensor in sorted(needed)}
+    needed = {name: REWRITES[name].needs(model) for name in names}
+    seen = {tensor: ChannelMinMax() for tensor in sorted(set().union(*needed.values()))}
     if seen:
-        statistics = {tensor: [statistic] for tensor, statistic in seen.items()}
+        enough = [REWRITES[name].images for name in names if needed[name]]
+        limits = [count for count in enough if count is not None]
+        few = len(limits) == len(enough) and max(limits) < len(samples)
         collect_cached(
-            model, artifact, statistics, samples, protocol=choices.protocol, progress=progress
+            model,
+            artifact,
+            {tensor: [statistic] for tensor, statistic in seen.items()},
+            [samples[i] for i in range(max(limits))] if few else samples,
+            protocol=choices.protocol,
+            progress=progress,
         )
     checked = [samples[i] for i in range(min(_CHECKED_IMAGES, len(samples)))] if names else []
     return prepare(model, names, seen, checked)

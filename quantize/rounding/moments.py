@@ -12,7 +12,7 @@ Floats = NDArray[np.float64]
 
 SIDE = 12
 """Output positions per image are taken from a grid of at most SIDE x SIDE."""
-LARGEST = 3072
+LARGEST = 1536
 """Inputs correlated with one another; more are split into blocks of whole channels."""
 _BUFFERED = 1024
 
