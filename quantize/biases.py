@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto, numpy_helper
 
-from export.graph import initializers
+from export.graph import consumers, initializers
 
 Shifts = Mapping[str, NDArray[np.float64]]
 """What to add to the bias of a convolution, (output channels,), by layer name."""
@@ -15,21 +15,26 @@ Shifts = Mapping[str, NDArray[np.float64]]
 def with_shifted_biases(model: ModelProto, shifts: Shifts) -> ModelProto:
     """Return a copy with `shifts` added to biases; a convolution without one gets one.
 
-    A bias that is computed stays as it is.
+    A bias that is computed stays as it is, and so does one that other layers read too: there
+    the sum gets a name of its own.
     """
     copy = ModelProto()
     copy.CopyFrom(model)
     constants = initializers(copy.graph)
+    readers = consumers(copy.graph)
     for node in copy.graph.node:
         if node.name not in shifts:
             continue
         total = shifts[node.name].astype(np.float32)
-        if len(node.input) > 2 and node.input[2]:
-            if node.input[2] not in constants:
-                continue
-            total = numpy_helper.to_array(constants[node.input[2]]) + total
-        # another layer may read the same bias, so the sum gets a name of its own
         name = f"{node.name}::bias"
+        if len(node.input) > 2 and node.input[2]:
+            bias = constants.get(node.input[2])
+            if bias is None:
+                continue
+            total = numpy_helper.to_array(bias) + total
+            if len(readers[bias.name]) == 1:
+                bias.CopyFrom(numpy_helper.from_array(total, bias.name))
+                continue
         copy.graph.initializer.append(numpy_helper.from_array(total, name))
         node.input[:] = [*node.input[:2], name]
     return copy
