@@ -180,5 +180,9 @@ def _resolved(recipe: Recipe, folder: Path) -> Recipe:
             "validation": path(recipe.data.validation),
         }
     )
+    artifacts = tuple(
+        section.model_copy(update={"data": path(section.data)}) for section in recipe.artifact
+    )
     gate = recipe.gate and recipe.gate.model_copy(update={"baseline": path(recipe.gate.baseline)})
-    return recipe.model_copy(update={"model": model, "data": data, "gate": gate})
+    update = {"model": model, "data": data, "artifact": artifacts, "gate": gate}
+    return recipe.model_copy(update=update)
