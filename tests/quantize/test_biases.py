@@ -43,12 +43,24 @@ def test_a_computed_bias_stays_as_it_is() -> None:
     assert moved.graph == made.graph
 
 
-def test_biases_are_float32_and_have_a_name_of_their_own() -> None:
+def test_a_bias_in_common_is_left_to_the_others() -> None:
     moved = with_shifted_biases(network(), {"one": np.full(4, 0.1)})
     constants = {t.name: numpy_helper.to_array(t) for t in moved.graph.initializer}
     assert list(moved.graph.node[0].input) == ["input", "w1", "one::bias"]
     assert constants["one::bias"].dtype == np.float32
     np.testing.assert_array_equal(constants["one::bias"], constants["b"] + np.float32(0.1))
+
+
+def test_a_bias_of_ones_own_keeps_its_name() -> None:
+    made = network()
+    made.graph.initializer.append(weight("own", 4, seed=8))
+    made.graph.node[2].input.append("own")
+    moved = with_shifted_biases(made, {"three": np.full(4, 0.5)})
+    assert list(moved.graph.node[2].input) == ["input", "w3", "own"]
+    before, after = ({t.name: t for t in m.graph.initializer} for m in (made, moved))
+    assert before.keys() == after.keys()
+    own = numpy_helper.to_array(before["own"]) + np.float32(0.5)
+    np.testing.assert_array_equal(numpy_helper.to_array(after["own"]), own)
 
 
 def test_no_shifts_change_nothing() -> None:

@@ -28,8 +28,12 @@ SIX = [constant("zero", np.float32(0)), constant("six", np.float32(6))]
 
 
 def _uneven(name: str, *shape: int, seed: int = 0) -> list[TensorProto]:
-    """Weight and bias whose output channels differ by factors up to 1000."""
-    spread = 10 ** np.random.default_rng(seed + 50).uniform(-2, 1, shape[0])
+    """Weight and bias whose output channels differ by factors up to 1000.
+
+    The widest of them give values of the size of the input's.
+    """
+    spread = 10 ** np.random.default_rng(seed + 50).uniform(-3, 0, shape[0])
+    spread /= spread.max() * np.sqrt(np.prod(shape[1:]))
     found = []
     for tensor in weights(name, *shape, seed=seed):
         values = numpy_helper.to_array(tensor)
