@@ -70,10 +70,17 @@ def worthwhile(model: ModelProto, nodes: Sequence[NodeProto], target: Target) ->
     constants = initializers(model.graph)
     kept = {node.name for node in nodes}
     paying = {node.output[0] for node in nodes if _pays_alone(node, constants)}
+
+    def read_in_int8(node: NodeProto) -> bool:
+        # some targets have no int8 Relu or Clip of its own: it goes into the kernel before it
+        following = [reader for name in node.output for reader in readers[name]]
+        return any(
+            r.name in kept or (r.op_type in _CLIPPING and read_in_int8(r)) for r in following
+        )
+
     for node in reversed(nodes):
-        read_in_int8 = any(r.name in kept for name in node.output for r in readers[name])
         merged = node.op_type in _CLIPPING and node.input[0] in paying
-        if not (read_in_int8 or merged or node.output[0] in paying):
+        if not (read_in_int8(node) or merged or node.output[0] in paying):
             kept.discard(node.name)
     return [node for node in nodes if node.name in kept]
 

@@ -94,6 +94,16 @@ def test_a_depthwise_convolution_before_a_float_layer_is_dropped() -> None:
     assert _kept([*between, _node("Sub", ["b", "b"], "last")]) == {"dw", "r", "b"}
 
 
+@pytest.mark.parametrize("target", ["cpu", "openvino", "tensorrt"])
+def test_a_clip_that_is_no_layer_of_its_own_is_looked_through(target: str) -> None:
+    """OpenVINO and TensorRT run Relu and Clip in the kernel before them."""
+    behind = [_node("Clip", ["dw", "zero", "six"], "r"), _conv("r", "b")]
+    mobile = [_conv("input", "a"), _conv("a", "dw", 4), *behind, _node("Sub", ["b", "b"], "last")]
+    assert _kept(mobile) - {"r"} == _kept(mobile, target) - {"r"} == {"a", "dw", "b"}
+    after = [_node("Relu", ["sum"], "r"), _conv("r", "c"), _node("Sub", ["c", "c"], "last")]
+    assert _kept([*RESIDUAL, *after], target) - {"r"} == {"a", "b", "sum", "c"}
+
+
 def test_layers_that_give_the_outputs_are_found() -> None:
     made = _model([*RESIDUAL, PRELU])
     made.graph.output.append(value("b", (1, 4, 6, 6)))
