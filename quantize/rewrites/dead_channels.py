@@ -1,9 +1,9 @@
 """Rewrite: repair of dead channels.
 
-Training can leave output channels whose weights are next to zero. Their scale is then so small
-that it is flushed to zero, and their bias, an int32 in units of input scale x weight scale, does
-not fit any more: the channel becomes wrong instead of constant. Such weights are set to exactly
-zero; the quantizer then takes the scale of the other channels and the bias stays exact.
+Training can leave output channels whose weights are next to zero. Their scale is then next to
+zero too, which runtimes flush to zero or refuse, and their bias, an int32 in units of input
+scale x weight scale, does not fit any more unless the scale is widened. Such weights are set to
+exactly zero; the quantizer then takes the scale of the other channels and the bias stays exact.
 """
 
 from collections.abc import Iterator
