@@ -75,20 +75,7 @@ def test_the_designs_recipe_is_read_with_paths_relative_to_it(
     assert recipe.data.calibration == str(tmp_path / "../shared/voc/VOCdevkit:train")
     assert recipe.data.validation == str(tmp_path / "../shared/voc/VOCdevkit:val")
     assert (recipe.data.samples, recipe.data.seed) == (64, 0)
-    made = [(section.precision, section.target) for section in recipe.artifact]
-    assert made == [("fp16", "cpu"), ("int8", "cpu"), ("int8", "npu")]
-
-
-def test_methods_and_a_search_are_part_of_an_artifact(tmp_path: Path) -> None:
-    text = SMALL + (
-        '[[artifact]]\nprecision = "int8"\nwith = ["absorb-bias"]\nskip = ["gptq"]\n'
-        'max_drop = 0.3\ndata = "more:train"\n'
-    )
-    (section,) = load_recipe(_write(tmp_path, text)).artifact
-    settings = settings_of(section, 0)
-    assert (settings.added, settings.skipped) == (("absorb-bias",), ("gptq",))
-    assert (section.max_drop, section.data) == (0.3, str(tmp_path / "more:train"))
-    assert settings.range is None  # the target's own
+    assert [section.precision for section in recipe.artifact] == ["fp16", "int8"]
     assert recipe.validation.protocols == ("squash", "center-crop")
     assert recipe.gate is not None and recipe.gate.max_drop == {"fp16": 0.05, "int8": 0.5}
 
