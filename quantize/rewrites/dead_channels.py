@@ -22,6 +22,7 @@ NEGLIGIBLE = 1e-6
 """A channel that varies by less than this share of its constant part is constant in float32."""
 _SUSPICIOUS = 1e-3
 _LEVELS = 127
+_LISTED = 4
 
 
 def suspicious_inputs(model: ModelProto) -> set[str]:
@@ -48,7 +49,8 @@ def repair_dead_channels(model: ModelProto, seen: Seen) -> Change:
             weight[dead] = 0
             put(tensor, weight)
             repaired.append(f"{layer.node.name} ({int(dead.sum())})")
-    listed = f" in {', '.join(repaired)}" if repaired else ""
+    more = f" and {len(repaired) - _LISTED} more" if len(repaired) > _LISTED else ""
+    listed = f" in {', '.join(repaired[:_LISTED])}{more}" if repaired else ""
     return Change(copy, f"{len(repaired)} layers with dead channels{listed}")
 
 
