@@ -20,11 +20,11 @@ from onnx import ModelProto
 
 from export.artifact import Artifact, Sample, load_artifact
 from export.sessions import open_session, run
-from quantize.calibration import collect
-from quantize.histogram import Histogram
-from quantize.ranges import RANGE_RULES, range_rule
+from quantize.calibration.calibration import collect
+from quantize.calibration.histogram import Histogram
+from quantize.calibration.statistics import Reduction, Statistic, Tensor, together
+from quantize.ranges.ranges import RANGE_RULES, range_rule
 from quantize.selection import output_layers, range_sources
-from quantize.statistics import Reduction, Shape, Statistic, together
 from quantize.targets import TARGETS
 from validate.datasets import open_dataset
 from validate.samples import Preparation, Samples
@@ -32,17 +32,21 @@ from validate.samples import Preparation, Samples
 ROUNDS = 3
 COMPARED_IMAGES = 16
 RULES = {name: range_rule(name) for name in RANGE_RULES}
-HISTOGRAM_RULES = [name for name, rule in RULES.items() if rule.statistic is Histogram]
+SUBSAMPLED = ("percentile", "entropy", "mse")
 
 
 class FullHistogram(Histogram):
-    """Counts every value."""
+    """Counts every value, for percentiles too."""
 
     key = "full histogram"
 
-    def reduction(self, tensor: str, shape: Shape) -> Reduction:
+    def reduction(self, tensor: Tensor) -> Reduction:
         """The extremes and the tensor itself."""
-        return together(self.extremes.reduction(tensor, shape), Reduction([], [tensor]))
+        return together(self.extremes.reduction(tensor), Reduction([], [tensor.name]))
+
+    def histogram(self) -> Histogram:
+        """Return itself, as `Tails` returns what its range rule looks at."""
+        return self
 
 
 def measured_tensors(model: ModelProto) -> list[str]:
@@ -58,7 +62,7 @@ def calibrate(
 ) -> None:
     """Find the ranges of all measured tensors by every one of `rules`, in one pass."""
     tensors = measured_tensors(model)
-    collected = {name: [RULES[rule].statistic() for rule in rules] for name in tensors}
+    collected = {name: [RULES[rule].statistic(len(samples)) for rule in rules] for name in tensors}
     collect(model, artifact.manifest, collected, samples)
     for found in collected.values():
         for rule, statistic in zip(rules, found, strict=True):
@@ -97,20 +101,23 @@ def time_calibration(artifact: Artifact, model: ModelProto, samples: Samples) ->
 def compare_subsample(artifact: Artifact, model: ModelProto, samples: Samples) -> None:
     """Print how far ranges from the subsample are from those of all values."""
     tensors = measured_tensors(model)
-    sampled, full = Histogram.__name__, FullHistogram.__name__
-    collected: dict[str, list[Statistic]] = {t: [Histogram(), FullHistogram()] for t in tensors}
+    rules = [RULES[name] for name in SUBSAMPLED]
+    collected: dict[str, list[Statistic]] = {
+        tensor: [FullHistogram(), *(rule.statistic(len(samples)) for rule in rules)]
+        for tensor in tensors
+    }
     collect(model, artifact.manifest, collected, samples)
-    counted = [sum(h.counts.sum() for h in kind) for kind in zip(*collected.values(), strict=True)]
-    print(f"{sampled} counts {counted[0] / counted[1]:.0%} of what {full} does;", end=" ")
-    print(f"relative difference of the ranges' widths, {len(samples)} images")
-    for rule in HISTOGRAM_RULES:
+    print(f"ranges from the subsample, {len(samples)} images; relative difference of their widths")
+    for index, name in enumerate(SUBSAMPLED, start=1):
         differences = {}
-        for tensor, pair in collected.items():
-            (low, high), (full_low, full_high) = (RULES[rule].range(seen) for seen in pair)
+        for tensor, found in collected.items():
+            (low, high), (full_low, full_high) = (
+                RULES[name].range(seen) for seen in (found[index], found[0])
+            )
             differences[tensor] = abs((high - low) / (full_high - full_low) - 1)
         worst = max(differences, key=lambda tensor: differences[tensor])
         beyond = sum(difference > 0.01 for difference in differences.values())
-        print(f"  {rule:10s} worst {differences[worst]:.3%} ({worst}); {beyond} beyond 1 %")
+        print(f"  {name:10s} worst {differences[worst]:.3%} ({worst}); {beyond} beyond 1 %")
 
 
 def peak_memory(options: argparse.Namespace, count: int) -> float:

@@ -30,7 +30,7 @@ from benchmarks.common import (
 from export.sessions import cpu_facts
 from export.versions import versions
 from quantize.quantization import Settings
-from quantize.ranges import DEFAULT_RANGE
+from quantize.ranges.ranges import DEFAULT_RANGE
 
 RANGES = ("minmax", "moving-average", "percentile", "percentile:99.9", "entropy", "mse")
 

@@ -16,10 +16,10 @@ from export.graph import consumers, initializers, normalise
 from export.parity import Outputs, measure_parity
 from export.pooling import reduced_axes
 from export.sessions import named_outputs, open_session
-from quantize.calibration import Progress, collect
+from quantize.calibration.calibration import Progress, collect
+from quantize.calibration.statistics import MinMax, PooledSum, Statistic
 from quantize.casts import tidy_casts
 from quantize.selection import matching_layers, range_sources
-from quantize.statistics import MinMax, PooledSum, Statistic
 
 FP16_MAX = 65504.0
 HEADROOM = 4.0

@@ -18,17 +18,17 @@ from export.onnx_cost import graph_cost
 from export.sessions import cpu_facts
 from quantize.bias_correction import correct_biases
 from quantize.biases import summed
-from quantize.cache import collect_cached
-from quantize.calibration import Progress
-from quantize.channel_statistics import ChannelMinMax
-from quantize.grid import Grid
+from quantize.calibration.cache import collect_cached
+from quantize.calibration.calibration import Progress
+from quantize.calibration.channel_statistics import ChannelMinMax
+from quantize.calibration.statistics import Statistic
 from quantize.methods import CORRECT_BIAS, FOLD_CLIP, rounding_method
 from quantize.plan import Plan, build
-from quantize.ranges import Range, range_rule
+from quantize.ranges.grid import Grid
+from quantize.ranges.ranges import Range, range_rule
 from quantize.rewrites.prepare import REWRITES, Prepared, prepare
 from quantize.rounding.rounding import Rounded, input_moments, round_weights
 from quantize.selection import matching_layers, output_layers, range_sources, worthwhile
-from quantize.statistics import Statistic
 from quantize.targets import Target, verifiable
 
 _CHECKED_IMAGES = 2
@@ -189,7 +189,7 @@ def _observed(
     target, rule = choices.target, range_rule(choices.rule)
     method = rounding_method(choices.methods)
     sources = range_sources(model, layers)
-    observed = {name: rule.statistic() for name in sorted(set(sources.values()))}
+    observed = {name: rule.statistic(len(samples)) for name in sorted(set(sources.values()))}
     moments = input_moments(model, layers) if method else {}
     statistics: dict[str, list[Statistic]] = {name: [one] for name, one in observed.items()}
     inputs = {node.name: node.input[0] for node in layers}

@@ -11,7 +11,7 @@ from onnx import ModelProto
 from export.graph import normalise
 from quantize.biases import Shifts, with_shifted_biases
 from quantize.qdq import insert_qdq
-from quantize.ranges import Range
+from quantize.ranges.ranges import Range
 from quantize.targets import Target
 
 

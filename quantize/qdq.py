@@ -11,7 +11,7 @@ from onnxruntime.quantization.calibrate import CalibrationMethod, TensorData, Te
 from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 
 from export.graph import attribute, consumers, initializers
-from quantize.ranges import Range
+from quantize.ranges.ranges import Range
 from quantize.targets import Target
 
 if TYPE_CHECKING:

@@ -13,11 +13,11 @@ from export.files import check_writable
 from export.graph import dtype_name, opset
 from export.sessions import cpu_facts
 from export.versions import versions
-from quantize.calibration import Progress
+from quantize.calibration.calibration import Progress
 from quantize.fp16 import quantize_fp16
 from quantize.int8 import Choices, finish_int8, plan_int8
 from quantize.methods import chosen_methods
-from quantize.ranges import range_rule
+from quantize.ranges.ranges import range_rule
 from quantize.search.budget import Budget
 from quantize.search.search import Latency, Score
 from quantize.search.search import search as search_precision

@@ -7,7 +7,7 @@ from typing import Any
 from onnxruntime.quantization import QuantType
 
 from export.errors import UsageError, unknown
-from quantize.ranges import DEFAULT_RANGE
+from quantize.ranges.ranges import DEFAULT_RANGE
 
 _X86 = ("x86_64", "amd64")
 _ARM = ("aarch64", "arm64")

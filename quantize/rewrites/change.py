@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, numpy_helper
 
 from export.graph import float_tensors
-from quantize.channel_statistics import ChannelMinMax
+from quantize.calibration.channel_statistics import ChannelMinMax
 
 Floats = NDArray[np.float64]
 Seen = Mapping[str, ChannelMinMax]

@@ -12,14 +12,14 @@ from export.errors import QuantizeError
 from export.graph import dims
 from export.parity import measure_parity
 from export.sessions import named_outputs, open_session
-from quantize.channel_statistics import ChannelMinMax
+from quantize.calibration.channel_statistics import ChannelMinMax
 from quantize.rewrites.bias_absorption import absorb_high_bias
 from quantize.rewrites.change import Rescaled, Rewrite, Seen, inputs_of
 from quantize.rewrites.dead_channels import repair_dead_channels, suspicious_inputs
 from quantize.rewrites.equalization import equalize
 
 REWRITES: dict[str, Rewrite] = {
-    "repair-dead-channels": Rewrite(suspicious_inputs, repair_dead_channels, images=8),
+    "repair-dead-channels": Rewrite(suspicious_inputs, repair_dead_channels, images=4),
     "equalize": Rewrite(inputs_of("Clip"), equalize),
     "absorb-bias": Rewrite(inputs_of("Relu", "Clip"), absorb_high_bias),
 }
@@ -99,6 +99,8 @@ def _chained(before: dict[str, Rescaled], after: dict[str, Rescaled]) -> dict[st
 def _checked(
     name: str, summary: str, original: ModelProto, rewritten: ModelProto, samples: Sequence[Sample]
 ) -> Step:
+    if original == rewritten:
+        return Step(name, summary, 0.0, 100.0)
     one, other = (open_session(m.SerializeToString()) for m in (original, rewritten))
     batch = dims(original.graph.input[0])[0] or 1
     images = [np.repeat(sample.image, batch, axis=0) for sample in samples]

@@ -1,18 +1,22 @@
 """Statistic: mean and covariance of what a convolution's weights are multiplied with."""
 
+from math import isqrt
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from quantize.calibration.statistics import Reduction, State, Tensor
 from quantize.rounding.windows import Window
-from quantize.statistics import Reduction, Shape, State
 
 Floats = NDArray[np.float64]
 
-SIDE = 12
-"""Output positions per image are taken from a grid of at most SIDE x SIDE."""
-LARGEST = 1536
+SIDES = (6, 10)
+"""Output positions per image are taken from a grid of at most so many rows and columns.
+
+As many as there are inputs per output value, between these two.
+"""
+LARGEST = 512
 """Inputs correlated with one another; more are split into blocks of whole channels."""
 _BUFFERED = 1024
 
@@ -28,7 +32,7 @@ class InputMoments:
     def __init__(self, window: Window) -> None:
         self.window = window
         self.blocks = _blocks(window)
-        self.key = f"input-moments {window} {SIDE} {LARGEST}"
+        self.key = f"input-moments {window} {SIDES} {LARGEST}"
         size = window.depth // self.blocks
         self._products = np.zeros((window.groups * self.blocks, size, size), np.float32)
         self._sums = np.zeros((window.groups * self.blocks, size))
@@ -37,13 +41,13 @@ class InputMoments:
         self._buffer: list[NDArray[np.float32]] = []
         self._given_away = False
 
-    def reduction(self, tensor: str, shape: Shape) -> Reduction:
+    def reduction(self, tensor: Tensor) -> Reduction:
         """The windows at the grid's positions."""
-        return self.window.reduction(tensor, shape, SIDE)
+        return self.window.reduction(tensor, _side(self.window.depth))
 
-    def update(self, cut: Any) -> None:
+    def update(self, *picked: Any) -> None:
         """Take in one activation's windows."""
-        columns = self.window.columns(cut)
+        columns = self.window.columns(*picked)
         self._buffer.append(columns.reshape(*self._sums.shape, -1))
         if sum(part.shape[-1] for part in self._buffer) >= _BUFFERED:
             self._flush()
@@ -92,10 +96,16 @@ class InputMoments:
             # a mean far above the deviations would leave none of them in float32 products
             self._origin = columns.mean(-1)
         columns -= self._origin[:, :, None]
-        self._sums = self._sums + columns.sum(-1, dtype=np.float64)
-        for index, block in enumerate(columns):
-            self._products[index] += block @ block.T
-        self._count += columns.shape[-1]
+        count = columns.shape[-1]
+        self._sums = self._sums + columns @ np.ones(count, np.float32)
+        for products, block in zip(self._products, columns, strict=True):
+            products += block @ block.T
+        self._count += count
+
+
+def _side(depth: int) -> int:
+    low, high = SIDES
+    return min(max(isqrt(depth), low), high)
 
 
 def _blocks(window: Window) -> int:

@@ -1,12 +1,13 @@
 """The inputs a convolution's output positions see, as columns of a matrix."""
 
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
 from onnx import helper
 
-from quantize.statistics import Reduction, Shape
+from quantize.calibration.statistics import Reduction, Tensor
 
 Floats = NDArray[np.float32]
 
@@ -30,48 +31,53 @@ class Window:
         """Inputs that one output value sees."""
         return self.channels // self.groups * self.kernel[0] * self.kernel[1]
 
-    def reduction(self, tensor: str, shape: Shape, side: int) -> Reduction:
-        """Cut out what a grid of at most side x side output positions sees.
+    def reduction(self, tensor: Tensor, side: int) -> Reduction:
+        """Pick what a grid of at most side x side output positions sees.
 
-        The grid is fixed and evenly spread. Gives one tensor (batch, channels, rows * kernel
-        height, columns * kernel width).
+        The grid is fixed and evenly spread. Gives one tensor (batch, channels, rows, columns)
+        per kernel position, made by operators that read the layout onnxruntime's convolutions
+        write; with a Gather the whole tensor would be copied to the standard layout first.
         """
-        rows = self._indices(0, shape[2] or 0, side)
-        columns = self._indices(1, shape[3] or 0, side)
-        name = f"{tensor}::Windows{self.kernel}{self.strides}{self.dilations}{self.pads}{side}"
-        constants: dict[str, tuple[int, ...]] = {f"{name}:rows": rows, f"{name}:columns": columns}
-        nodes = []
-        source = tensor
-        if any(self.pads):
-            top, left, bottom, right = self.pads
-            constants[f"{name}:pads"] = (0, 0, top, left, 0, 0, bottom, right)
-            nodes.append(helper.make_node("Pad", [source, f"{name}:pads"], [f"{name}:padded"]))
-            source = f"{name}:padded"
-        gathered = [(f"{name}:rows", f"{name}:lines", 2), (f"{name}:columns", name, 3)]
-        for indices, result, axis in gathered:
-            nodes.append(helper.make_node("Gather", [source, indices], [result], axis=axis))
-            source = result
-        return Reduction(nodes, [name], constants)
+        strides = [self._stride(axis, tensor.shape[2 + axis] or 0, side) for axis in (0, 1)]
+        name = f"{tensor.name}::Window{self.kernel}{strides}{self.dilations}{self.pads}"
+        if self.kernel == (1, 1) and not any(self.pads):
+            pool = helper.make_node(
+                "MaxPool", [tensor.name], [name], kernel_shape=[1, 1], strides=strides
+            )
+            return Reduction([pool], [name])
+        nodes, constants = [], {}
+        for index in range(prod(self.kernel)):
+            weight = f"segport_pick{index}{self.kernel}{self.channels}"
+            constants[weight] = self._pick(index)
+            nodes.append(
+                helper.make_node(
+                    "Conv",
+                    [tensor.name, weight],
+                    [f"{name}{index}"],
+                    group=self.channels,
+                    kernel_shape=self.kernel,
+                    strides=strides,
+                    dilations=self.dilations,
+                    pads=self.pads,
+                )
+            )
+        return Reduction(nodes, [node.output[0] for node in nodes], constants)
 
-    def columns(self, cut: Floats) -> Floats:
-        """Turn the reduction's tensor into float32 (groups, depth, batch * positions)."""
-        high, wide = self.kernel
-        batch, channels, height, width = cut.shape
-        grid = cut.reshape(
-            batch, self.groups, channels // self.groups, height // high, high, width // wide, wide
-        )
+    def columns(self, *picked: Floats) -> Floats:
+        """Turn the reduction's tensors into float32 (groups, depth, batch * positions)."""
         # depth in the order of a weight's axes: channel, kernel row, kernel column
-        ordered = grid.transpose(1, 2, 4, 6, 0, 3, 5)
-        return np.ascontiguousarray(ordered).reshape(self.groups, self.depth, -1)
+        windows = np.stack(picked, axis=2)
+        split = windows.reshape(len(windows), self.groups, self.depth, -1)
+        return split.transpose(1, 2, 0, 3).reshape(self.groups, self.depth, -1)
 
-    def _indices(self, axis: int, size: int, side: int) -> tuple[int, ...]:
-        kernel, stride, dilation = self.kernel[axis], self.strides[axis], self.dilations[axis]
+    def _pick(self, index: int) -> Floats:
+        """Weights of a depthwise convolution that copies one position of its window."""
+        weight = np.zeros((self.channels, 1, prod(self.kernel)), np.float32)
+        weight[:, :, index] = 1
+        return weight.reshape(self.channels, 1, *self.kernel)
+
+    def _stride(self, axis: int, size: int, side: int) -> int:
         padded = size + self.pads[axis] + self.pads[axis + 2]
-        count = (padded - dilation * (kernel - 1) - 1) // stride + 1
-        # centres of `side` equal parts, so that borders are not seen more often than they occur
-        chosen = np.unique((np.arange(side) + 0.5) * count // side).astype(int)
-        return tuple(
-            int(position) * stride + step * dilation
-            for position in chosen
-            for step in range(kernel)
-        )
+        reach = self.dilations[axis] * (self.kernel[axis] - 1) + 1
+        count = (padded - reach) // self.strides[axis] + 1
+        return self.strides[axis] * -(-count // side)

@@ -15,7 +15,7 @@ from onnx import ModelProto, NodeProto, helper, numpy_helper
 from export.artifact import Artifact
 from quantize.plan import Plan, RoundedWeight, build
 from quantize.qdq import power_of_two, weight_scale
-from quantize.ranges import Range
+from quantize.ranges.ranges import Range
 from quantize.targets import TARGETS
 from tests.export.build import constant, model, value, weight
 from tests.segport.process import process

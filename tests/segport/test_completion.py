@@ -12,7 +12,7 @@ import shellingham
 from export.onnx_export import OUTPUTS
 from export.zoo import OUTPUT_STRIDES
 from quantize.quantization import IO_TYPES, PRECISIONS
-from quantize.ranges import RANGE_RULES
+from quantize.ranges.ranges import RANGE_RULES
 from quantize.targets import TARGETS
 from segport.cli import COMMANDS
 from tests.segport.command import segport

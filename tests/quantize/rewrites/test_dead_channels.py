@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from onnx import ModelProto, numpy_helper
 
-from quantize.channel_statistics import ChannelMinMax
+from quantize.calibration.channel_statistics import ChannelMinMax
 from quantize.plan import Plan, build
 from quantize.rewrites.dead_channels import repair_dead_channels, suspicious_inputs
 from quantize.targets import TARGETS

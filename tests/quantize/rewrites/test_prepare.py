@@ -6,7 +6,7 @@ import pytest
 from onnx import ModelProto, helper, numpy_helper
 
 from export.errors import QuantizeError
-from quantize.channel_statistics import ChannelMinMax
+from quantize.calibration.channel_statistics import ChannelMinMax
 from quantize.rewrites.bias_absorption import absorb_high_bias
 from quantize.rewrites.change import Change, Rewrite, Seen
 from quantize.rewrites.equalization import equalize

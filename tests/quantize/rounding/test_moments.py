@@ -9,8 +9,9 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
+from quantize.calibration.statistics import Tensor
 from quantize.rounding import moments
-from quantize.rounding.moments import SIDE, InputMoments
+from quantize.rounding.moments import SIDES, InputMoments
 from quantize.rounding.windows import Window
 from tests.export.build import computed, constant, model, value
 
@@ -51,17 +52,23 @@ def _image(case: Case, seed: int = 0, batch: int = 1) -> NDArray[np.float32]:
     return np.asarray(image, np.float32)
 
 
-def _cut(window: Window, image: NDArray[np.float32], side: int = SIDE) -> NDArray[np.float32]:
+def _side(window: Window) -> int:
+    """Positions in a row: their number as that of inputs per output, from 36 to 100."""
+    return min(max(int(window.depth**0.5), 6), 10)
+
+
+def _picked(
+    window: Window, image: NDArray[np.float32], side: int | None = None
+) -> list[NDArray[np.float32]]:
     """What the reduction's nodes give, in onnxruntime."""
-    reduction = window.reduction("x", image.shape, side)
+    reduction = window.reduction(Tensor("x", image.shape), side or _side(window))
     made = model(
         reduction.nodes,
         [value("x", image.shape)],
-        [value(reduction.outputs[0], (None,) * 4)],
-        [constant(name, np.array(numbers)) for name, numbers in reduction.constants.items()],
+        [value(name, (None,) * 4) for name in reduction.outputs],
+        [constant(name, given) for name, given in reduction.constants.items()],
     )
-    (found,) = computed(made, x=image)
-    return found
+    return list(computed(made, x=image))
 
 
 def _unfolded(window: Window, image: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -79,36 +86,34 @@ def _unfolded(window: Window, image: NDArray[np.float32]) -> NDArray[np.float32]
     return split.transpose(1, 2, 0, 3, 4)
 
 
-def _grid(count: int, side: int) -> list[int]:
-    """Centres of `side` equal parts of 0 .. count - 1, all of them when there are fewer."""
-    return sorted({int((2 * i + 1) * count // (2 * side)) for i in range(side)})
-
-
-def _chosen(window: Window, image: NDArray[np.float32], side: int = SIDE) -> NDArray[np.float32]:
+def _chosen(
+    window: Window, image: NDArray[np.float32], side: int | None = None
+) -> NDArray[np.float32]:
+    """Every n-th row and column, with the least n that leaves no more than `side`."""
     every = _unfolded(window, image)
-    rows, columns = (_grid(count, side) for count in every.shape[3:])
-    picked = every[:, :, :, rows][..., columns]
+    down, across = (-(-count // (side or _side(window))) for count in every.shape[3:])
+    picked = every[..., ::down, ::across]
     return picked.reshape(window.groups, window.depth, -1)
 
 
 def _seen(window: Window, images: list[NDArray[np.float32]]) -> InputMoments:
     seen = InputMoments(window)
     for image in images:
-        seen.update(_cut(window, image))
+        seen.update(*_picked(window, image))
     return seen
 
 
 @every_case
 def test_columns_are_torchs_at_the_positions_of_the_grid(case: Case) -> None:
     image = _image(case)
-    found = case.window.columns(_cut(case.window, image))
+    found = case.window.columns(*_picked(case.window, image))
     np.testing.assert_array_equal(found, _chosen(case.window, image))
 
 
 @every_case
 def test_columns_of_a_batch(case: Case) -> None:
     image = _image(case, batch=3)
-    found = case.window.columns(_cut(case.window, image, side=2))
+    found = case.window.columns(*_picked(case.window, image, side=2))
     np.testing.assert_array_equal(found, _chosen(case.window, image, side=2))
 
 
@@ -117,18 +122,28 @@ def test_columns_times_a_weight_are_a_convolution() -> None:
     image = _image(CASES["grouped"])
     weight = np.random.default_rng(1).normal(size=(9, 2, 3, 3)).astype(np.float32)
     result = F.conv2d(torch.from_numpy(image), torch.from_numpy(weight), padding=1, groups=3)
-    columns = window.columns(_cut(window, image, side=100))  # every position
+    columns = window.columns(*_picked(window, image, side=100))  # every position
     found = weight.reshape(3, 3, -1) @ columns
     np.testing.assert_allclose(found.reshape(9, 13, 13), result[0].numpy(), atol=1e-4)
 
 
 def test_the_grid_is_spread_over_the_whole_map_and_fixed() -> None:
-    window = _window(1, kernel=(1, 1))
-    position = np.arange(60 * 60, dtype=np.float32).reshape(1, 1, 60, 60)
-    rows, columns = np.divmod(window.columns(_cut(window, position)).reshape(-1), 60)
-    # twelve parts of five positions each: their middle ones
-    assert sorted(set(rows)) == sorted(set(columns)) == list(range(2, 60, 5))
-    assert len(rows) == SIDE * SIDE == 144
+    window = _window(64, kernel=(1, 1))
+    position = np.zeros((1, 64, 60, 60), np.float32)
+    position[0, 0] = np.arange(60 * 60).reshape(60, 60)
+    rows, columns = np.divmod(window.columns(*_picked(window, position))[0, 0], 60)
+    # 64 inputs, so at most 8 x 8 positions, every eighth
+    assert sorted(set(rows)) == sorted(set(columns)) == list(range(0, 60, 8))
+    assert len(rows) == 64
+
+
+@pytest.mark.parametrize(("depth", "positions"), [(9, 36), (64, 64), (1000, 100)])
+def test_more_positions_are_taken_for_more_inputs(depth: int, positions: int) -> None:
+    window = _window(depth, kernel=(1, 1))
+    seen = InputMoments(window)
+    seen.update(*_picked(window, np.zeros((1, depth, 120, 120), np.float32)))
+    assert SIDES == (6, 10)
+    assert seen.state()["count"] == positions
 
 
 @every_case
@@ -169,7 +184,7 @@ def test_the_order_of_images_does_not_matter() -> None:
     forward, backward = _seen(case.window, images), _seen(case.window, images[::-1])
     for group in range(5):
         np.testing.assert_allclose(forward.covariance(group), backward.covariance(group), rtol=1e-4)
-    np.testing.assert_allclose(forward.mean, backward.mean, rtol=1e-9)
+    np.testing.assert_allclose(forward.mean, backward.mean, rtol=1e-5)
 
 
 def test_a_restored_statistic_is_what_it_was_and_goes_on() -> None:
@@ -181,7 +196,7 @@ def test_a_restored_statistic_is_what_it_was_and_goes_on() -> None:
     assert other.key == seen.key and other.state().keys() == given.keys()
     other.restore(given)
     for statistic in (seen, other):
-        statistic.update(_cut(case.window, _image(case, 9)))
+        statistic.update(*_picked(case.window, _image(case, 9)))
     for name, array in other.state().items():
         np.testing.assert_array_equal(array, seen.state()[name])
         np.testing.assert_array_equal(given[name], kept[name])  # what was given stays

@@ -12,12 +12,12 @@ from torch.nn import functional as F
 
 from export.artifact import Artifact
 from export.graph import attribute, attributes
-from quantize.calibration import collect
+from quantize.calibration.calibration import collect
+from quantize.calibration.statistics import Statistic
 from quantize.plan import Plan, RoundedWeight, build
 from quantize.rounding import moments as moments_module
 from quantize.rounding.moments import InputMoments
 from quantize.rounding.rounding import METHODS, Rounded, input_moments, round_weights
-from quantize.statistics import Statistic
 from quantize.targets import TARGETS, Target
 from tests.export.build import computed, constant, model, value, weight
 from tests.quantize.search.chains import Sample
@@ -62,6 +62,12 @@ def images(count: int = 8) -> list[Floats]:
     return list(coarse.repeat(SIZE // 4, axis=3).repeat(SIZE // 4, axis=4))
 
 
+@pytest.fixture(autouse=True)
+def every_position(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Look at all output positions, so that the statistics are those of the whole images."""
+    monkeypatch.setattr(moments_module, "SIDES", (SIZE, SIZE))
+
+
 def activations(made: ModelProto, names: list[str], pictures: Iterable[Floats]) -> list[Floats]:
     """Return each tensor for all pictures, stacked."""
     copy = ModelProto()
@@ -90,15 +96,15 @@ def rounded(
     made: ModelProto, tiny: Artifact, target: Target, method: str = "gptq"
 ) -> tuple[Rounded, dict[str, InputMoments]]:
     layers = [node for node in made.graph.node if node.op_type == "Conv"]
-    moments = input_moments(made, layers)
+    observed = input_moments(made, layers)
     statistics: dict[str, list[Statistic]] = {}
     for node in layers:
-        if node.name in moments:
-            statistics.setdefault(node.input[0], []).append(moments[node.name])
+        if node.name in observed:
+            statistics.setdefault(node.input[0], []).append(observed[node.name])
     samples = [Sample(str(i), image, "") for i, image in enumerate(images())]
     size = tiny.manifest.input.model_copy(update={"shape": (1, 3, SIZE, SIZE)})
     collect(made, tiny.manifest.model_copy(update={"input": size}), statistics, samples)
-    return round_weights(made, moments, target, method), moments
+    return round_weights(made, observed, target, method), observed
 
 
 def _dequantized(one: RoundedWeight) -> NDArray[np.float64]:

@@ -10,7 +10,7 @@ from export.artifact import Sample
 from export.graph import float_tensors, normalise
 from export.sessions import open_session, run
 from quantize.plan import Plan
-from quantize.ranges import Range
+from quantize.ranges.ranges import Range
 from quantize.selection import range_sources
 from quantize.targets import get_target
 

@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 
 from export.errors import UsageError
-from quantize.histogram import Histogram
-from quantize.ranges import RANGE_RULES, U8, Grid, range_rule
-from quantize.statistics import Statistic
+from quantize.calibration.histogram import Histogram
+from quantize.calibration.statistics import Statistic
+from quantize.calibration.tails import Tails
+from quantize.ranges.ranges import RANGE_RULES, U8, Grid, range_rule
 
 S8 = Grid(symmetric=True, levels=254)
 HISTOGRAM_RULES = ("percentile", "entropy", "mse")
@@ -12,11 +13,11 @@ HISTOGRAM_RULES = ("percentile", "entropy", "mse")
 
 def _seen(rule: str, images: list[np.ndarray]) -> Statistic:
     """What the rule's statistic is after these images."""
-    statistic = range_rule(rule).statistic()
+    statistic = range_rule(rule).statistic(len(images))
     for values in images:
         single = values.astype(np.float32).reshape(1, -1)
         extremes = (single.min(), single.max())
-        statistic.update(*extremes, *([single] if isinstance(statistic, Histogram) else []))
+        statistic.update(*extremes, *([single] if isinstance(statistic, Histogram | Tails) else []))
     return statistic
 
 
@@ -190,7 +191,7 @@ def test_constant_tensors_have_a_range_too(rule: str, grid: str, values: list[fl
 
 @pytest.mark.parametrize("rule", HISTOGRAM_RULES)
 def test_a_value_that_the_subsample_missed_is_no_error(rule: str) -> None:
-    seen = Histogram()
+    seen = range_rule(rule).statistic(1)
     seen.update(0.0, 5.0, np.zeros((1, 100), np.float32))
     low, high = range_rule(rule).range(seen)
     assert low == pytest.approx(0.0, abs=1e-6) and low <= high <= 5.0

@@ -1,31 +1,44 @@
 """A histogram of a tensor that needs no second pass and no guess of its range."""
 
-from math import gcd, prod
+from math import prod
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from onnx import helper
 
-from quantize.statistics import MinMax, Reduction, Shape, State, together
+from quantize.calibration.statistics import MinMax, Reduction, Shape, State, Tensor, together
 
-MAX_STEP = 13
-"""At least this share of the positions is counted, 1/13."""
 ENOUGH = 2**19
 """Values per image. With fewer, ranges by entropy and mse move by more than 1 percent."""
+STRIDES = ((1, 3), (1, 5), (1, 7), (3, 3), (1, 11), (1, 13), (3, 5))
+"""Rows and columns: every first to third of the former, third to 13th of the latter.
+
+Odd, so that the positions counted run through all phases of maps that were upsampled by two,
+four or eight, whose extremes lie at one of them.
+"""
 
 
-def sampling_step(shape: Shape) -> int:
-    """Return n where every n-th position of a tensor (batch, channels, ...) is counted.
+def sampling_strides(shape: Shape, enough: int) -> tuple[int, int]:
+    """Return strides (rows, columns) of the positions that are counted of a tensor.
 
-    Positions are numbered row by row. Since n has no divisor in common with the width, those
-    counted run through all rows and columns in diagonals.
+    At least `enough` values, and at least a 15th; all of a tensor that is not a stack of maps.
     """
-    if len(shape) < 3 or None in shape[1:]:
-        return 1
-    _, *sizes = (size or 1 for size in shape)
-    most = min(prod(sizes) // ENOUGH, MAX_STEP)
-    return next((n for n in range(most, 1, -1) if gcd(n, sizes[-1]) == 1), 1)
+    if len(shape) != 4 or None in shape[1:]:
+        return (1, 1)
+    most = prod(size or 1 for size in shape[1:]) // enough
+    return next((step for step in reversed(STRIDES) if prod(step) <= most), (1, 1))
+
+
+def sampled(tensor: Tensor, enough: int) -> Reduction:
+    """Return the values at `sampling_strides`, of all channels."""
+    strides = sampling_strides(tensor.shape, enough)
+    if strides == (1, 1):
+        return Reduction([], [tensor.name])
+    # a pooling reads the layout that onnxruntime's convolutions write, unlike a Slice
+    name = f"{tensor.name}::Every{strides}"
+    pool = helper.make_node("MaxPool", [tensor.name], [name], kernel_shape=[1, 1], strides=strides)
+    return Reduction([pool], [name])
 
 
 class Histogram:
@@ -34,7 +47,7 @@ class Histogram:
     When a larger value arrives, neighbouring bins are merged until it fits. The final width
     follows from the largest magnitude alone, so neither order nor batch size of the images
     matters. The values between 0 and the largest magnitude always spread over 2048 to 4096
-    bins. Of large tensors only every `sampling_step`-th position is counted, in all channels;
+    bins. Of large tensors only positions at `sampling_strides` are counted, in all channels;
     minimum and maximum stay exact.
     """
 
@@ -48,25 +61,11 @@ class Histogram:
     @property
     def key(self) -> str:
         """Kind, number of bins and how many values are counted."""
-        return f"histogram of {self.BINS} bins, 1/{MAX_STEP}, {ENOUGH} values"
+        return f"histogram of {self.BINS} bins, {ENOUGH} values, {STRIDES}"
 
-    def reduction(self, tensor: str, shape: Shape) -> Reduction:
+    def reduction(self, tensor: Tensor) -> Reduction:
         """The extremes, and the values to count: the tensor itself or a part of it."""
-        extremes = self.extremes.reduction(tensor, shape)
-        step = sampling_step(shape)
-        if step == 1:
-            return together(extremes, Reduction([], [tensor]))
-        constants = {
-            "segport_flat": (0, 0, -1),
-            "segport_start": (0,),
-            "segport_end": (2**62,),
-            "segport_axis": (2,),
-            f"segport_step{step}": (step,),
-        }
-        reshape, *bounds = constants
-        flat = helper.make_node("Reshape", [tensor, reshape], [f"{tensor}::Reshape"])
-        part = helper.make_node("Slice", [flat.output[0], *bounds], [f"{tensor}::Slice{step}"])
-        return together(extremes, Reduction([flat, part], [part.output[0]], constants))
+        return together(self.extremes.reduction(tensor), sampled(tensor, ENOUGH))
 
     def update(self, low: Any, high: Any, values: NDArray[np.float32]) -> None:
         """Take in one activation: its exact extremes and the values to count."""

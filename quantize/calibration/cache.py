@@ -18,8 +18,8 @@ from export.artifact import Artifact, ImageRef, Sample
 from export.errors import ArtifactError
 from export.files import new_files
 from export.versions import versions
-from quantize.calibration import Progress, collect
-from quantize.statistics import State, Statistic
+from quantize.calibration.calibration import Progress, collect
+from quantize.calibration.statistics import State, Statistic
 
 FORMAT = 1
 """Of the files and of what the statistics in them mean."""

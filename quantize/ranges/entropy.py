@@ -3,8 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from quantize.grid import Floats, Grid
-from quantize.histogram import Histogram, running_sum
+from quantize.calibration.histogram import Histogram, running_sum
+from quantize.ranges.grid import Floats, Grid
 
 _STRIDE = 8
 """Bins between thresholds that `entropy` tries: at most 0.4 % of the largest magnitude."""

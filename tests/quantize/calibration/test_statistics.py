@@ -6,15 +6,17 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from export.sessions import open_session, run
-from quantize.channel_statistics import ChannelMinMax, ChannelMoments
-from quantize.histogram import ENOUGH, Histogram, sampling_step
-from quantize.statistics import (
+from quantize.calibration.channel_statistics import ChannelMinMax, ChannelMoments
+from quantize.calibration.histogram import ENOUGH, Histogram, sampled, sampling_strides
+from quantize.calibration.statistics import (
     MeanMinMax,
     MinMax,
     PooledSum,
     State,
     Statistic,
+    Tensor,
 )
+from quantize.calibration.tails import Tails
 
 
 def _activations(seed: int, scale: float) -> np.ndarray:
@@ -72,18 +74,15 @@ def test_histogram_takes_an_all_zero_tensor_first() -> None:
     assert seen.counts[half + int(2.5 / seen.width)] == 32
 
 
-def _reduced(statistic: Statistic, values: np.ndarray) -> list[np.ndarray]:
+def _reduced(statistic: Statistic, values: np.ndarray, signed: bool = True) -> list[np.ndarray]:
     """Run a statistic's own nodes on a tensor `x`."""
-    reduction = statistic.reduction("x", values.shape)
+    reduction = statistic.reduction(Tensor("x", values.shape, signed))
     graph = helper.make_graph(
         reduction.nodes,
         "g",
         [helper.make_tensor_value_info("x", TensorProto.FLOAT, values.shape)],
         [onnx.ValueInfoProto(name=name) for name in reduction.outputs if name != "x"],
-        [
-            numpy_helper.from_array(np.asarray(numbers, np.int64), name)
-            for name, numbers in reduction.constants.items()
-        ],
+        [numpy_helper.from_array(value, name) for name, value in reduction.constants.items()],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
     given = [value.name for value in graph.output]
@@ -93,40 +92,91 @@ def _reduced(statistic: Statistic, values: np.ndarray) -> list[np.ndarray]:
 
 def test_histogram_subsamples_positions_of_large_tensors_but_no_channels() -> None:
     seen = Histogram()
-    shape = (1, 48, 256, 256)  # six times what is enough, and 5 has no divisor in common with 256
-    values = np.zeros(shape, np.float32)
+    values = np.zeros((1, 48, 256, 256), np.float32)  # six times what is enough: every fifth column
     values[0, 5, 0, 1] = 3.0  # not counted
-    values[0, 6, 0, 5] = 1.0  # counted, as position 5 ...
-    values[0, 7, 2, 3] = 2.0  # ... and 515
+    values[0, 6, 0, 5] = 1.0  # counted
+    values[0, 7, 255, 250] = 2.0
     seen.update(*_reduced(seen, values))
-    counted = 48 * -(-(256 * 256) // 5)
+    counted = 48 * 256 * 52
     half = Histogram.BINS // 2
     assert seen.counts.sum() == counted
     assert [seen.counts[half + int(v / seen.width)] for v in (0, 1, 2, 3)] == [counted - 2, 1, 1, 0]
     assert seen.extremes.high == 3.0  # extremes stay exact
 
 
-@pytest.mark.parametrize(
-    "shape",
-    [(1, 32, 256, 256), (1, 96, 258, 258), (1, 960, 36, 36), (1, 9, 910, 910), (1, 64, 99999)],
-)
-def test_the_subsample_is_dense_even_and_large(shape: tuple[int, ...]) -> None:
-    step = sampling_step(shape)
-    positions = np.arange(0, np.prod(shape[2:]), step)
-    assert 1 <= step <= 16  # at least 1/16 of the positions
-    assert shape[1] * len(positions) >= ENOUGH
-    if len(shape) == 4:
-        rows, columns = np.divmod(positions, shape[-1])
-        assert len(np.unique(columns)) == shape[-1]  # no column is left out
-        per_row = np.bincount(rows, minlength=shape[2])
-        assert per_row.min() >= shape[3] // step  # nor part of a row
+@pytest.mark.parametrize("channels", [1, 8, 96, 960])
+@pytest.mark.parametrize("side", [33, 130, 258, 1025])
+def test_the_subsample_is_dense_even_and_large(channels: int, side: int) -> None:
+    rows, columns = sampling_strides((1, channels, side, side), ENOUGH)
+    assert rows * columns <= 16  # at least 1/16 of the positions
+    # odd: whatever power of two a map was upsampled by, all phases are seen
+    assert rows % 2 == columns % 2 == 1
+    counted = channels * -(-side // rows) * -(-side // columns)
+    assert counted >= min(ENOUGH, channels * side * side)
 
 
-def test_histogram_takes_small_tensors_whole() -> None:
-    seen = Histogram()
-    assert seen.reduction("x", (1, 32, 128, 128)).outputs[-1] == "x"
-    assert seen.reduction("x", (1, 2**22)).outputs[-1] == "x"
-    assert seen.reduction("x", (1, 64, None, None)).outputs[-1] == "x"
+def test_the_subsample_grows_with_the_tensor() -> None:
+    steps = [np.prod(sampling_strides((1, n, 512, 512), ENOUGH)) for n in range(1, 40)]
+    assert steps == sorted(steps) and steps[0] == 1 and steps[-1] == 15
+
+
+@pytest.mark.parametrize("shape", [(1, 32, 128, 128), (1, 2**22), (1, 64, None, None)])
+def test_tensors_that_are_small_or_no_maps_are_taken_whole(shape: tuple[int | None, ...]) -> None:
+    assert sampled(Tensor("x", shape), ENOUGH).outputs == ["x"]
+
+
+def test_what_cannot_be_negative_has_a_lowest_value_of_zero() -> None:
+    seen = MinMax()
+    values = np.abs(_activations(0, 1.0)) + 0.5
+    seen.update(*_reduced(seen, values, signed=False))
+    assert (seen.low, seen.high) == (0.0, float(values.max()))
+
+
+SHARE = 1e-3
+
+
+def _tails(images: list[np.ndarray]) -> Tails:
+    seen = Tails(SHARE, len(images))
+    for image in images:
+        seen.update(*_reduced(seen, image))
+    return seen
+
+
+def _skewed(seed: int, scale: float = 1.0) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    return (scale * (rng.standard_t(3, (1, 8, 50, 50)) + 0.4)).astype(np.float32)
+
+
+@pytest.mark.parametrize("scales", [(1, 1, 1, 1, 1), (0.1, 0.2, 5, 1, 3), (9, 1, 1, 0.1, 0.1)])
+def test_tails_count_every_value_that_may_be_left_out(scales: tuple[float, ...]) -> None:
+    images = [_skewed(seed, scale) for seed, scale in enumerate(scales)]
+    full = Histogram()
+    for image in images:
+        full.update(*_reduced(full, image))
+    seen = _tails(images)
+    found = seen.histogram()
+    assert found.width == full.width
+    assert found.counts.sum() == seen.total == 5 * 8 * 50 * 50
+    outside = int(SHARE * seen.total)
+    top = np.flatnonzero(np.cumsum(full.counts[::-1])[::-1] > outside)[-1]
+    bottom = np.flatnonzero(np.cumsum(full.counts) > outside)[0]
+    np.testing.assert_array_equal(found.counts[top:], full.counts[top:])
+    np.testing.assert_array_equal(found.counts[: bottom + 1], full.counts[: bottom + 1])
+
+
+def test_tails_look_at_few_values_once_they_know_where_the_ends_are() -> None:
+    images = [_skewed(seed) for seed in range(5)]
+    seen = _tails(images)
+    binned = seen.state()["counts"].sum()
+    assert binned < 1.2 * images[0].size  # the first image, and of the others the ends
+
+
+def test_tails_of_positive_values_are_those_at_the_top() -> None:
+    images = [np.abs(_skewed(seed)) for seed in range(5)]
+    seen = _tails(images)
+    half = Histogram.BINS // 2
+    assert seen.histogram().counts[half:].sum() == seen.total
+    assert seen.state()["counts"].sum() < 1.2 * images[0].size
 
 
 def _images(shape: tuple[int, ...], count: int = 3) -> list[np.ndarray]:
@@ -167,7 +217,15 @@ def test_extremes_are_exact_whatever_the_rank(shape: tuple[int, ...]) -> None:
     assert mean.high == pytest.approx(np.mean([image.max() for image in images]))
 
 
-KINDS = (MinMax, MeanMinMax, Histogram, ChannelMinMax, ChannelMoments, lambda: PooledSum((2, 3)))
+KINDS: tuple[Callable[[], Statistic], ...] = (
+    MinMax,
+    MeanMinMax,
+    Histogram,
+    lambda: Tails(SHARE, 3),
+    ChannelMinMax,
+    ChannelMoments,
+    lambda: PooledSum((2, 3)),
+)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -194,7 +252,8 @@ def _assert_equal(found: State, expected: State) -> None:
 
 
 def test_keys_tell_statistics_of_other_parameters_apart() -> None:
-    keys = [kind().key for kind in KINDS] + [PooledSum((1,)).key]
+    others = PooledSum((1,)), Tails(SHARE, 4), Tails(SHARE / 2, 3)
+    keys = [one.key for one in [*(kind() for kind in KINDS), *others]]
     assert len(set(keys)) == len(keys)
 
 

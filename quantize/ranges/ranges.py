@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 
 from export.errors import UsageError, unknown
-from quantize.entropy import entropy_range
-from quantize.grid import U8 as U8
-from quantize.grid import Grid as Grid
-from quantize.histogram import Histogram
-from quantize.mse import mse_range
-from quantize.statistics import MeanMinMax, MinMax, Statistic
+from quantize.calibration.histogram import Histogram
+from quantize.calibration.statistics import MeanMinMax, MinMax, Statistic
+from quantize.calibration.tails import Tails
+from quantize.ranges.entropy import entropy_range
+from quantize.ranges.grid import U8 as U8
+from quantize.ranges.grid import Grid as Grid
+from quantize.ranges.mse import mse_range
 
 Range = tuple[float, float]
 DEFAULT_PERCENTILE = 99.99
@@ -21,9 +22,12 @@ DEFAULT_PERCENTILE = 99.99
 
 @dataclass(frozen=True)
 class RangeRule:
-    """`statistic()` makes what must be collected per tensor; `range` turns it into (low, high)."""
+    """`statistic(images)` makes what must be collected per tensor from so many images.
 
-    statistic: Callable[[], Statistic]
+    `range` turns it into (low, high).
+    """
+
+    statistic: Callable[[int], Statistic]
     find: Callable[[Any, Grid], Range]
 
     def range(self, seen: Statistic, grid: Grid = U8) -> Range:
@@ -35,15 +39,16 @@ def _extremes(seen: MinMax | MeanMinMax, grid: Grid) -> Range:
     return seen.low, seen.high
 
 
-def percentile_range(seen: Histogram, grid: Grid, percentile: float) -> Range:
-    """Leave out (100 - percentile) percent of the values at either end.
+def percentile_range(seen: Tails, grid: Grid, share: float) -> Range:
+    """Leave out `share` of the values at either end, 0-0.5.
 
     Linear within a bin; never beyond the smallest and largest value seen.
     """
-    total = np.concatenate(([0], np.cumsum(seen.counts)))
-    outside = (1 - percentile / 100) * total[-1]
-    low, high = np.interp([outside, total[-1] - outside], *_knots(total, seen.edges))
-    return seen.extremes.within(float(low), float(high))
+    histogram = seen.histogram()
+    total = np.concatenate(([0], np.cumsum(histogram.counts)))
+    outside = share * total[-1]
+    low, high = np.interp([outside, total[-1] - outside], *_knots(total, histogram.edges))
+    return histogram.extremes.within(float(low), float(high))
 
 
 def _knots(total: Any, edges: Any) -> tuple[Any, Any]:
@@ -59,7 +64,7 @@ def _rule(name: str, statistic: type[Any], find: Callable[[Any, Grid], Range]) -
     def make(parameter: str | None) -> RangeRule:
         if parameter is not None:
             raise UsageError(f"range {name} takes no parameter")
-        return RangeRule(statistic, find)
+        return RangeRule(lambda images: statistic(), find)
 
     return make
 
@@ -71,7 +76,8 @@ def _percentile(parameter: str | None) -> RangeRule:
         percentile = float("nan")
     if not 50 < percentile <= 100:
         raise UsageError(f"range percentile:{parameter}: give a number above 50 and up to 100")
-    return RangeRule(Histogram, partial(percentile_range, percentile=percentile))
+    share = 1 - percentile / 100
+    return RangeRule(partial(Tails, share), partial(percentile_range, share=share))
 
 
 RANGE_RULES: dict[str, Callable[[str | None], RangeRule]] = {

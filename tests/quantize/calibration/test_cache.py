@@ -1,6 +1,7 @@
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,11 @@ from onnx import numpy_helper
 
 from export.artifact import Artifact, ImageRef, Sample
 from export.errors import CalibrationError
-from quantize.cache import collect_cached, default_folder
-from quantize.channel_statistics import ChannelMinMax, ChannelMoments
-from quantize.histogram import Histogram
-from quantize.statistics import MeanMinMax, MinMax, PooledSum, Statistic
+from quantize.calibration.cache import collect_cached, default_folder
+from quantize.calibration.channel_statistics import ChannelMinMax, ChannelMoments
+from quantize.calibration.histogram import Histogram
+from quantize.calibration.statistics import MeanMinMax, MinMax, PooledSum, Statistic
+from quantize.calibration.tails import Tails
 from validate.samples import Samples
 
 TENSOR = "hardtanh"
@@ -34,7 +36,7 @@ class Counted(list[Sample]):
 
 
 def _statistics() -> dict[str, list[Statistic]]:
-    kinds = (MinMax, MeanMinMax, Histogram, ChannelMinMax, ChannelMoments)
+    kinds = (MinMax, MeanMinMax, Histogram, partial(Tails, 0.01, 4), ChannelMinMax, ChannelMoments)
     return {tensor: [kind() for kind in kinds] for tensor in ("input", TENSOR)}
 
 
@@ -201,7 +203,7 @@ def test_parameters_of_a_statistic_are_in_the_key(case: Case) -> None:
 
 def test_versions_are_in_the_key(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     case.run()
-    monkeypatch.setattr("quantize.cache.versions", lambda: {"onnxruntime": "another"})
+    monkeypatch.setattr("quantize.calibration.cache.versions", lambda: {"onnxruntime": "another"})
     assert not case.run()[1]
 
 
@@ -330,7 +332,7 @@ def test_only_the_files_used_last_are_kept(case: Case, monkeypatch: pytest.Monke
         os.utime(older, (index, index))
     os.utime(_newest(case), (0.5, 0.5))
     assert case.run()[1]  # used again, so not the second oldest any more
-    monkeypatch.setattr("quantize.cache.LIMIT", int(3.5 * size))
+    monkeypatch.setattr("quantize.calibration.cache.LIMIT", int(3.5 * size))
     case.extra = "one more"
     case.run()
     # both real ones, and of the four others the one used last
@@ -343,7 +345,7 @@ def test_only_the_files_used_last_are_kept(case: Case, monkeypatch: pytest.Monke
 def test_statistics_larger_than_the_folder_may_be_are_not_kept(
     case: Case, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("quantize.cache.LIMIT", 10)
+    monkeypatch.setattr("quantize.calibration.cache.LIMIT", 10)
     case.run()
     assert not case.folder.exists() or not list(case.folder.iterdir())
 

@@ -18,12 +18,21 @@ State = dict[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
+class Tensor:
+    """What is measured: (batch, channels, ...). `signed`: whether values below 0 can occur."""
+
+    name: str
+    shape: Shape
+    signed: bool = True
+
+
+@dataclass(frozen=True)
 class Reduction:
-    """Nodes and int64 constants to add to the graph, and the tensors `Statistic.update` takes."""
+    """Nodes and constants to add to the graph, and the tensors `Statistic.update` takes."""
 
     nodes: list[NodeProto]
     outputs: list[str]
-    constants: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    constants: Mapping[str, NDArray[Any]] = field(default_factory=dict)
 
 
 class Statistic(Protocol):
@@ -33,8 +42,8 @@ class Statistic(Protocol):
     def key(self) -> str:
         """Kind and parameters: statistics of one tensor with equal keys end up equal."""
 
-    def reduction(self, tensor: str, shape: Shape) -> Reduction:
-        """Say how to reduce `tensor`, whose shape is (batch, ...), inside the graph."""
+    def reduction(self, tensor: Tensor) -> Reduction:
+        """Say how to reduce `tensor` inside the graph."""
 
     def update(self, *values: Any) -> None:
         """Take in the reduction's outputs for one image."""
@@ -46,23 +55,47 @@ class Statistic(Protocol):
         """Become what a statistic of the same key was when it gave `state`."""
 
 
-def whole(operator: str, tensor: str) -> NodeProto:
-    """Reduce a tensor to a scalar; the node's output is named after both."""
-    return helper.make_node(operator, [tensor], [f"{tensor}::{operator}"], keepdims=0)
+def lowest(tensor: Tensor) -> Reduction:
+    """Smallest value per image and channel, (batch, channels)."""
+    return _reduced("ReduceMin", tensor)
 
 
-def per_channel(operator: str, tensor: str, shape: Shape) -> Reduction:
-    """Reduce all axes behind the channels: to (batch, channels), or a scalar without such axes.
+def highest(tensor: Tensor) -> Reduction:
+    """Largest value per image and channel, (batch, channels)."""
+    return _pooled("GlobalMaxPool", "ReduceMax", tensor)
 
-    onnxruntime splits this over its threads, which it does not for a reduction to a scalar.
+
+def average(tensor: Tensor) -> Reduction:
+    """Mean per image and channel, (batch, channels); not finite if one of the values is not."""
+    return _pooled("GlobalAveragePool", "ReduceMean", tensor)
+
+
+def _pooled(pool: str, operator: str, tensor: Tensor) -> Reduction:
+    """Reduce by a pooling where there are positions.
+
+    Poolings read the layout that onnxruntime's convolutions write, where a reduction would have
+    the whole tensor copied to the standard layout first.
     """
-    axes = tuple(range(2, len(shape)))
-    if not axes:
-        node = whole(operator, tensor)
-        return Reduction([node], [node.output[0]])
-    name = f"segport_axes{axes}"
-    node = helper.make_node(operator, [tensor, name], [f"{tensor}::{operator}{axes}"], keepdims=0)
-    return Reduction([node], [node.output[0]], {name: axes})
+    if len(tensor.shape) < 3:
+        return _reduced(operator, tensor)
+    pooled, flat = f"{tensor.name}::{pool}", f"{tensor.name}::{operator}"
+    nodes = [
+        helper.make_node(pool, [tensor.name], [pooled]),
+        helper.make_node("Flatten", [pooled], [flat], axis=1),
+    ]
+    return Reduction(nodes, [flat])
+
+
+def _reduced(operator: str, tensor: Tensor) -> Reduction:
+    """Reduce the axes behind the channels, or to a scalar without such axes.
+
+    onnxruntime splits the former over its threads, which it does not for a scalar.
+    """
+    axes = tuple(range(2, len(tensor.shape)))
+    name = f"{tensor.name}::{operator}{axes}"
+    given = [f"segport_axes{axes}"] if axes else []
+    node = helper.make_node(operator, [tensor.name, *given], [name], keepdims=0)
+    return Reduction([node], [name], {name: np.array(axes) for name in given})
 
 
 def together(*parts: Reduction) -> Reduction:
@@ -70,12 +103,12 @@ def together(*parts: Reduction) -> Reduction:
     return Reduction(
         [node for part in parts for node in part.nodes],
         [name for part in parts for name in part.outputs],
-        {name: numbers for part in parts for name, numbers in part.constants.items()},
+        {name: value for part in parts for name, value in part.constants.items()},
     )
 
 
 class MinMax:
-    """Exact smallest and largest value."""
+    """Exact smallest and largest value; 0 for the smallest of what cannot be negative."""
 
     key = "minmax"
 
@@ -83,11 +116,18 @@ class MinMax:
         self.low = np.inf
         self.high = -np.inf
 
-    def reduction(self, tensor: str, shape: Shape) -> Reduction:
-        """Two arrays, at most one entry per image and channel."""
-        return together(
-            per_channel("ReduceMin", tensor, shape), per_channel("ReduceMax", tensor, shape)
-        )
+    def reduction(self, tensor: Tensor) -> Reduction:
+        """Two arrays, at most one entry per image and channel.
+
+        Zeros stand for the lowest of what cannot be negative: every range holds 0 anyway, and
+        a pass over the tensor is saved.
+        """
+        high = highest(tensor)
+        if tensor.signed:
+            return together(lowest(tensor), high)
+        name = f"{tensor.name}::Zeros"
+        zeros = helper.make_node("Sub", [high.outputs[0]] * 2, [name])
+        return Reduction([*high.nodes, zeros], [name, *high.outputs], high.constants)
 
     def update(self, low: Any, high: Any) -> None:
         """Take in one activation's smallest and largest values."""
@@ -125,9 +165,9 @@ class MeanMinMax:
         self._sums = np.zeros(2)
         self._images = 0
 
-    def reduction(self, tensor: str, shape: Shape) -> Reduction:
+    def reduction(self, tensor: Tensor) -> Reduction:
         """Those of `MinMax`."""
-        return MinMax().reduction(tensor, shape)
+        return MinMax().reduction(tensor)
 
     def update(self, low: Any, high: Any) -> None:
         """Take in one activation's smallest and largest values."""
@@ -161,15 +201,16 @@ class PooledSum:
         self._axes = axes
         self.high = 0.0
 
-    def reduction(self, tensor: str, shape: Shape) -> Reduction:
+    def reduction(self, tensor: Tensor) -> Reduction:
         """One scalar."""
-        axes = f"segport_axes{self._axes}"
-        absolute = helper.make_node("Abs", [tensor], [f"{tensor}::Abs"])
+        axes, prefix = f"segport_axes{self._axes}", tensor.name
+        constants = {axes: np.array(self._axes)}
+        absolute = helper.make_node("Abs", [prefix], [f"{prefix}::Abs"])
         sums = helper.make_node(
-            "ReduceSum", [absolute.output[0], axes], [f"{tensor}::Sum{self._axes}"]
+            "ReduceSum", [absolute.output[0], axes], [f"{prefix}::Sum{self._axes}"]
         )
-        largest = whole("ReduceMax", sums.output[0])
-        return Reduction([absolute, sums, largest], [largest.output[0]], {axes: self._axes})
+        largest = helper.make_node("ReduceMax", [sums.output[0]], [f"{prefix}::Max"], keepdims=0)
+        return Reduction([absolute, sums, largest], [largest.output[0]], constants)
 
     def update(self, largest: Any) -> None:
         """Take in one activation's largest sum."""

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from quantize.grid import Floats, Grid
-from quantize.histogram import Histogram, running_sum
+from quantize.calibration.histogram import Histogram, running_sum
+from quantize.ranges.grid import Floats, Grid
 
 _OCTAVES = 5
 _SEARCHES = ((_OCTAVES * 4, 1 / 4), (8, 1 / 28), (7, 1 / 196))

@@ -4,7 +4,15 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import helper
 
-from quantize.statistics import MinMax, Reduction, Shape, State, per_channel, together
+from quantize.calibration.statistics import (
+    Reduction,
+    State,
+    Tensor,
+    average,
+    highest,
+    lowest,
+    together,
+)
 
 
 class ChannelMinMax:
@@ -19,9 +27,9 @@ class ChannelMinMax:
         self.low = np.full(0, np.inf, np.float32)
         self.high = np.full(0, -np.inf, np.float32)
 
-    def reduction(self, tensor: str, shape: Shape) -> Reduction:
-        """Those of `MinMax`, so the two cost no more than one."""
-        return MinMax().reduction(tensor, shape)
+    def reduction(self, tensor: Tensor) -> Reduction:
+        """Two arrays, each (batch, channels)."""
+        return together(lowest(tensor), highest(tensor))
 
     def update(self, low: NDArray[np.float32], high: NDArray[np.float32]) -> None:
         """Take in one activation's extremes, each (batch, channels)."""
@@ -50,13 +58,14 @@ class ChannelMoments:
         self._sums = np.zeros((2, 1))
         self._images = 0
 
-    def reduction(self, tensor: str, shape: Shape) -> Reduction:
+    def reduction(self, tensor: Tensor) -> Reduction:
         """Two means over positions, each (batch, channels)."""
-        square = helper.make_node("Mul", [tensor, tensor], [f"{tensor}::Square"])
+        name = f"{tensor.name}::Square"
+        square = helper.make_node("Mul", [tensor.name] * 2, [name])
         return together(
-            per_channel("ReduceMean", tensor, shape),
+            average(tensor),
             Reduction([square], []),
-            per_channel("ReduceMean", square.output[0], shape),
+            average(Tensor(name, tensor.shape, signed=False)),
         )
 
     def update(self, mean: NDArray[np.float32], square: NDArray[np.float32]) -> None:

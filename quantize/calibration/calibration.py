@@ -8,14 +8,16 @@ from typing import Any
 
 import numpy as np
 import onnx
-from onnx import ModelProto, NodeProto, numpy_helper
+from numpy.typing import NDArray
+from onnx import GraphProto, ModelProto, NodeProto, numpy_helper
 from onnxruntime import ExecutionOrder, SessionOptions
 
 from export.artifact import ImageRef, Manifest, Sample
 from export.errors import CalibrationError
 from export.graph import float_tensors, opset, with_input_shape
 from export.sessions import CPU, open_session, run, session_options, threads
-from quantize.statistics import Statistic, per_channel
+from quantize.calibration.signs import nonnegative
+from quantize.calibration.statistics import Statistic, Tensor, average
 
 Progress = Callable[[int, int], None]
 STREAMS = 2
@@ -30,12 +32,12 @@ _AXES_AS_INPUT = 18
 class Probe:
     """A network whose outputs are the reductions of its tensors and nothing else.
 
-    `sums` names the output, by tensor, that is not finite if one of the tensor's values is not;
+    `means` names the output, by tensor, that is not finite if one of the tensor's values is not;
     `taken` says which outputs each statistic is to be updated with.
     """
 
     model: ModelProto
-    sums: Mapping[str, str]
+    means: Mapping[str, str]
     taken: Sequence[tuple[Statistic, list[str]]]
 
 
@@ -71,8 +73,8 @@ def collect(
 
     used = []
     for sample, values in _in_streams(measure, samples):
-        for tensor, total in probe.sums.items():
-            if not np.isfinite(values[total]).all():
+        for tensor, mean in probe.means.items():
+            if not np.isfinite(values[mean]).all():
                 raise CalibrationError(
                     f"calibration image {sample.id}: tensor {tensor} is not finite in fp32; the "
                     "network or the image is broken"
@@ -98,37 +100,51 @@ def probe_graph(
     probe.CopyFrom(model)
     graph = probe.graph
     added: dict[str, NodeProto] = {}
-    constants: dict[str, tuple[int, ...]] = {}
+    constants: dict[str, NDArray[Any]] = {}
     taken: list[tuple[Statistic, list[str]]] = []
-    sums: dict[str, str] = {}
-    for tensor, wanted in statistics.items():
-        # unlike onnxruntime's ReduceMin and ReduceMax this never loses a NaN
-        total = per_channel("ReduceSum", tensor, shapes.get(tensor, ()))
-        sums[tensor] = total.outputs[0]
-        reductions = [s.reduction(tensor, shapes.get(tensor, ())) for s in wanted.values()]
-        for reduction in [total, *reductions]:
+    means: dict[str, str] = {}
+    positive = nonnegative(model)
+    for name, wanted in statistics.items():
+        tensor = Tensor(name, shapes.get(name, ()), signed=name not in positive)
+        # unlike onnxruntime's ReduceMin and GlobalMaxPool this never loses a NaN
+        mean = average(tensor)
+        means[name] = mean.outputs[0]
+        reductions = [s.reduction(tensor) for s in wanted.values()]
+        for reduction in [mean, *reductions]:
             added |= {node.output[0]: node for node in reduction.nodes}
             constants |= reduction.constants
         taken += [(s, r.outputs) for s, r in zip(wanted.values(), reductions, strict=True)]
-    for name, numbers in constants.items():
-        graph.initializer.append(numpy_helper.from_array(np.asarray(numbers, np.int64), name))
+    for name, value in constants.items():
+        graph.initializer.append(numpy_helper.from_array(value, name))
     version = opset(model)
     graph.node.extend(_for_opset(node, constants, version) for node in added.values())
-    outputs = {name for _, names in taken for name in names} | set(sums.values())
+    outputs = {name for _, names in taken for name in names} | set(means.values())
     del graph.output[:]
     graph.output.extend(onnx.ValueInfoProto(name=name) for name in sorted(outputs))
-    return Probe(probe, sums, taken)
+    _prune(graph)
+    return Probe(probe, means, taken)
 
 
-def _for_opset(
-    node: NodeProto, constants: Mapping[str, tuple[int, ...]], version: int
-) -> NodeProto:
+def _prune(graph: GraphProto) -> None:
+    """Remove the nodes that no output needs, which onnxruntime would run."""
+    needed = {value.name for value in graph.output}
+    kept = []
+    for node in reversed(graph.node):
+        if needed.intersection(node.output):
+            needed.update(node.input)
+            kept.append(NodeProto.FromString(node.SerializeToString()))
+    del graph.node[:]
+    graph.node.extend(reversed(kept))
+
+
+def _for_opset(node: NodeProto, constants: Mapping[str, NDArray[Any]], version: int) -> NodeProto:
     """Give reductions their axes as older operator sets want them: as an attribute."""
     if version >= _AXES_AS_INPUT or node.op_type not in _REDUCTIONS or len(node.input) < 2:
         return node
     older = NodeProto()
     older.CopyFrom(node)
-    older.attribute.append(onnx.helper.make_attribute("axes", constants[older.input.pop()]))
+    axes = constants[older.input.pop()].tolist()
+    older.attribute.append(onnx.helper.make_attribute("axes", axes))
     return older
 
 

@@ -1,0 +1,1 @@
+"""Range rules: from statistics of a tensor to the range it is quantized over."""
