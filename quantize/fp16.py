@@ -19,6 +19,9 @@ from export.sessions import named_outputs, open_session
 from quantize.calibration.calibration import Progress, collect
 from quantize.calibration.statistics import MinMax, PooledSum, Statistic
 from quantize.casts import tidy_casts
+from quantize.rounding.half import round_to_half
+from quantize.rounding.moments import InputMoments
+from quantize.rounding.rounding import input_moments
 from quantize.selection import matching_layers, range_sources
 
 FP16_MAX = 65504.0
@@ -48,20 +51,27 @@ def quantize_fp16(
     """Return the float16 model and the facts its manifest records.
 
     `io` "fp32" keeps float32 inputs and outputs behind casts, "fp16" does not. With `guard`
-    and samples, layers whose values come within a factor of 4 of 65504 stay in fp32.
+    and samples, layers whose values come within a factor of 4 of 65504 stay in fp32. Samples
+    also tell how to round weights (`quantize.rounding.half`); without, each is rounded to nearest.
     """
     model = onnx.shape_inference.infer_shapes(onnx.load(artifact.path))
     named = matching_layers(model, keep_float)
-    kept: list[Kept] = []
-    if guard:
-        kept = weights_out_of_range(model)
-        if len(samples):
-            kept += activations_out_of_range(artifact, model, samples, progress)
+    beyond = weights_out_of_range(model)
+    unfit = named | {entry.layer for entry in beyond}
+    moments = input_moments(model, [node for node in model.graph.node if node.name not in unfit])
+    kept: list[Kept] = beyond if guard else []
+    gains: dict[str, float] = {}
+    rounded = model
+    if len(samples):
+        watched = _Watched(model)
+        collect(model, artifact.manifest, watched.with_inputs(moments), samples, progress)
+        kept += watched.out_of_range() if guard else []
+        unfit |= {entry.layer for entry in kept}
+        fit = {layer: seen for layer, seen in moments.items() if layer not in unfit}
+        rounded, gains = round_to_half(model, fit)
     blocked = sorted(named | {entry.layer for entry in kept})
-    copy = ModelProto()
-    copy.CopyFrom(model)
     converted = convert_float_to_float16(
-        copy, keep_io_types=(io == "fp32"), node_block_list=blocked, disable_shape_infer=True
+        rounded, keep_io_types=(io == "fp32"), node_block_list=blocked, disable_shape_infer=True
     )
     tidy_casts(converted)
     half = normalise(converted)
@@ -70,6 +80,7 @@ def quantize_fp16(
         "range_checked": bool(guard and len(samples)),
         "kept_float": blocked,
         "guarded": [vars(entry) for entry in kept],
+        "rounding_gain_db": {layer: round(gain, 2) for layer, gain in sorted(gains.items())},
         "emulated": _emulated_check(model, half, samples) if len(samples) else None,
     }
 
@@ -89,38 +100,47 @@ def weights_out_of_range(model: ModelProto) -> list[Kept]:
     return found
 
 
-def activations_out_of_range(
-    artifact: Artifact, model: ModelProto, samples: Sequence[Sample], progress: Progress
-) -> list[Kept]:
-    """Measure every activation, and the sums inside poolings; list layers that come near 65504.
+class _Watched:
+    """Every activation's extremes, and the sums inside poolings."""
 
-    Both the layer that makes such a tensor and those that read it must stay in fp32, or the
-    cast between them would overflow.
-    """
-    sources = range_sources(model, list(model.graph.node))
-    measured = {name: MinMax() for name in sorted(set(sources.values()))}
-    watched: dict[str, list[Statistic]] = {name: [seen] for name, seen in measured.items()}
-    sums = {}
-    for node in model.graph.node:
-        axes = _summed_axes(model, node)
-        if axes and node.input[0] in watched:
-            sums[node.name] = PooledSum(axes)
-            watched[node.input[0]].append(sums[node.name])
-    collect(model, artifact.manifest, watched, samples, progress)
-    extremes = {tensor: measured[source] for tensor, source in sources.items()}
+    def __init__(self, model: ModelProto) -> None:
+        self._model = model
+        self._sources = range_sources(model, list(model.graph.node))
+        self._seen = {name: MinMax() for name in sorted(set(self._sources.values()))}
+        self._sums: dict[str, PooledSum] = {}
+        for node in model.graph.node:
+            axes = _summed_axes(model, node)
+            if axes and node.input[0] in self._seen:
+                self._sums[node.name] = PooledSum(axes)
 
-    limit = FP16_MAX / HEADROOM
-    readers = consumers(model.graph)
-    found: dict[str, Kept] = {}
-    for node in model.graph.node:
-        for tensor in node.output:
-            if tensor in extremes and (reached := extremes[tensor].magnitude) > limit:
-                for layer in [node, *readers[tensor]]:
-                    found.setdefault(layer.name, Kept(layer.name, f"tensor {tensor}", reached))
-        reached = _accumulated(node, sums, extremes)
-        if reached > limit:
-            found.setdefault(node.name, Kept(node.name, f"sum over {node.input[0]}", reached))
-    return list(found.values())
+    def with_inputs(self, moments: Mapping[str, InputMoments]) -> dict[str, list[Statistic]]:
+        """Return all statistics to collect by tensor, also those of layers' inputs."""
+        found: dict[str, list[Statistic]] = {name: [seen] for name, seen in self._seen.items()}
+        for node in self._model.graph.node:
+            for statistic in (self._sums.get(node.name), moments.get(node.name)):
+                if statistic is not None:
+                    found.setdefault(node.input[0], []).append(statistic)
+        return found
+
+    def out_of_range(self) -> list[Kept]:
+        """List the layers with a tensor that came near 65504.
+
+        Both the layer that makes such a tensor and those that read it must stay in fp32, or
+        the cast between them would overflow.
+        """
+        extremes = {tensor: self._seen[source] for tensor, source in self._sources.items()}
+        limit = FP16_MAX / HEADROOM
+        readers = consumers(self._model.graph)
+        found: dict[str, Kept] = {}
+        for node in self._model.graph.node:
+            for tensor in node.output:
+                if tensor in extremes and (reached := extremes[tensor].magnitude) > limit:
+                    for layer in [node, *readers[tensor]]:
+                        found.setdefault(layer.name, Kept(layer.name, f"tensor {tensor}", reached))
+            reached = _accumulated(node, self._sums, extremes)
+            if reached > limit:
+                found.setdefault(node.name, Kept(node.name, f"sum over {node.input[0]}", reached))
+        return list(found.values())
 
 
 def _accumulated(

@@ -71,12 +71,12 @@ def average(tensor: Tensor) -> Reduction:
 
 
 def _pooled(pool: str, operator: str, tensor: Tensor) -> Reduction:
-    """Reduce by a pooling where there are positions.
+    """Reduce maps by a pooling.
 
     Poolings read the layout that onnxruntime's convolutions write, where a reduction would have
     the whole tensor copied to the standard layout first.
     """
-    if len(tensor.shape) < 3:
+    if len(tensor.shape) != 4:
         return _reduced(operator, tensor)
     pooled, flat = f"{tensor.name}::{pool}", f"{tensor.name}::{operator}"
     nodes = [

@@ -7,6 +7,8 @@ factorisation: with C = R Rᵀ, R upper triangular, the output error of weights 
 and its i-th component is least when input i is rounded towards w_i + Σ_{j<i} e_j R_ji / R_ii.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -23,11 +25,20 @@ def gptq(weight: Floats, scale: Floats, covariance: Floats, largest: int) -> Flo
     of the inputs. Minimises the variance of the error of the outputs; their mean is up to the
     bias.
     """
+
+    def nearest(values: Floats) -> Floats:
+        return np.clip(np.rint(values), -largest, largest)
+
+    return compensated(weight / scale[:, :, None], covariance, nearest)
+
+
+def compensated(weight: Floats, covariance: Floats, nearest: Callable[[Floats], Floats]) -> Floats:
+    """Round to any grid: `nearest` returns the grid's values for an array; see `gptq`."""
     order = np.argsort(-np.diagonal(covariance, axis1=1, axis2=2), axis=1, kind="stable")
     rows_first = np.take_along_axis(covariance, order[:, :, None], 1)
     root = _upper_roots(np.take_along_axis(rows_first, order[:, None, :], 2))
-    targets = np.take_along_axis(weight, order[:, None, :], 2) / scale[:, :, None]
-    integers = np.empty_like(targets)
+    targets = np.take_along_axis(weight, order[:, None, :], 2)
+    rounded = np.empty_like(targets)
     errors = np.empty_like(targets)
     for start in range(0, weight.shape[2], _BLOCK):
         stop = min(start + _BLOCK, weight.shape[2])
@@ -35,10 +46,10 @@ def gptq(weight: Floats, scale: Floats, covariance: Floats, largest: int) -> Flo
         for i in range(start, stop):
             inside = (errors[:, :, start:i] @ root[:, start:i, i : i + 1])[:, :, 0]
             wanted = targets[:, :, i] + (carried[:, :, i - start] + inside) / root[:, i, i, None]
-            integers[:, :, i] = np.clip(np.rint(wanted), -largest, largest)
-            errors[:, :, i] = targets[:, :, i] - integers[:, :, i]
-    found = np.empty_like(integers)
-    np.put_along_axis(found, np.broadcast_to(order[:, None, :], found.shape), integers, 2)
+            rounded[:, :, i] = nearest(wanted)
+            errors[:, :, i] = targets[:, :, i] - rounded[:, :, i]
+    found = np.empty_like(rounded)
+    np.put_along_axis(found, np.broadcast_to(order[:, None, :], found.shape), rounded, 2)
     return found
 
 

@@ -85,6 +85,17 @@ class InputMoments:
         products = self._products[index].astype(np.float64)
         return np.asarray(products / self._count - np.outer(mean, mean), np.float64)
 
+    def split(self, weight: NDArray[np.floating]) -> Floats:
+        """Return a weight as float64 (groups * blocks, rows, inputs per block)."""
+        groups = self.window.groups
+        apart = weight.astype(np.float64).reshape(groups, len(weight) // groups, self.blocks, -1)
+        return apart.transpose(0, 2, 1, 3).reshape(groups * self.blocks, len(weight) // groups, -1)
+
+    def join(self, parts: Floats) -> Floats:
+        """Undo `split`: (groups * blocks, rows, n) to (groups * rows, blocks * n)."""
+        apart = parts.reshape(self.window.groups, self.blocks, *parts.shape[1:])
+        return apart.transpose(0, 2, 1, 3).reshape(self.window.groups * parts.shape[1], -1)
+
     def _flush(self) -> None:
         if not self._buffer:
             return

@@ -13,6 +13,7 @@ from quantize.qdq import weight_scale
 from quantize.rounding.adaround import adaround
 from quantize.rounding.gptq import gptq
 from quantize.rounding.moments import InputMoments
+from quantize.rounding.settling import Settled, settle
 from quantize.rounding.windows import Window
 from quantize.targets import Target
 
@@ -21,9 +22,6 @@ Method = Callable[[Floats, Floats, Floats, int], Floats]
 
 METHODS: dict[str, Method] = {"gptq": gptq, "adaround": adaround}
 """(weight, scale, covariance of its inputs, largest integer) to integers; see `gptq`."""
-
-_TOGETHER = 1 << 22
-"""Covariance entries handed to a method at once."""
 
 
 @dataclass(frozen=True)
@@ -77,18 +75,11 @@ def round_weights(
     for done, node in enumerate(nodes, start=1):
         values = numpy_helper.to_array(constants[node.input[1]])
         scale = weight_scale(values, target)
-        layer = _round_layer(values, scale, moments[node.name], target.weight_max, method)
-        weights[node.input[1]] = RoundedWeight(layer.integers, scale)
+        integers, layer = _round_layer(values, scale, moments[node.name], target.weight_max, method)
+        weights[node.input[1]] = RoundedWeight(integers, scale)
         shifts[node.name], gains[node.name] = layer.shift, layer.gain
         progress(done, len(nodes))
     return Rounded(weights, shifts, gains)
-
-
-@dataclass(frozen=True)
-class _Layer:
-    integers: NDArray[np.int8]
-    shift: Floats
-    gain: float
 
 
 def _round_layer(
@@ -97,49 +88,18 @@ def _round_layer(
     moments: InputMoments,
     largest: int,
     method: str,
-) -> _Layer:
-    groups, blocks = moments.window.groups, moments.blocks
-    rows = len(values) // groups
-    # (groups, rows, inputs) to (groups * blocks, rows, inputs per block), as moments have it
-    split = values.astype(np.float64).reshape(groups, rows, blocks, -1).transpose(0, 2, 1, 3)
-    weight = split.reshape(groups * blocks, rows, -1)
-    per_row = np.broadcast_to(scale.astype(np.float64), len(values)).reshape(groups, 1, rows)
-    step = np.broadcast_to(per_row, (groups, blocks, rows)).reshape(groups * blocks, rows)
-    integers = np.empty_like(weight)
-    left = nearest = 0.0
-    chunk = max(1, _TOGETHER // weight.shape[2] ** 2)
-    for start in range(0, len(weight), chunk):
-        part = slice(start, min(start + chunk, len(weight)))
-        covariance = np.stack([moments.covariance(i) for i in range(part.start, part.stop)])
-        integers[part], after, before = _best(weight[part], step[part], covariance, largest, method)
-        left, nearest = left + after, nearest + before
-    errors = weight - integers * step[:, :, None]
-    shift = (errors @ moments.mean[:, :, None]).reshape(groups, blocks, rows).sum(1).reshape(-1)
-    joined = integers.reshape(groups, blocks, rows, -1).transpose(0, 2, 1, 3)
-    gain = 10 * np.log10(nearest / left) if left > 0 < nearest else 0.0
-    return _Layer(joined.reshape(values.shape).astype(np.int8), shift, float(gain))
+) -> tuple[NDArray[np.int8], Settled]:
+    rows = np.broadcast_to(scale.astype(np.float64), len(values))
+    step = moments.split(rows.repeat(values[0].size).reshape(values.shape))[:, :, 0]
 
+    def choose(weight: Floats, covariance: Floats, part: slice) -> tuple[Floats, Floats]:
+        found = METHODS[method](weight, step[part], covariance, largest)
+        nearest = np.clip(np.rint(weight / step[part][:, :, None]), -largest, largest)
+        return found * step[part][:, :, None], nearest * step[part][:, :, None]
 
-def _best(
-    weight: Floats, step: Floats, covariance: Floats, largest: int, method: str
-) -> tuple[Floats, float, float]:
-    """Return integers, and the variance of the output's error with them and with the nearest.
-
-    Neither method is sure to beat rounding to nearest in every row: where it does not (up to a
-    tenth of depthwise channels), the nearest integers are taken.
-    """
-    found = METHODS[method](weight, step, covariance, largest)
-    plain = np.clip(np.rint(weight / step[:, :, None]), -largest, largest)
-    after, before = (
-        _variance(weight - integers * step[:, :, None], covariance) for integers in (found, plain)
-    )
-    chosen = np.where((after < before)[:, :, None], found, plain)
-    return chosen, float(np.minimum(after, before).sum()), float(before.sum())
-
-
-def _variance(errors: Floats, covariance: Floats) -> Floats:
-    """Variance of each row's output, for errors (groups, rows, inputs) of its weights."""
-    return np.asarray(((errors @ covariance) * errors).sum(2))
+    settled = settle(values, moments, choose)
+    per_row = rows.reshape(-1, *[1] * (values.ndim - 1))
+    return np.rint(settled.values / per_row).astype(np.int8), settled
 
 
 def _window(node: NodeProto, weight: tuple[int, ...]) -> Window:

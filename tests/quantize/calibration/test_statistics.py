@@ -184,7 +184,7 @@ def _images(shape: tuple[int, ...], count: int = 3) -> list[np.ndarray]:
     return [(rng.standard_normal(shape) * 3 + 1).astype(np.float32) for _ in range(count)]
 
 
-@pytest.mark.parametrize("shape", [(1, 4, 9, 7), (2, 4, 5, 5), (1, 6, 11)])
+@pytest.mark.parametrize("shape", [(1, 4, 9, 7), (2, 4, 5, 5), (1, 6, 11), (1, 2, 3, 4, 5, 2)])
 def test_channel_minmax_is_exact(shape: tuple[int, ...]) -> None:
     seen, images = ChannelMinMax(), _images(shape)
     for image in images:
@@ -195,7 +195,7 @@ def test_channel_minmax_is_exact(shape: tuple[int, ...]) -> None:
     assert seen.low.dtype == np.float32
 
 
-@pytest.mark.parametrize("shape", [(1, 4, 9, 7), (2, 4, 5, 5), (1, 6, 11)])
+@pytest.mark.parametrize("shape", [(1, 4, 9, 7), (2, 4, 5, 5), (1, 6, 11), (1, 2, 3, 4, 5, 2)])
 def test_channel_moments_are_numpys(shape: tuple[int, ...]) -> None:
     seen, images = ChannelMoments(), _images(shape)
     for image in images:
@@ -206,7 +206,7 @@ def test_channel_moments_are_numpys(shape: tuple[int, ...]) -> None:
     assert seen.mean.dtype == np.float64
 
 
-@pytest.mark.parametrize("shape", [(1, 4, 9, 7), (3, 5), (1, 6, 11)])
+@pytest.mark.parametrize("shape", [(1, 4, 9, 7), (3, 5), (1, 6, 11), (1, 2, 3, 4, 5, 2)])
 def test_extremes_are_exact_whatever_the_rank(shape: tuple[int, ...]) -> None:
     seen, mean, images = MinMax(), MeanMinMax(), _images(shape)
     for image in images:
