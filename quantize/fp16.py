@@ -16,6 +16,7 @@ from export.graph import consumers, initializers, normalise
 from export.parity import Outputs, measure_parity
 from export.pooling import reduced_axes
 from export.sessions import named_outputs, open_session
+from quantize.batch_norms import fold_statistics
 from quantize.calibration.calibration import Progress, collect
 from quantize.calibration.statistics import MinMax, PooledSum, Statistic
 from quantize.casts import tidy_casts
@@ -54,7 +55,7 @@ def quantize_fp16(
     and samples, layers whose values come within a factor of 4 of 65504 stay in fp32. Samples
     also tell how to round weights (`quantize.rounding.half`); without, each is rounded to nearest.
     """
-    model = onnx.shape_inference.infer_shapes(onnx.load(artifact.path))
+    model = fold_statistics(onnx.shape_inference.infer_shapes(onnx.load(artifact.path)))
     named = matching_layers(model, keep_float)
     beyond = weights_out_of_range(model)
     unfit = named | {entry.layer for entry in beyond}
