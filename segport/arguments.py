@@ -16,6 +16,10 @@ Protocol = Annotated[
         help="squash, center-crop, full or torchvision.", autocompletion=one_of(PROTOCOLS)
     ),
 ]
+Download = Annotated[
+    bool,
+    typer.Option("--download", help="Fetch VOC or SBD through torchvision if it is not there."),
+]
 Runtime = Annotated[
     str | None,
     typer.Option(help="ort-cpu, ort-cuda or ort-fp16.", autocompletion=one_of(RUNTIMES)),

@@ -1,6 +1,7 @@
 """One label as class indices, whatever kind of file it comes from."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,7 +10,7 @@ from PIL import Image
 from export.classes import VOID, palette
 from export.errors import DataError
 from validate.data.instances import Instances
-from validate.data.items import Item
+from validate.data.items import Item, Mask
 from validate.data.sbd import read_mat
 
 Colour = tuple[int, int, int]
@@ -32,7 +33,9 @@ def read_mask(
     width), or holds other values or colours.
     """
     try:
-        indices = _indices(item, classes, colours or palette(classes))
+        indices = _indices(item.mask, classes, colours or palette(classes))
+    except DataError as error:
+        raise DataError(f"image {item.id}: {error}") from error
     except UNREADABLE as error:
         raise DataError(f"image {item.id}: cannot read its mask {item.mask} ({error})") from error
     if indices.shape != size:
@@ -49,42 +52,35 @@ def read_mask(
     return Image.fromarray(indices.astype(np.uint8))
 
 
-def _indices(item: Item, classes: int, colours: Sequence[Colour]) -> NDArray[np.integer]:
-    mask = item.mask
+def _indices(mask: Mask | None, classes: int, colours: Sequence[Colour]) -> NDArray[np.integer]:
     if isinstance(mask, Instances):
-        return _drawn(mask, item, classes)
+        if classes != mask.classes:
+            raise DataError(
+                f"COCO's labels are those of VOC's {mask.classes} classes, the network has {classes}"
+            )
+        return mask.draw()
     if mask is not None and mask.suffix == ".mat":
         return read_mat(mask)
     with Image.open(mask or "") as file:
         file.load()
         if file.format == "JPEG":
             raise DataError(
-                f"image {item.id}: mask {mask} is a JPEG, which changes class indices; needed is "
-                "a lossless file such as PNG"
+                f"mask {mask} is a JPEG, which changes class indices; needed is a lossless file "
+                "such as PNG"
             )
         if file.mode in _COLOURED:
-            return _decoded(np.asarray(file.convert("RGB")), item, colours)
+            return _decoded(np.asarray(file.convert("RGB")), mask, colours)
         if file.mode not in _INDEXED:
             raise DataError(
-                f"image {item.id}: mask {mask} has mode {file.mode}; needed is one class index per "
-                "pixel (palette or grey PNG) or the colour of a class (RGB)"
+                f"mask {mask} has mode {file.mode}; needed is one class index per pixel (palette "
+                "or grey PNG) or the colour of a class (RGB)"
             )
         return np.array(file)
 
 
-def _drawn(shapes: Instances, item: Item, classes: int) -> NDArray[np.uint8]:
-    if classes != shapes.classes:
-        raise DataError(
-            f"image {item.id}: COCO's labels are those of VOC's {shapes.classes} classes, the "
-            f"network has {classes}"
-        )
-    try:
-        return shapes.draw()
-    except DataError as error:
-        raise DataError(f"image {item.id}: {error}") from error
-
-
-def _decoded(pixels: NDArray[np.uint8], item: Item, colours: Sequence[Colour]) -> NDArray[np.uint8]:
+def _decoded(
+    pixels: NDArray[np.uint8], mask: Path | None, colours: Sequence[Colour]
+) -> NDArray[np.uint8]:
     """Turn RGB, uint8 (H, W, 3), into class indices; a colour that is no class's is an error."""
     indices = {_VOID_COLOUR: VOID} | {colour: i for i, colour in reversed([*enumerate(colours)])}
     packed = pixels.astype(np.int32) @ np.array([1 << 16, 1 << 8, 1], np.int32)
@@ -94,8 +90,7 @@ def _decoded(pixels: NDArray[np.uint8], item: Item, colours: Sequence[Colour]) -
     if (decoded < 0).any():
         y, x = np.argwhere(decoded < 0)[0]
         raise DataError(
-            f"image {item.id}: mask {item.mask} has colour {tuple(map(int, pixels[y, x]))} at "
-            f"x={x} y={y}, which is that of no class; allowed are the colours in the artifact's "
-            "manifest and VOC's void"
+            f"mask {mask} has colour {tuple(map(int, pixels[y, x]))} at x={x} y={y}, which is that "
+            "of no class; allowed are the colours in the artifact's manifest and VOC's void"
         )
     return decoded.astype(np.uint8)
