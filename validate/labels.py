@@ -56,7 +56,7 @@ def _indices(mask: Mask | None, classes: int, colours: Sequence[Colour]) -> NDAr
     if isinstance(mask, Instances):
         if classes != mask.classes:
             raise DataError(
-                f"COCO's labels are those of VOC's {mask.classes} classes, the network has {classes}"
+                f"COCO's labels are VOC's {mask.classes} classes, the network has {classes}"
             )
         return mask.draw()
     if mask is not None and mask.suffix == ".mat":
