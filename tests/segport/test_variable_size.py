@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from torchvision.transforms._presets import SemanticSegmentation
 
 from tests.networks import tiny as tiny_network
 from tests.segport.command import segport
+from validate.latency import measure_latency
 
 MODEL = "tests.networks:tiny"
 
@@ -100,6 +102,25 @@ def test_any_size_serves_the_other_protocols_too(
         )
         assert answer.code == 0, answer.err
         assert json.loads((out / "result.json").read_text())["protocol"] == protocol
+
+
+def test_latency_is_measured_at_the_size_macs_are_counted_at(
+    artifacts: list[Path], data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or it would be that of whichever image comes first."""
+    shapes = []
+
+    def measure(runtimes: Any, image: Any, progress: Any) -> Any:
+        shapes.append(image.shape)
+        return measure_latency(runtimes, image, progress)
+
+    monkeypatch.setattr("validate.comparison.measure_latency", measure)
+    answer = segport(
+        "validate", artifacts[0], "--data", data, "--protocol", "torchvision", "-o", tmp_path,
+        "--limit", 1, "--json",
+    )  # fmt: skip
+    assert answer.code == 0, answer.err
+    assert [list(shape[1:]) for shape in shapes] == [answer.json["shape"]] == [[3, 513, 513]]
 
 
 def test_a_fixed_size_is_refused_with_the_way_out(tmp_path: Path, data: Path) -> None:
