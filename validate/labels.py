@@ -39,9 +39,11 @@ def read_mask(
     except UNREADABLE as error:
         raise DataError(f"image {item.id}: cannot read its mask {item.mask} ({error})") from error
     if indices.shape != size:
+        turned = indices.shape == size[::-1]
         raise DataError(
             f"image {item.id}: mask is {indices.shape[1]}x{indices.shape[0]}, the image "
             f"{size[1]}x{size[0]}"
+            + ("; where EXIF turns an image, the mask has to be upright" if turned else "")
         )
     wrong = [int(v) for v in np.unique(indices) if not 0 <= v < classes and v != VOID]
     if wrong:

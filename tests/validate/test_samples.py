@@ -131,7 +131,7 @@ def test_a_label_belongs_to_the_upright_image(tmp_path: Path) -> None:
     good = _plain((WIDTH, HEIGHT)).labelled(Item("x", tmp_path / "x.png", tmp_path / "good.png"))
     assert good.image_size == (WIDTH, HEIGHT)
     np.testing.assert_array_equal(good.label, upright)
-    with pytest.raises(DataError, match="mask is 20x12, the image 12x20"):
+    with pytest.raises(DataError, match="mask is 20x12, the image 12x20; where EXIF turns"):
         _plain().labelled(Item("x", tmp_path / "x.png", tmp_path / "stored.png"))
 
 
