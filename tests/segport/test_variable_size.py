@@ -33,7 +33,7 @@ def data(tmp_path_factory: pytest.TempPathFactory, make_voc: Callable[..., Path]
 
 @pytest.fixture(scope="module")
 def artifacts(tmp_path_factory: pytest.TempPathFactory, data: Path) -> list[Path]:
-    """fp32, fp16 and int8 of any size; int8 calibrated under `squash`."""
+    """fp32, fp16 and int8 of any size, calibrated with images of several sizes."""
     folder = tmp_path_factory.mktemp("dynamic")
     common = ["--name", "tiny", "-o", folder]
     made = segport("export", MODEL, "--weights", "default", "--size", "dynamic", *common)
@@ -41,10 +41,10 @@ def artifacts(tmp_path_factory: pytest.TempPathFactory, data: Path) -> list[Path
     fp32 = folder / "tiny-fp32.onnx"
     calibrated = ["--calibration", data, "-o", folder]
     for more in (
-        ["--precision", "fp16", "--protocol", "torchvision"],
+        ["--precision", "fp16"],
         ["--precision", "int8", "--target", "cpu"],
     ):
-        made = segport("quantize", fp32, *more, *calibrated)
+        made = segport("quantize", fp32, *more, "--protocol", "torchvision", *calibrated)
         assert made.code == 0, made.err
     return [folder / f"tiny-{precision}.onnx" for precision in ("fp32", "fp16", "int8")]
 
