@@ -40,6 +40,7 @@ reports: $(STAMP)
 	cp $(MADE)/demo/scenes.png reports/demo/
 	$(BIN)/segport gate $(MADE)/demo/squash/result.json --baseline reports/baseline.json --update-baseline
 	$(BIN)/segport models --markdown > reports/zoo.md
+	$(BIN)/python benchmarks/protocols.py reports/deeplabv3_mobilenet -o reports/protocols.md
 	$(BIN)/segport index reports
 
 bench-quantizers: $(BENCH)/.installed

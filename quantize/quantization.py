@@ -148,7 +148,7 @@ def _int8(job: _Job) -> tuple[ModelProto, dict[str, Any]]:
         protocol=job.protocol or "",
     )
     planned = plan_int8(job.artifact, job.samples, choices, job.progress)
-    shape = job.samples[0].image.shape
+    shape = (1, 3, *job.artifact.manifest.size)
     if job.search is None:
         return finish_int8(job.artifact, planned, shape)
     found = search_precision(

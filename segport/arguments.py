@@ -11,7 +11,14 @@ from segport.choices import PROTOCOLS, RUNTIMES, one_of
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 Output = Annotated[Path, typer.Option("-o", "--out", help="Folder to write to.")]
 Protocol = Annotated[
-    str, typer.Option(help="squash, center-crop or full.", autocompletion=one_of(PROTOCOLS))
+    str,
+    typer.Option(
+        help="squash, center-crop, full or torchvision.", autocompletion=one_of(PROTOCOLS)
+    ),
+]
+Download = Annotated[
+    bool,
+    typer.Option("--download", help="Fetch VOC or SBD through torchvision if it is not there."),
 ]
 Runtime = Annotated[
     str | None,

@@ -16,7 +16,7 @@ METHODS = (
     "correct-bias",
 )  # fmt: skip
 IO_TYPES = ("fp32", "fp16")
-PROTOCOLS = ("squash", "center-crop", "full")
+PROTOCOLS = ("squash", "center-crop", "full", "torchvision")
 RUNTIMES = ("ort-cpu", "ort-cuda", "ort-fp16")
 OUTPUTS = ("logits", "mask", "both")
 OUTPUT_STRIDES = ("16", "8")

@@ -40,7 +40,8 @@ def run(recipe: Recipe, folder: Path, progress: Stages, *, command: str | None =
     """
     check_writable(folder)
     for protocol in (*recipe.validation.protocols, recipe.data.calibration_protocol):
-        get_protocol(protocol)
+        if get_protocol(protocol).variable and recipe.model.size != "dynamic":
+            raise UsageError(f'recipe: protocol {protocol} needs [model] size = "dynamic"')
     for section in recipe.artifact:
         check_settings(section.precision, settings_of(section, recipe.data.seed))
         _request(section, recipe)

@@ -1,6 +1,7 @@
 """Artifacts against their reference, under one protocol on one image list."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,8 @@ def validate(
     }
     latencies = measure_latency(
         timed,
-        preparation.sample(dataset.items[0]).image,
+        # at the size MACs are counted at, also where the protocol's images vary in size
+        replace(preparation, protocol=DEFAULT_PROTOCOL).sample(dataset.items[0]).image,
         lambda done, total: progress("latency", done, total),
     )
     judged = [
@@ -138,6 +140,7 @@ def _dataset_facts(dataset: Dataset) -> DatasetFacts:
         images=len(dataset.items),
         ids_sha256=dataset.ids_sha256,
         labelled=dataset.labelled,
+        labels_sha256=dataset.labels_sha256,
     )
 
 

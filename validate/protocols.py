@@ -15,6 +15,7 @@ from PIL.Image import Resampling
 from export.errors import UsageError, unknown
 
 Size = tuple[int, int]
+_TORCHVISION_SIDE = 520
 
 
 class Resize(Typing):
@@ -25,11 +26,15 @@ class Resize(Typing):
 
 @dataclass(frozen=True)
 class Protocol:
-    """`image` and `label` prepare the two; `at_image_size`: predictions are resized back."""
+    """`image` and `label` prepare the two; `at_image_size`: predictions are resized back.
+
+    `variable`: every image keeps its aspect, so the artifact must take any size.
+    """
 
     image: Callable[[Image.Image, Size], Image.Image]
     label: Callable[[Image.Image, Size], Image.Image]
     at_image_size: bool = False
+    variable: bool = False
 
 
 def _squash(picture: Image.Image, size: Size, resample: Resampling) -> Image.Image:
@@ -54,14 +59,26 @@ def _center_crop(picture: Image.Image, size: Size, resample: Resampling) -> Imag
     return resized.crop((left, top, left + width, top + height))
 
 
+def _shorter_side(picture: Image.Image, size: Size, resample: Resampling) -> Image.Image:
+    """Scale the shorter side to 520, the longer one rounded down; nothing is cut off.
+
+    So do the presets of torchvision's segmentation weights, and its reference's evaluation.
+    """
+    longer = int(_TORCHVISION_SIDE * max(picture.size) / min(picture.size))
+    upright = picture.width <= picture.height
+    scaled = (_TORCHVISION_SIDE, longer) if upright else (longer, _TORCHVISION_SIDE)
+    return picture.resize(scaled, resample)
+
+
 def _untouched(picture: Image.Image, size: Size) -> Image.Image:
     return picture
 
 
-def _both(resize: Resize) -> Protocol:
+def _both(resize: Resize, *, variable: bool = False) -> Protocol:
     return Protocol(
         image=partial(resize, resample=Resampling.BILINEAR),
         label=partial(resize, resample=Resampling.NEAREST),
+        variable=variable,
     )
 
 
@@ -73,6 +90,7 @@ PROTOCOLS: dict[str, Protocol] = {
         label=_untouched,
         at_image_size=True,
     ),
+    "torchvision": _both(_shorter_side, variable=True),
 }
 DEFAULT_PROTOCOL = "squash"
 

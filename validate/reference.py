@@ -48,8 +48,8 @@ def refuse_mixed(artifacts: Sequence[Artifact], protocol: str) -> None:
         found = Preparation.for_artifact(other.manifest, protocol)
         if found != wanted or other.manifest.classes != first.manifest.classes:
             raise ComparisonError(
-                f"{first.path.name} and {other.path.name} cannot be compared: they differ in size, "
-                "normalisation or classes"
+                f"{first.path.name} and {other.path.name} cannot be compared: they differ in "
+                f"{_difference(wanted, found)}"
             )
         if _origin(other) != _origin(first):
             raise ComparisonError(
@@ -63,6 +63,17 @@ def refuse_mixed(artifacts: Sequence[Artifact], protocol: str) -> None:
     names = sorted({a.manifest.name for a in artifacts})
     if len(names) > 1:
         raise ComparisonError(f"artifacts of different networks: {', '.join(names)}")
+
+
+def _difference(first: Preparation, other: Preparation) -> str:
+    if first.size != other.size:
+        (height, width), (other_height, other_width) = first.size, other.size
+        return f"size, {height}x{width} and {other_height}x{other_width}"
+    if (first.mean, first.std) != (other.mean, other.std):
+        return f"normalisation, mean {first.mean} std {first.std} and {other.mean} {other.std}"
+    if first.classes != other.classes:
+        return f"number of classes, {first.classes} and {other.classes}"
+    return "names or colours of the classes"
 
 
 def _origin(artifact: Artifact) -> tuple[object, ...]:

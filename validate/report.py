@@ -41,7 +41,8 @@ def terminal_report(result: Result) -> str:
         f"{result.name}: {result.protocol}, {result.dataset.images} images of "
         f"{result.dataset.name}:{result.dataset.split}, reference {result.reference}"
     )
-    columns = [name for name in ARTIFACT_COLUMNS if name not in _WIDE]
+    hidden = _WIDE if result.dataset.labelled else _OF_LABELS
+    columns = [name for name in ARTIFACT_COLUMNS if name not in hidden]
     rows = artifact_rows(result, columns)
     table = tabulate(rows, columns, tablefmt="simple", disable_numparse=True)
     return "\n".join([head, *_overlap_note(result), "", table, *_notes(result)])
@@ -79,6 +80,9 @@ REPORT_FORMATS: dict[str, Callable[[Result], str]] = {
 
 _WIDE = frozenset({"pixel acc.", "fidelity"})
 """Columns that only the Markdown report has room for."""
+
+_OF_LABELS = frozenset({"mIoU", "drop", "pixel acc."})
+"""Columns that are empty without labels."""
 
 
 def _summary_head(result: Result) -> list[str]:

@@ -20,13 +20,14 @@ class _Model(BaseModel):
 
 
 class DatasetFacts(_Model):
-    """`ids_sha256` is the digest of the image ids in order."""
+    """`ids_sha256` is the digest of the image ids in order, `labels_sha256` of their masks."""
 
     name: str
     split: str
     images: int
     ids_sha256: str
     labelled: bool
+    labels_sha256: str | None = None
 
 
 class SpreadFacts(_Model):

@@ -13,18 +13,15 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from export.artifact import ImageRef, Manifest, Sample
-from export.classes import VOID
-from export.errors import DataError
+from export.errors import DataError, UsageError
 from export.files import sha256_of
 from export.image import normalised
 from validate.datasets import Dataset, Item
+from validate.labels import UNREADABLE, Colour, read_mask
 from validate.protocols import get_protocol
 
 In = TypeVar("In")
 Out = TypeVar("Out")
-_INDEXED_MODES = ("P", "L", "1")
-_UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
-"""What PIL raises for files that are damaged, no images, or too large to be any."""
 
 
 @dataclass(frozen=True)
@@ -37,64 +34,55 @@ class Labelled:
 
 
 def read_image(item: Item) -> tuple[Image.Image, str]:
-    """Return the upright RGB image and the sha256 of its file; any mode PIL knows will do."""
+    """Return the RGB image, upright as EXIF says, and the sha256 of its file.
+
+    Grey, palette, CMYK, 16-bit and transparent images will do. Raises DataError for a file that
+    is damaged or no picture.
+    """
     try:
         data = item.image.read_bytes()
         with Image.open(BytesIO(data)) as file:
-            upright = ImageOps.exif_transpose(file)
-            return upright.convert("RGB"), hashlib.sha256(data).hexdigest()
-    except _UNREADABLE as error:
+            return _as_rgb(ImageOps.exif_transpose(file)), hashlib.sha256(data).hexdigest()
+    except UNREADABLE as error:
         raise DataError(f"image {item.id}: cannot read {item.image} ({error})") from error
 
 
-def read_mask(item: Item, size: tuple[int, int], classes: int) -> Image.Image:
-    """Return the label image, mode L, one class index per pixel or 255.
-
-    Raises DataError when it cannot be read, is no indexed image, has another size than its
-    image (`size`, height and width) or holds other values.
-    """
-    try:
-        with Image.open(item.mask or "") as file:
-            file.load()
-            mask = file.copy()
-    except _UNREADABLE as error:
-        raise DataError(f"image {item.id}: cannot read its mask {item.mask} ({error})") from error
-    if mask.mode not in _INDEXED_MODES:
-        raise DataError(
-            f"image {item.id}: mask {item.mask} has mode {mask.mode}; needed is one class index "
-            "per pixel (palette or grey PNG)"
-        )
-    if (mask.height, mask.width) != size:
-        raise DataError(
-            f"image {item.id}: mask is {mask.width}x{mask.height}, the image {size[1]}x{size[0]}"
-        )
-    indices = np.asarray(mask).astype(np.uint8)
-    values = np.flatnonzero(np.bincount(indices.reshape(-1), minlength=256))
-    wrong = [int(v) for v in values if v >= classes and v != VOID]
-    if wrong:
-        raise DataError(
-            f"image {item.id}: mask {item.mask} holds {wrong[:5]}; allowed are 0-{classes - 1} and "
-            f"{VOID}"
-        )
-    return Image.fromarray(indices)
+def _as_rgb(picture: Image.Image) -> Image.Image:
+    """Convert any mode with a known range; transparency is dropped, as torchvision does."""
+    if picture.mode.startswith("I;16"):  # convert() would clip it instead of scaling
+        grey = np.rint(np.asarray(picture) / 257).astype(np.uint8)
+        return Image.fromarray(grey).convert("RGB")
+    if picture.mode in ("I", "F"):
+        raise ValueError(f"mode {picture.mode} has no white; save it with 8 or 16 bits per channel")
+    return picture.convert("RGB")
 
 
 @dataclass(frozen=True)
 class Preparation:
-    """Turns items into network input for one kind of artifact under one protocol."""
+    """Turns items into network input for one kind of artifact under one protocol.
+
+    `size` (height, width) means nothing to a protocol of variable size. `colours` are those of
+    the classes in colour-coded masks, VOC's when empty.
+    """
 
     protocol: str
     size: tuple[int, int]
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     classes: int
+    colours: tuple[Colour, ...] = ()
 
     @classmethod
     def for_artifact(cls, manifest: Manifest, protocol: str) -> "Preparation":
-        """Take size and normalisation from an artifact."""
-        get_protocol(protocol)
+        """Take size, normalisation and classes from an artifact.
+
+        Raises UsageError for a protocol of variable size and an artifact of a fixed one.
+        """
+        if get_protocol(protocol).variable:
+            _refuse_fixed(manifest, protocol)
         spec = manifest.input
-        return cls(protocol, manifest.size, spec.mean, spec.std, len(manifest.classes))
+        classes = len(manifest.classes)
+        return cls(protocol, manifest.size, spec.mean, spec.std, classes, manifest.palette)
 
     def sample(self, item: Item) -> Sample:
         """Prepare the image alone."""
@@ -107,7 +95,7 @@ class Preparation:
         size = (picture.height, picture.width)
         label = None
         if item.mask is not None:
-            mask = read_mask(item, size, self.classes)
+            mask = read_mask(item, size, self.classes, self.colours)
             prepared = get_protocol(self.protocol).label(mask, self.size)
             label = np.asarray(prepared, dtype=np.uint8)
         return Labelled(self._sample(item, picture, digest), label, size)
@@ -115,6 +103,18 @@ class Preparation:
     def _sample(self, item: Item, picture: Image.Image, digest: str) -> Sample:
         prepared = np.asarray(get_protocol(self.protocol).image(picture, self.size))
         return Sample(item.id, normalised(prepared, self.mean, self.std), digest)
+
+
+def _refuse_fixed(manifest: Manifest, protocol: str) -> None:
+    _, _, *fixed = manifest.input.shape
+    if fixed == [None, None]:
+        return
+    imported = manifest.weights.how == "import"
+    raise UsageError(
+        f"protocol {protocol}: its images vary in size and {manifest.stem}.onnx takes "
+        f"{'x'.join(str(side or 'any') for side in fixed)} only; "
+        + ("imported files are of one size" if imported else "export it with --size dynamic")
+    )
 
 
 class Samples(Sequence[Sample]):

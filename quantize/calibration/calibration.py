@@ -4,13 +4,14 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
+from typing import Any, TypeVar
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 from onnx import GraphProto, ModelProto, NodeProto, numpy_helper
-from onnxruntime import ExecutionOrder, SessionOptions
+from onnxruntime import ExecutionOrder, InferenceSession, SessionOptions
 
 from export.artifact import ImageRef, Manifest, Sample
 from export.errors import CalibrationError
@@ -20,6 +21,10 @@ from quantize.calibration.signs import nonnegative
 from quantize.calibration.statistics import Statistic, Tensor, average
 
 Progress = Callable[[int, int], None]
+Found = TypeVar("Found")
+SHAPES = 4
+"""Sessions kept for images of different shapes: which positions count is part of the graph."""
+
 STREAMS = 2
 """Images computed at a time: reductions keep fewer cores busy than convolutions do."""
 
@@ -60,19 +65,24 @@ def collect(
         raise CalibrationError("no calibration images; give --calibration with at least one")
     working = {tensor: _by_key(wanted) for tensor, wanted in statistics.items()}
     batch = manifest.input.shape[0] or 1
+
+    @lru_cache(SHAPES)
+    def opened(shape: tuple[int, ...]) -> tuple[Probe, InferenceSession]:
+        probe = probe_graph(model, working, (batch, *shape[1:]))
+        return probe, open_session(probe.model.SerializeToString(), CPU, _frugal())
+
+    def measure(sample: Sample) -> tuple[Probe, dict[str, Any]]:
+        _check_shape(sample, manifest)
+        probe, session = opened(sample.image.shape)
+        outputs = [value.name for value in probe.model.graph.output]
+        found = run(session, np.repeat(sample.image, batch, axis=0), outputs)
+        return probe, dict(zip(outputs, found, strict=True))
+
     first = samples[0]
     _check_shape(first, manifest)
-    probe = probe_graph(model, working, (batch, *first.image.shape[1:]))
-    session = open_session(probe.model.SerializeToString(), CPU, _frugal())
-    outputs = [value.name for value in probe.model.graph.output]
-
-    def measure(sample: Sample) -> dict[str, Any]:
-        _check_shape(sample, manifest)
-        found = run(session, np.repeat(sample.image, batch, axis=0), outputs)
-        return dict(zip(outputs, found, strict=True))
-
+    opened(first.image.shape)  # or both streams would open it
     used = []
-    for sample, values in _in_streams(measure, samples):
+    for sample, (probe, values) in _in_streams(measure, samples):
         for tensor, mean in probe.means.items():
             if not np.isfinite(values[mean]).all():
                 raise CalibrationError(
@@ -149,10 +159,10 @@ def _for_opset(node: NodeProto, constants: Mapping[str, NDArray[Any]], version: 
 
 
 def _in_streams(
-    measure: Callable[[Sample], dict[str, Any]], samples: Sequence[Sample]
-) -> Iterator[tuple[Sample, dict[str, Any]]]:
+    measure: Callable[[Sample], Found], samples: Sequence[Sample]
+) -> Iterator[tuple[Sample, Found]]:
     """Yield samples in order with what `measure` gives, while it works on the next ones."""
-    waiting: deque[tuple[Sample, Future[dict[str, Any]]]] = deque()
+    waiting: deque[tuple[Sample, Future[Found]]] = deque()
     with ThreadPoolExecutor(STREAMS) as pool:
         for sample in samples:
             waiting.append((sample, pool.submit(measure, sample)))

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from segport.arguments import AsJson, Output, Protocol
+from segport.arguments import AsJson, Download, Output, Protocol
 from segport.choices import IO_TYPES, METHODS, PRECISIONS, RANGE_RULES, TARGETS, one_of
 from segport.output import say_artifact
 
@@ -24,7 +24,10 @@ def quantize(
         ),
     ] = None,
     calibration: Annotated[
-        str | None, typer.Option(help="VOC_ROOT[:SPLIT] (default split train) or a folder.")
+        str | None,
+        typer.Option(
+            help="ROOT[:SPLIT] of VOC, SBD or COCO (default split train), or a folder of images."
+        ),
     ] = None,
     protocol: Protocol = "squash",
     samples: Annotated[int, typer.Option(help="Calibration images.")] = 64,
@@ -68,10 +71,11 @@ def quantize(
     data: Annotated[
         str | None,
         typer.Option(
-            help="Images that judge this search, VOC_ROOT[:SPLIT] (default split train) or a "
+            help="Images that judge this search, ROOT[:SPLIT] (default split train) or a "
             "folder. Default: those of --calibration."
         ),
     ] = None,
+    download: Download = False,
     as_json: AsJson = False,
 ) -> None:
     """Make an fp16 or int8 artifact of an fp32 one."""
@@ -99,6 +103,11 @@ def quantize(
         check_settings(precision, settings)
         request: Request | None = requested(max_drop, min_agreement, data or calibration)
         loaded = load_artifact(artifact)
+        if download:
+            from validate.data.download import fetch
+
+            for source in filter(None, (calibration, data)):
+                fetch(source, "train", progress.stage("download"))
         preparation = Preparation.for_artifact(loaded.manifest, protocol)
         images: Dataset | None = None
         if calibration is not None:

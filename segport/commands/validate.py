@@ -6,13 +6,19 @@ from typing import Annotated
 
 import typer
 
-from segport.arguments import AsJson, Output, Protocol, Runtime
+from segport.arguments import AsJson, Download, Output, Protocol, Runtime
 from segport.output import command_line, say
 
 
 def validate(
     artifacts: Annotated[list[Path], typer.Argument(help="Artifacts of one network.")],
-    data: Annotated[str, typer.Option(help="VOC_ROOT[:SPLIT] (default split val) or a folder.")],
+    data: Annotated[
+        str,
+        typer.Option(
+            help="ROOT[:SPLIT] of VOC, SBD or COCO (default split val), COCO's FILE.json[:IMAGES], "
+            "or a folder with images/ and masks/, or images alone."
+        ),
+    ],
     out: Output,
     protocol: Protocol = "squash",
     reference: Annotated[
@@ -26,13 +32,18 @@ def validate(
     allow_overlap: Annotated[
         bool, typer.Option("--allow-overlap", help="Accept calibration images; marks the result.")
     ] = False,
+    download: Download = False,
     as_json: AsJson = False,
 ) -> None:
-    """Compare artifacts with their reference on labelled images."""
+    """Compare artifacts with their reference; without labels by agreement and fidelity."""
     from segport.progress import stages
 
     with stages() as progress:
         progress.stage("validate")
+        if download:
+            from validate.data.download import fetch
+
+            fetch(data, "val", progress.stage("download"))
         from export.artifact import load_artifact
         from validate.comparison import validate as compare
         from validate.report import terminal_report

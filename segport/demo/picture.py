@@ -46,7 +46,9 @@ def draw_comparison(scenes: Dataset, artifacts: Sequence[Artifact], file: Path) 
 
 def _scenes_and_labels(scenes: Dataset) -> tuple[list[Image.Image], list[Image.Image]]:
     pictures = [read_image(item)[0] for item in scenes.items]
-    labels = [Image.open(item.mask).convert("RGB") for item in scenes.items if item.mask]
+    labels = [
+        Image.open(item.mask).convert("RGB") for item in scenes.items if isinstance(item.mask, Path)
+    ]
     return pictures, labels
 
 

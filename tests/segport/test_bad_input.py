@@ -229,8 +229,16 @@ def test_mask_values_out_of_range(case: Case, value: int) -> None:
 
 
 def test_mask_in_colour(case: Case) -> None:
-    case.mask(np.zeros((80, 96, 3)))
-    _refused(case, case.validate(), "image val_001", "mode RGB")
+    mask = np.zeros((80, 96, 3))
+    mask[7, 5] = 1, 2, 3
+    case.mask(mask)
+    _refused(case, case.validate(), "image val_001", "val_001.png", "(1, 2, 3) at x=5 y=7")
+
+
+def test_a_mask_that_is_a_jpeg(case: Case) -> None:
+    path = case.voc / "SegmentationClass/val_001.png"
+    Image.open(path).convert("L").save(path, format="JPEG")
+    _refused(case, case.validate(), "image val_001", "val_001.png is a JPEG")
 
 
 @pytest.mark.parametrize("keep", [slice(0), slice(0, 300), slice(2, None)])

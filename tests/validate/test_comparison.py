@@ -341,9 +341,35 @@ def test_artifacts_that_do_not_belong_together_are_refused(tiny: Artifact, int8:
     larger = _changed(int8, input=spec.model_copy(update={"shape": (1, 3, 97, 97)}))
     shifted = _changed(int8, input=spec.model_copy(update={"mean": (0.5, 0.5, 0.5)}))
     renamed_classes = _changed(int8, classes=("sky", *int8.manifest.classes[1:]))
-    for other in (larger, shifted, renamed_classes):
-        with pytest.raises(ComparisonError, match="differ in size, normalisation or classes"):
+    recoloured = _changed(int8, palette=((1, 2, 3), *int8.manifest.palette[1:]))
+    fewer = _changed(int8, classes=int8.manifest.classes[:20])
+    for other, message in (
+        (larger, "differ in size, 65x65 and 97x97"),
+        (shifted, r"normalisation, mean \(0.485, 0.456, 0.406\) .* \(0.5, 0.5, 0.5\)"),
+        (renamed_classes, "names or colours of the classes"),
+        (recoloured, "names or colours of the classes"),
+        (fewer, "number of classes, 21 and 20"),
+    ):
+        with pytest.raises(ComparisonError, match=message):
             refuse_mixed([tiny, other], "squash")
+
+
+def test_a_result_tells_label_sets_apart(tiny: Artifact, voc: Path, tmp_path: Path) -> None:
+    root = shutil.copytree(voc, tmp_path / "VOC2012")
+    same = validate([tiny], str(root), tmp_path / "a", limit=2)
+    Image.new("L", (96, 80)).save(root / "SegmentationClass/val_001.png")
+    other = validate([tiny], str(root), tmp_path / "b", limit=2)
+    assert same.dataset.ids_sha256 == other.dataset.ids_sha256
+    assert same.dataset.labels_sha256 != other.dataset.labels_sha256
+    expected = [
+        hashlib.sha256((voc / f"SegmentationClass/val_00{i}.png").read_bytes()).hexdigest()
+        for i in (0, 1)
+    ]
+    joined = hashlib.sha256("\n".join(expected).encode()).hexdigest()
+    assert same.dataset.labels_sha256 == joined
+
+
+def test_one_network_twice_or_two_networks_are_refused(tiny: Artifact, int8: Artifact) -> None:
     with pytest.raises(ComparisonError, match="different networks: other, tiny"):
         refuse_mixed([tiny, _changed(int8, name="other")], "squash")
     with pytest.raises(ComparisonError, match="two artifacts are both int8"):

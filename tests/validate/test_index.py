@@ -171,7 +171,9 @@ def test_results_are_found_two_folders_deep(tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize("there", [[], ["zoo.md"], ["baseline.json"], ["zoo.md", "baseline.json"]])
+@pytest.mark.parametrize(
+    "there", [[], ["zoo.md"], ["baseline.json"], ["zoo.md", "protocols.md", "baseline.json"]]
+)
 def test_files_beside_are_linked_when_they_are_there(tmp_path: Path, there: list[str]) -> None:
     _put(tmp_path, "x/squash", _result())
     for name in [*there, "other.md"]:

@@ -3,8 +3,10 @@ import pytest
 from PIL import Image
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as tf
+from torchvision.transforms._presets import SemanticSegmentation
 
 from export.errors import UsageError
+from export.image import normalised
 from validate.protocols import DEFAULT_PROTOCOL, get_protocol
 
 
@@ -64,7 +66,37 @@ def test_center_crop_is_torchvisions_resize_and_crop(side: int, shape: tuple[int
     np.testing.assert_array_equal(np.asarray(protocol.label(label, (side, side))), expected)
 
 
-@pytest.mark.parametrize("name", ["squash", "center-crop", "full"])
+SHAPES = [(333, 500), (375, 500), (500, 375), (520, 520), (281, 500), (37, 53), (1200, 601)]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_torchvision_is_the_preset_of_its_weights(shape: tuple[int, int]) -> None:
+    """`FCN_ResNet50_Weights.DEFAULT.transforms()` and all others: SemanticSegmentation(520)."""
+    rng = np.random.default_rng(sum(shape))
+    image = Image.fromarray(rng.integers(0, 256, (*shape, 3), dtype=np.uint8))
+    preset = SemanticSegmentation(resize_size=520)
+    expected = preset(image).numpy()
+    resized = np.asarray(get_protocol("torchvision").image(image, (0, 0)))
+    exactly = (
+        expected * np.reshape(preset.std, (3, 1, 1)) + np.reshape(preset.mean, (3, 1, 1))
+    ) * 255
+    np.testing.assert_array_equal(resized, np.rint(exactly).transpose(1, 2, 0).astype(np.uint8))
+    found = normalised(resized, tuple(preset.mean), tuple(preset.std))
+    np.testing.assert_allclose(found[0], expected, atol=2e-6)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_torchvisions_labels_are_those_of_its_reference(shape: tuple[int, int]) -> None:
+    """RandomResize(520, 520) of references/segmentation: functional.resize, NEAREST."""
+    rng = np.random.default_rng(sum(shape))
+    label = Image.fromarray(rng.choice(np.array([0, 3, 20, 255], np.uint8), shape))
+    expected = np.asarray(tf.resize(label, 520, InterpolationMode.NEAREST))
+    assert min(expected.shape) == 520
+    found = np.asarray(get_protocol("torchvision").label(label, (0, 0)))
+    np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("name", ["squash", "center-crop", "full", "torchvision"])
 def test_labels_hold_only_values_that_were_there(name: str) -> None:
     rng = np.random.default_rng(0)
     label = Image.fromarray(rng.choice(np.array([0, 7, 20, 255], np.uint8), (41, 59)))
@@ -85,5 +117,5 @@ def test_the_default_is_squash_and_an_unknown_name_gets_the_nearest() -> None:
     assert DEFAULT_PROTOCOL == "squash"
     with pytest.raises(UsageError, match="unknown protocol 'centre-crop': did you mean 'center-c"):
         get_protocol("centre-crop")
-    with pytest.raises(UsageError, match="known are center-crop, full, squash"):
+    with pytest.raises(UsageError, match="known are center-crop, full, squash, torchvision"):
         get_protocol("xyz")

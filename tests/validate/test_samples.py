@@ -12,10 +12,12 @@ import pytest
 from PIL import Image
 
 from export.artifact import Artifact
+from export.classes import palette
 from export.errors import DataError, UsageError
 from tests.validate.fakes import save_mask, save_rgb
 from validate.datasets import Dataset, Item, open_dataset
-from validate.samples import Preparation, Samples, ahead, read_image, read_mask
+from validate.labels import read_mask
+from validate.samples import Preparation, Samples, ahead, read_image
 
 HEIGHT, WIDTH = 12, 20
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -72,6 +74,25 @@ def test_any_image_mode_is_read_as_pils_rgb(tmp_path: Path, mode: str, suffix: s
     np.testing.assert_array_equal(_pixels(_plain(), Item("x", path, None)), expected)
 
 
+def test_16_bits_of_grey_are_scaled_not_clipped(tmp_path: Path) -> None:
+    """PIL's own conversion makes white of all but the darkest 256 of the 65536 values."""
+    grey = _picture()[..., 0]
+    for suffix in ("png", "tif"):
+        path = tmp_path / f"x.{suffix}"
+        Image.fromarray(grey.astype(np.uint16) * 257).save(path)
+        with Image.open(path) as file:
+            assert file.mode == "I;16"
+        expected = np.repeat(grey[..., None], 3, 2)
+        np.testing.assert_array_equal(_pixels(_plain(), Item("x", path, None)), expected)
+
+
+def test_a_picture_without_a_known_range_is_refused(tmp_path: Path) -> None:
+    for mode in ("F", "I"):
+        Image.fromarray(_picture()[..., 0]).convert(mode).save(tmp_path / "x.tif")
+        with pytest.raises(DataError, match=rf"image some_id: cannot read .*x\.tif.*mode {mode}"):
+            read_image(Item("some_id", tmp_path / "x.tif", None))
+
+
 def _turned(pixels: np.ndarray, orientation: int) -> np.ndarray:
     """What a stored picture looks like upright, by EXIF's table of the eight orientations."""
     return {
@@ -110,7 +131,7 @@ def test_a_label_belongs_to_the_upright_image(tmp_path: Path) -> None:
     good = _plain((WIDTH, HEIGHT)).labelled(Item("x", tmp_path / "x.png", tmp_path / "good.png"))
     assert good.image_size == (WIDTH, HEIGHT)
     np.testing.assert_array_equal(good.label, upright)
-    with pytest.raises(DataError, match="mask is 20x12, the image 12x20"):
+    with pytest.raises(DataError, match="mask is 20x12, the image 12x20; where EXIF turns"):
         _plain().labelled(Item("x", tmp_path / "x.png", tmp_path / "stored.png"))
 
 
@@ -133,7 +154,7 @@ def test_a_sample_carries_id_and_digest_of_its_file(tmp_path: Path) -> None:
 
 def test_preparation_follows_the_artifact(tiny: Artifact) -> None:
     found = Preparation.for_artifact(tiny.manifest, "center-crop")
-    assert found == Preparation("center-crop", (65, 65), MEAN, STD, 21)
+    assert found == Preparation("center-crop", (65, 65), MEAN, STD, 21, tuple(palette(21)))
     with pytest.raises(UsageError, match="did you mean 'full'"):
         Preparation.for_artifact(tiny.manifest, "ful")
 
@@ -219,6 +240,75 @@ def test_masks_give_their_indices_whatever_the_palette(tmp_path: Path) -> None:
     assert _read_classes(tmp_path / "grey.png") == rows
 
 
+def test_colour_coded_masks_are_read_by_the_devkits_colours(tmp_path: Path) -> None:
+    """Colours as the VOC devkit prints them: aeroplane, person, tvmonitor, void."""
+    rows = [
+        [[0, 0, 0], [128, 0, 0], [192, 128, 128]],
+        [[0, 64, 128], [224, 224, 192], [0, 0, 0]],
+    ]
+    save_rgb(tmp_path / "m.png", rows)
+    assert _read_classes(tmp_path / "m.png") == [[0, 1, 15], [20, 255, 0]]
+    with_alpha = Image.fromarray(np.array(rows, np.uint8))
+    with_alpha.putalpha(7)
+    with_alpha.save(tmp_path / "alpha.png")
+    assert _read_classes(tmp_path / "alpha.png") == [[0, 1, 15], [20, 255, 0]]
+
+
+def test_colours_of_the_artifact_come_before_the_devkits(tmp_path: Path) -> None:
+    rows = [[[10, 20, 30], [224, 224, 192], [0, 0, 0]]] * 2
+    save_rgb(tmp_path / "m.png", rows)
+    item = Item("x", tmp_path / "m.png", tmp_path / "m.png")
+    colours = [(0, 0, 0), (10, 20, 30), (0, 0, 0)]  # a colour of two classes is the first one's
+    found = np.asarray(read_mask(item, (2, 3), 3, colours))
+    assert found.tolist() == [[1, 255, 0]] * 2
+    own_void = [(0, 0, 0), (10, 20, 30), (224, 224, 192)]
+    assert np.asarray(read_mask(item, (2, 3), 3, own_void)).tolist() == [[1, 2, 0]] * 2
+
+
+def test_an_unknown_colour_is_named_with_its_pixel(tmp_path: Path) -> None:
+    rows = np.zeros((2, 3, 3), np.uint8)
+    rows[1, 2] = 128, 0, 1
+    save_rgb(tmp_path / "m.png", rows)
+    with pytest.raises(
+        DataError, match=r"image x: mask .*m\.png has colour \(128, 0, 1\) at x=2 y=1"
+    ):
+        _read_classes(tmp_path / "m.png")
+
+
+def test_a_colour_of_a_class_the_network_lacks_is_unknown(tmp_path: Path) -> None:
+    save_rgb(tmp_path / "m.png", [[[0, 0, 0], [128, 0, 0], [0, 128, 0]]] * 2)
+    assert _read_classes(tmp_path / "m.png", 3) == [[0, 1, 2]] * 2
+    with pytest.raises(DataError, match=r"colour \(0, 128, 0\) at x=2 y=0"):
+        _read_classes(tmp_path / "m.png", 2)
+
+
+@pytest.mark.parametrize("kind", ["jpg", "png"])
+def test_a_jpeg_is_no_mask_whatever_its_name(tmp_path: Path, kind: str) -> None:
+    Image.fromarray(np.zeros((2, 3), np.uint8)).save(tmp_path / f"m.{kind}", format="JPEG")
+    with pytest.raises(DataError, match=rf"image x: mask .*m\.{kind} is a JPEG"):
+        _read_classes(tmp_path / f"m.{kind}")
+
+
+@pytest.mark.parametrize("mode", ["LA", "CMYK", "F"])
+def test_a_mask_of_another_mode_is_refused(tmp_path: Path, mode: str) -> None:
+    picture = Image.fromarray(np.zeros((2, 3), np.uint8)).convert(mode)
+    picture.save(tmp_path / "m.tif")
+    with pytest.raises(DataError, match=rf"image x: mask .*m\.tif has mode {mode}"):
+        _read_classes(tmp_path / "m.tif")
+
+
+def test_indices_may_have_16_bits_but_no_other_values(tmp_path: Path) -> None:
+    rows = np.array([[0, 20, 255], [3, 4, 5]], np.uint16)
+    Image.fromarray(rows).save(tmp_path / "m.png")
+    with Image.open(tmp_path / "m.png") as file:
+        assert file.mode == "I;16"
+    assert _read_classes(tmp_path / "m.png") == rows.tolist()
+    rows[0, 0] = 256  # 0 in its lower byte
+    Image.fromarray(rows).save(tmp_path / "m.png")
+    with pytest.raises(DataError, match=r"holds \[256\]"):
+        _read_classes(tmp_path / "m.png")
+
+
 @pytest.mark.parametrize("value", [21, 22, 254])
 def test_class_indices_out_of_range_are_refused(tmp_path: Path, value: int) -> None:
     save_mask(tmp_path / "m.png", [[0, 1, 255], [2, value, 2]])
@@ -233,13 +323,10 @@ def test_the_class_count_is_the_artifacts(tmp_path: Path) -> None:
         _read_classes(tmp_path / "m.png", 2)
 
 
-def test_masks_of_another_size_or_in_colour_are_refused(tmp_path: Path) -> None:
+def test_masks_of_another_size_are_refused(tmp_path: Path) -> None:
     save_mask(tmp_path / "m.png", [[0, 1], [2, 2]])
     with pytest.raises(DataError, match="image x: mask is 2x2, the image 3x2"):
         _read_classes(tmp_path / "m.png")
-    save_rgb(tmp_path / "rgb.png", [[[0, 0, 0]] * 3] * 2)
-    with pytest.raises(DataError, match=r"image x: mask .*rgb\.png has mode RGB"):
-        _read_classes(tmp_path / "rgb.png")
 
 
 def test_samples_are_a_sized_sequence_that_can_be_read_again(tiny: Artifact, voc: Path) -> None:

@@ -1,0 +1,76 @@
+"""Calibration of an artifact that takes any size, with images of several sizes."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from export.artifact import Artifact, Sample
+from export.onnx_export import export_model
+from export.sessions import open_session, run
+from quantize.quantization import Settings, quantize
+
+SIZES = [(520, 693), (693, 520), (520, 693), (520, 520), (520, 780), (780, 520), (600, 520)]
+
+
+@pytest.fixture(scope="module")
+def dynamic(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+    folder = tmp_path_factory.mktemp("dynamic")
+    return export_model("tests.networks:tiny", "default", folder, size=None, name="tiny")
+
+
+def _samples(sizes: Sequence[tuple[int, int]]) -> list[Sample]:
+    rng = np.random.default_rng(0)
+    return [
+        Sample(f"i{index}", rng.standard_normal((1, 3, *size)).astype(np.float32), f"{index:064x}")
+        for index, size in enumerate(sizes)
+    ]
+
+
+def test_ranges_hold_over_images_of_all_sizes(dynamic: Artifact, tmp_path: Path) -> None:
+    samples = _samples(SIZES)
+    samples[4].image[0, 0, 519, 779] = 50  # beyond what the first image has room for
+    samples[5].image[0, 0, 779, 519] = -40
+    made = quantize(dynamic, "int8", tmp_path, samples=samples, settings=_settings("minmax"))
+    low, high = made.manifest.checks["int8"]["ranges"]["input"]
+    assert (low, high) == (-40, 50)
+
+
+def _settings(rule: str) -> Settings:
+    return Settings(target="cpu", range=rule)
+
+
+@pytest.mark.parametrize("rule", ["percentile", "entropy", "mse"])
+def test_order_of_the_sizes_does_not_matter(dynamic: Artifact, tmp_path: Path, rule: str) -> None:
+    samples = _samples(SIZES[:3])
+    found = [
+        quantize(dynamic, "int8", tmp_path / name, samples=some, settings=_settings(rule))
+        for name, some in (("a", samples), ("b", samples[::-1]))
+    ]
+    first, second = (one.manifest.checks["int8"]["ranges"] for one in found)
+    assert first == second
+
+
+def test_shares_are_those_at_the_manifests_size(dynamic: Artifact, tmp_path: Path) -> None:
+    """Another first image must not change what `validate` will find at that size."""
+    first = next(n.name for n in onnx.load(dynamic.path).graph.node if n.op_type == "Conv")
+    settings = Settings(target="cpu", range="minmax", keep_float=(first,))
+    shares = set()
+    for size in ((65, 65), (33, 129)):
+        folder = tmp_path / str(size[0])
+        made = quantize(dynamic, "int8", folder, samples=_samples([size]), settings=settings)
+        shares.add(made.manifest.checks["int8"]["quantized_macs_share"])
+    assert len(shares) == 1
+
+
+def test_the_int8_file_takes_any_size(dynamic: Artifact, tmp_path: Path) -> None:
+    made = quantize(dynamic, "int8", tmp_path, samples=_samples(SIZES[:2]))
+    session = open_session(made.path)
+    for size in ((65, 97), (520, 693)):
+        image = _samples([size])[0].image
+        (logits,) = run(session, image)
+        (expected,) = run(open_session(dynamic.path), image)
+        assert logits.shape == (1, 21, *size)
+        assert (logits.argmax(1) == expected.argmax(1)).mean() > 0.8

@@ -1,0 +1,93 @@
+"""Images without labels: agreement and fidelity, and nothing that would need labels."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from export.artifact import Artifact
+from tests.segport.command import segport
+
+
+@pytest.fixture(scope="module")
+def pictures(voc: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of images alone, which have labels elsewhere."""
+    folder = tmp_path_factory.mktemp("images") / "pictures"
+    folder.mkdir()
+    for path in (voc / "JPEGImages").glob("val_*.jpg"):
+        shutil.copy(path, folder)
+    return folder
+
+
+def test_agreement_is_that_of_the_labelled_images(
+    tiny: Artifact, pictures: Path, voc: Path, tmp_path: Path
+) -> None:
+    made = segport(
+        "quantize", tiny.path, "--precision", "int8", "--calibration", f"{voc}:train",
+        "-o", tmp_path,
+    )  # fmt: skip
+    assert made.code == 0
+    results = []
+    for name, data in (("without", pictures), ("with", voc)):
+        out = tmp_path / name
+        answer = segport(
+            "validate", tiny.path, *tmp_path.glob("*.onnx"), "--data", data, "-o", out, "--json"
+        )
+        assert answer.code == 0, answer.err
+        results.append(answer.json)
+    without, with_labels = results
+    assert not without["dataset"]["labelled"] and with_labels["dataset"]["labelled"]
+    assert without["dataset"]["ids_sha256"] == with_labels["dataset"]["ids_sha256"]
+    assert without["dataset"]["labels_sha256"] is None
+    for ours, theirs in zip(without["artifacts"], with_labels["artifacts"], strict=True):
+        assert (ours["miou"], ours["drop"], ours["class_iou"]) == (None, None, {})
+        assert ours["agreement"] == theirs["agreement"]
+        assert ours["fidelity_miou"] == theirs["fidelity_miou"]
+    assert np.load(tmp_path / "without/confusion.npz").files == []
+
+
+def test_the_terminal_shows_fidelity_where_there_is_no_miou(
+    tiny: Artifact, pictures: Path, voc: Path, tmp_path: Path
+) -> None:
+    heads = []
+    for data in (pictures, voc):
+        answer = segport("validate", tiny.path, "--data", data, "-o", tmp_path)
+        heads.append(next(line for line in answer.out.splitlines() if "artifact" in line).split())
+    assert "fidelity" in heads[0] and "mIoU" not in heads[0] and "drop" not in heads[0]
+    assert "mIoU" in heads[1] and "drop" in heads[1]
+
+
+def test_a_report_takes_it(tiny: Artifact, pictures: Path, tmp_path: Path) -> None:
+    assert segport("validate", tiny.path, "--data", pictures, "-o", tmp_path).code == 0
+    assert segport("report", tmp_path / "result.json", "-o", tmp_path / "report").code == 0
+    assert "agreement" in (tmp_path / "report/report.md").read_text()
+
+
+def test_a_run_takes_it(write_recipe: Callable[..., Path], pictures: Path, tmp_path: Path) -> None:
+    text = write_recipe().read_text()
+    start = text.index('validation = "')
+    line = text[start : text.index("\n", start)]
+    recipe = write_recipe(
+        (line, f'validation = "{pictures}"'),
+        ('protocols = ["squash", "center-crop"]', 'protocols = ["full"]'),
+        (text[text.index("[gate.max_drop]") :], ""),
+    )
+    answer = segport("run", recipe, "-o", tmp_path / "out")
+    assert answer.code == 0, answer.err
+    result = json.loads((tmp_path / "out/full/result.json").read_text())
+    assert {a["miou"] for a in result["artifacts"]} == {None}
+    assert all(a["agreement"] > 50 for a in result["artifacts"])
+
+
+def test_a_search_by_agreement_takes_it(
+    tiny: Artifact, pictures: Path, voc: Path, tmp_path: Path
+) -> None:
+    common = ["--calibration", f"{voc}:train", "--data", pictures, "-o", tmp_path]
+    int8 = ["quantize", tiny.path, "--precision", "int8", "--target", "cpu", *common]
+    assert segport(*int8, "--min-agreement", 50).code == 0
+    answer = segport(*int8, "--max-drop", 1)
+    assert answer.code == 2
+    assert "has no labels; use --min-agreement" in answer.errors[0]

@@ -1,0 +1,1 @@
+"""The kinds of data sets: one module each, listed by `validate.datasets`."""

@@ -1,0 +1,86 @@
+"""COCO's instance annotations as a label: polygons and run lengths drawn into one class map.
+
+What is drawn is what torchvision's references/segmentation/coco_utils.py draws: every instance,
+crowds (run lengths) like any other, one after the other; a pixel of two instances is 255.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from export.classes import VOID
+from export.errors import DataError
+
+EXTRA = "COCO labels need pycocotools: pip install 'segport[coco]'"
+
+
+@dataclass(frozen=True)
+class Instance:
+    """`label` is the class index; `segmentation` polygons or run lengths as COCO writes them."""
+
+    annotation: int
+    label: int
+    segmentation: Any
+
+
+@dataclass(frozen=True)
+class Instances:
+    """All instances of one image. `size` is (height, width); `classes` how many labels there are.
+
+    Pixels of no instance are class 0.
+    """
+
+    size: tuple[int, int]
+    classes: int
+    shapes: tuple[Instance, ...]
+
+    @property
+    def digest(self) -> str:
+        """Hex sha256 of size, classes and shapes, in order."""
+        content = [self.size, [[one.label, one.segmentation] for one in self.shapes]]
+        return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+    def draw(self) -> NDArray[np.uint8]:
+        """Return the class of every pixel, uint8 (H, W), 255 where instances overlap.
+
+        Raises DataError for a shape that cannot be drawn.
+        """
+        label = np.zeros(self.size, np.uint8)
+        covered = np.zeros(self.size, np.uint8)
+        for one in self.shapes:
+            inside = _filled(one, self.size)
+            label[inside] = one.label
+            covered += inside & (covered < 2)
+        label[covered > 1] = VOID
+        return label
+
+
+def require_pycocotools() -> None:
+    """Raise DataError, saying how to get it, when pycocotools is not there."""
+    if find_spec("pycocotools") is None:
+        raise DataError(EXTRA)
+
+
+def _filled(one: Instance, size: tuple[int, int]) -> NDArray[np.bool_]:
+    from pycocotools import mask as coco  # an extra
+
+    try:
+        runs = one.segmentation
+        if not (isinstance(runs, dict) and isinstance(runs["counts"], str)):
+            runs = coco.frPyObjects(runs, *size)
+        drawn: NDArray[np.uint8] = coco.decode(runs)
+    except Exception as error:  # its C code raises whatever a malformed shape provokes
+        raise DataError(f"annotation {one.annotation} has no shape that can be drawn") from error
+    planes = drawn.astype(bool).reshape(*drawn.shape[:2], -1)
+    inside: NDArray[np.bool_] = np.logical_or.reduce(planes, axis=2)
+    if inside.shape != size:
+        raise DataError(
+            f"annotation {one.annotation} is {inside.shape[1]}x{inside.shape[0]}, its image "
+            f"{size[1]}x{size[0]}"
+        )
+    return inside
