@@ -37,7 +37,11 @@ def counts_miou(counts: Counts) -> float | None:
 
 def read_confusions(path: Path) -> dict[str, Counts]:
     """Read a result's confusion.npz as counts by artifact id; raise DataError when damaged."""
-    return {name: counts_of(array) for name, array in _read(path, "confusion matrices").items()}
+    found = _read(path, "confusion matrices")
+    for name, array in found.items():
+        if array.shape[1] != array.shape[2]:
+            raise DataError(f"{path}: {name} holds no confusion matrices")
+    return {name: counts_of(array) for name, array in found.items()}
 
 
 def read_counts(path: Path, sha256: str) -> Counts:
