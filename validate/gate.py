@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from export.errors import UsageError
+from validate.counts import Counts
 from validate.gating.budgets import judge_budgets, read_budgets
-from validate.gating.counts import Counts, read_confusions
+from validate.gating.counts_file import read_confusions
 from validate.gating.judgement import check_choice
 from validate.gating.kinds import KINDS, option
 from validate.gating.regression import Tolerance, check_miou, judge_baseline

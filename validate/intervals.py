@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from validate.bootstrap import RESAMPLES, Floats, Interval, interval, resampled_sums
+from validate.counts import Counts, counts_of
 
 PerImage = NDArray[np.int64]
 """Confusion matrices (images, classes, classes), rows = label."""
@@ -50,6 +51,23 @@ class Figures:
         return None if np.isnan(value) else interval(value, self.resampled, self.left_out)
 
 
+def class_figures(counts: Mapping[str, Counts], resamples: int = RESAMPLES) -> dict[str, Figures]:
+    """Return every class's IoU, percent, by the keys of `counts`, whose labels are the same."""
+    parts = [next(iter(counts.values()))[:, 1]]
+    for one in counts.values():
+        parts += [one[:, 0], one[:, 2]]
+    rows = np.concatenate(parts, axis=1).astype(np.float64)
+    whole = rows.sum(0, keepdims=True)
+    sums = (whole, resampled_sums(rows, resamples), whole - rows)
+    split = [np.split(one, len(parts), axis=1) for one in sums]
+    figures = {}
+    for index, key in enumerate(counts):
+        hits, predicted = 1 + 2 * index, 2 + 2 * index
+        ious = [_class_iou(one[0], one[hits], one[predicted]) for one in split]
+        figures[key] = Figures(ious[0][0], ious[1], ious[2])
+    return figures
+
+
 class Intervals:
     """95 % intervals of artifacts that saw the same images with the same labels.
 
@@ -58,19 +76,8 @@ class Intervals:
     """
 
     def __init__(self, confusions: Mapping[str, PerImage], resamples: int = RESAMPLES) -> None:
-        labels = next(iter(confusions.values())).sum(2)
-        parts = [labels]
-        for matrices in confusions.values():
-            parts += [np.diagonal(matrices, axis1=1, axis2=2), matrices.sum(1)]
-        rows = np.concatenate(parts, axis=1).astype(np.float64)
-        whole = rows.sum(0, keepdims=True)
-        sums = (whole, resampled_sums(rows, resamples), whole - rows)
-        split = [np.split(one, len(parts), axis=1) for one in sums]
-        self.class_iou: dict[str, Figures] = {}
-        for index, key in enumerate(confusions):
-            hits, predicted = 1 + 2 * index, 2 + 2 * index
-            ious = [_class_iou(one[0], one[hits], one[predicted]) for one in split]
-            self.class_iou[key] = Figures(ious[0][0], ious[1], ious[2])
+        counts = {key: counts_of(matrices) for key, matrices in confusions.items()}
+        self.class_iou = class_figures(counts, resamples)
 
     def miou(self, id: str) -> Interval | None:
         """Return the interval of an artifact's mIoU, percent."""

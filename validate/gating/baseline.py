@@ -11,7 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from export.errors import DataError
 from export.files import new_files
-from validate.gating.counts import Counts, pack_counts
+from validate.counts import Counts
+from validate.gating.counts_file import pack_counts
 from validate.result import ArtifactResult, Result
 
 Key = tuple[str, str, str, str]

@@ -7,13 +7,14 @@ from pathlib import Path
 import numpy as np
 
 from export.errors import DataError
+from validate.counts import Counts, counts_miou
 from validate.gating.baseline import BaselineEntry, Key, key_of, load_baseline
 from validate.gating.budgets import broken
-from validate.gating.counts import Counts, counts_miou, read_counts
+from validate.gating.counts_file import read_counts
 from validate.gating.environment import environment_warning
 from validate.gating.judgement import Reading, judge
-from validate.gating.paired import paired_change
 from validate.gating.verdict import Outcome, Verdict
+from validate.intervals import class_figures
 from validate.result import ArtifactResult, Result
 
 CHECK = "baseline"
@@ -77,7 +78,7 @@ def _judge_miou(
     if pair is not None and not _same_labels(*pair):
         reason = "the labels are not those of the baseline, though image ids are the same"
         return Verdict(artifact.id, Outcome.UNKNOWN, reason, CHECK)
-    change = Reading(now - before, paired_change(*pair) if pair is not None else None)
+    change = Reading(now - before, _interval(*pair) if pair is not None else None)
     judged = judge(change, -tolerance, at_most=False, on_inconclusive=on_inconclusive)
     return Verdict(
         artifact.id,
@@ -125,6 +126,12 @@ def check_miou(counts: Counts, miou: float | None, where: str) -> None:
     found = counts_miou(counts)
     if found is None or miou is None or not np.isclose(found, miou, rtol=0, atol=1e-6):
         raise DataError(f"{where}: adds up to mIoU {found}, not to the {miou} that it belongs to")
+
+
+def _interval(before: Counts, now: Counts) -> tuple[float, float] | None:
+    """Return the 95 % interval of the change in mIoU, paired by image."""
+    figures = class_figures({"before": before, "now": now})
+    return (figures["now"] - figures["before"]).mean().interval()
 
 
 def _same_labels(before: Counts, now: Counts) -> bool:

@@ -10,9 +10,9 @@ import pytest
 
 from export.errors import DataError
 from tests.validate.results import artifact_result, result_of
+from validate.counts import counts_miou, counts_of
 from validate.gate import gate, result_counts
 from validate.gating.baseline import load_baseline, update_baseline
-from validate.gating.counts import counts_miou, counts_of
 from validate.gating.verdict import Outcome, Verdict
 from validate.metrics import miou
 from validate.result import Result
@@ -176,7 +176,9 @@ def test_what_is_no_matrix_is_an_error(tmp_path: Path) -> None:
 
 
 def _classes(cat: float) -> Result:
-    return result_of(artifacts=[artifact_result("int8", class_iou={"background": 90.0, "cat": cat})])
+    return result_of(
+        artifacts=[artifact_result("int8", class_iou={"background": 90.0, "cat": cat})]
+    )
 
 
 def test_a_classs_loss_is_found_where_it_is_asked_for(tmp_path: Path) -> None:

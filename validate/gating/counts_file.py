@@ -1,8 +1,4 @@
-"""Per-image pixel counts: all that mIoU needs of a confusion matrix, in a small file.
-
-Counts are int64 (images, 3, classes): for each image and class the pixels predicted right,
-labelled, and predicted.
-"""
+"""Per-image pixel counts in files: a result's confusion.npz, and a baseline's smaller ones."""
 
 import io
 import zipfile
@@ -14,25 +10,9 @@ from numpy.typing import NDArray
 
 from export.errors import DataError, first_line
 from export.files import sha256_of
+from validate.counts import Counts, counts_of
 
-Counts = NDArray[np.int64]
 _ARRAY = "counts"
-
-
-def counts_of(confusions: NDArray[np.int64]) -> Counts:
-    """Reduce per-image confusion matrices (images, classes, classes), rows = label."""
-    hits = np.diagonal(confusions, axis1=1, axis2=2)
-    return np.stack([hits, confusions.sum(2), confusions.sum(1)], axis=1)
-
-
-def counts_miou(counts: Counts) -> float | None:
-    """Return the mIoU of all images together, percent, over the classes in the labels."""
-    hits, labelled, predicted = counts.sum(0)
-    there = labelled > 0
-    if not there.any():
-        return None
-    union = labelled + predicted - hits
-    return float(100 * np.mean(hits[there] / union[there]))
 
 
 def read_confusions(path: Path) -> dict[str, Counts]:
