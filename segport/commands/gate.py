@@ -55,7 +55,7 @@ def gate(
     from validate.gate import gate as judge
     from validate.gate import result_counts
     from validate.gating.baseline import update_baseline as write_baseline
-    from validate.gating.verdict import exit_code
+    from validate.gating.verdict import Outcome, exit_code
     from validate.result import load_result
 
     loaded = load_result(result)
@@ -81,7 +81,11 @@ def gate(
     )
     code = exit_code(verdicts)
     document = {"exit_code": code, "verdicts": [vars(verdict) for verdict in verdicts]}
-    say(document if as_json else verdict_lines(verdicts), as_json)
+    warnings = [verdict for verdict in verdicts if verdict.outcome is Outcome.WARN]
+    judged = [verdict for verdict in verdicts if verdict.outcome is not Outcome.WARN]
+    say(document if as_json else verdict_lines(judged), as_json)
+    if warnings:
+        typer.echo(verdict_lines(warnings), err=True)
     if junit is not None:
         _write_junit(junit, loaded, verdicts)
     if os.environ.get("GITHUB_ACTIONS") == "true":
