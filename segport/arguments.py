@@ -61,17 +61,3 @@ def parse_batch(text: str) -> int | None:
         return int(text)
     except ValueError as error:
         raise UsageError(f"--batch {text}: give a number or 'dynamic'") from error
-
-
-def parse_budgets(texts: list[str]) -> dict[str, float]:
-    """Return points of mIoU by artifact id or precision, from "ID=X" texts."""
-    budgets = {}
-    for text in texts:
-        key, _, value = text.partition("=")
-        try:
-            budgets[key] = float(value)
-        except ValueError:
-            budgets[key] = float("nan")
-        if not key or not abs(budgets[key]) < float("inf"):
-            raise UsageError(f"--max-drop {text}: give ID=POINTS, such as int8=0.5")
-    return budgets

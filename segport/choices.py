@@ -20,7 +20,6 @@ PROTOCOLS = ("squash", "center-crop", "full", "torchvision")
 RUNTIMES = ("ort-cpu", "ort-cuda", "ort-fp16")
 OUTPUTS = ("logits", "mask", "both")
 OUTPUT_STRIDES = ("16", "8")
-ON_INCONCLUSIVE = ("pass", "fail")
 
 
 def one_of(values: tuple[str, ...]) -> Callable[[str], list[str]]:

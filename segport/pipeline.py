@@ -14,7 +14,9 @@ from segport.recipe import ArtifactSection, Recipe
 from segport.searching import Request, open_search, requested
 from validate.comparison import validate
 from validate.datasets import Dataset, open_dataset
-from validate.gate import Verdict, gate, load_baseline
+from validate.gate import gate
+from validate.gating.baseline import load_baseline
+from validate.gating.verdict import Verdict
 from validate.overlap import refuse_overlap, same_files
 from validate.protocols import get_protocol
 from validate.report import report
@@ -87,7 +89,7 @@ def run(recipe: Recipe, folder: Path, progress: Stages, *, command: str | None =
         )
         report(target / RESULT_FILE, target)
         results.append((result, target))
-    verdicts = [(r.protocol, verdict) for r, _ in results for verdict in _gate(recipe, r)]
+    verdicts = [(r.protocol, verdict) for r, made in results for verdict in _gate(recipe, r, made)]
     return RunResult(artifacts, results, verdicts)
 
 
@@ -158,13 +160,15 @@ def _samples(artifact: Artifact, dataset: Dataset, protocol: str) -> Samples:
     return Samples(dataset, Preparation.for_artifact(artifact.manifest, protocol))
 
 
-def _gate(recipe: Recipe, result: Result) -> list[Verdict]:
+def _gate(recipe: Recipe, result: Result, folder: Path) -> list[Verdict]:
     if recipe.gate is None:
         return []
     return gate(
         result,
-        max_drop=recipe.gate.max_drop,
+        folder=folder,
         baseline=Path(recipe.gate.baseline) if recipe.gate.baseline else None,
         tolerance=recipe.gate.tolerance,
+        class_tolerance=recipe.gate.class_tolerance,
         on_inconclusive=recipe.gate.on_inconclusive,
+        **recipe.gate.budgets,
     )

@@ -3,18 +3,23 @@
 import tomllib
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     FiniteFloat,
     ValidationError,
+    create_model,
     model_validator,
 )
 
 from export.errors import UsageError
+from validate.gating.budgets import parse_key
+from validate.gating.kinds import KINDS
 
 Dynamic = Literal["dynamic"]
 
@@ -80,19 +85,44 @@ class ValidateSection(_Section):
     allow_overlap: bool = False
 
 
-class GateSection(_Section):
-    """Budgets by artifact id or precision, points of mIoU; optionally a baseline file."""
+class _GateOptions(_Section):
+    """A baseline file, and one table per kind of budget: limits by what they are for."""
 
-    max_drop: dict[str, FiniteFloat] = Field(default_factory=dict)
     baseline: str | None = None
     tolerance: FiniteFloat = Field(default=0.2, ge=0)
+    class_tolerance: FiniteFloat | None = Field(default=None, ge=0)
     on_inconclusive: Literal["pass", "fail"] | None = None
 
     @model_validator(mode="after")
-    def _has_budget(self) -> "GateSection":
-        if not self.max_drop and self.baseline is None:
-            raise ValueError("needs max_drop or baseline")
+    def _has_budget(self) -> "_GateOptions":
+        if not self.budgets and self.baseline is None:
+            raise ValueError(f"needs {', '.join(KINDS)} or baseline")
         return self
+
+    @property
+    def budgets(self) -> dict[str, dict[str, float]]:
+        """Limits by kind of budget and by what they are for."""
+        return {kind: getattr(self, kind) for kind in KINDS if getattr(self, kind)}
+
+
+def _budget_field(kind: str) -> tuple[object, object]:
+    """Return the field of one kind of budget: its keys and limits are checked as they are read."""
+
+    def check_key(key: str) -> str:
+        parse_key(kind, key)
+        return key
+
+    key = Annotated[str, AfterValidator(check_key)]
+    limit = Annotated[float, BeforeValidator(KINDS[kind].unit.parse)]
+    return dict[key, limit], Field(default_factory=dict)
+
+
+if TYPE_CHECKING:
+    GateSection = _GateOptions
+else:
+    GateSection = create_model(
+        "GateSection", __base__=_GateOptions, **{kind: _budget_field(kind) for kind in KINDS}
+    )
 
 
 class Recipe(_Section):

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from export.artifact import Artifact
     from quantize.lint import Finding
     from segport.pipeline import RunResult
-    from validate.gate import Verdict
+    from validate.gating.verdict import Verdict
 
 
 _LISTED = 8

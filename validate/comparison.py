@@ -62,7 +62,7 @@ def validate(
     first = chosen[0].manifest
     preparation = Preparation.for_artifact(first, protocol)
     refuse_mixed(chosen, protocol)
-    dataset = open_dataset(data, "val").first(limit)
+    dataset = open_dataset(data, "val").first(limit).sorted()
     shared = overlapping((a.manifest for a in chosen), dataset)
     refuse_overlap(shared, dataset, allow_overlap)
 

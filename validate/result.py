@@ -38,8 +38,39 @@ class SpreadFacts(_Model):
     p90: float
 
 
+class BootstrapFacts(_Model):
+    """How every interval of the result was made; `level` in percent."""
+
+    method: str
+    level: float
+    resamples: int
+    seed: int
+
+
+class ClassDrop(_Model):
+    """Points of IoU that one class lost, and the number of images whose label has the class."""
+
+    drop: float
+    ci95: tuple[float, float] | None
+    images: int
+
+
+class ImageAgreement(_Model):
+    """Percent of an image's pixels on which an artifact agrees with its reference."""
+
+    id: str
+    agreement: float
+
+
 class ArtifactResult(_Model):
     """One artifact. Percentages are 0-100; `drop` = reference's mIoU - this one's.
+
+    Intervals are null for one image or without labels. `class_drop` has the classes that
+    occur in the labels, and is empty for the reference. `agreement_boundary` is the agreement
+    on pixels within 5 px of a border between labels (of the reference's classes where images
+    have no label), `agreement_interior` that on all others; null where there are no such
+    pixels. `worst_images` are those that agree least with the reference, worst first; images
+    that agree wholly are not among them.
 
     `latency_runtime` is where latency was measured, which differs from `runtime` when that
     one is an emulation. `nonfinite_images` counts images whose logits held inf or NaN.
@@ -59,12 +90,17 @@ class ArtifactResult(_Model):
     int8_note: str | None
     kept_float: list[str]
     miou: float | None
+    miou_ci95: tuple[float, float] | None = None
     pixel_accuracy: float | None
     class_iou: dict[str, float | None]
     invented_classes: list[str]
     drop: float | None
     drop_ci95: tuple[float, float] | None
+    class_drop: dict[str, ClassDrop] = {}
     agreement: float
+    agreement_boundary: float | None = None
+    agreement_interior: float | None = None
+    worst_images: list[ImageAgreement] = []
     fidelity_miou: float | None
     nonfinite_images: int
     latency_ms: SpreadFacts | None
@@ -76,7 +112,11 @@ class ArtifactResult(_Model):
 
 
 class Result(_Model):
-    """All artifacts of one network under one protocol on one image list."""
+    """All artifacts of one network under one protocol on one image list.
+
+    `class_images` counts, for every class, the images whose label has it; empty without
+    labels. `bootstrap` is null where there is no interval.
+    """
 
     schema_: Literal[1] = Field(default=1, alias="schema")
     name: str
@@ -92,6 +132,8 @@ class Result(_Model):
     environment: dict[str, Any]
     command: str | None
     overlap_allowed: bool
+    class_images: dict[str, int] = {}
+    bootstrap: BootstrapFacts | None = None
     artifacts: list[ArtifactResult]
 
     def artifact(self, id: str) -> ArtifactResult | None:

@@ -31,7 +31,7 @@ def run(
         from segport.pipeline import run as run_recipe
         from segport.recipe import load_recipe
         from segport.tables import run_report
-        from validate.gate import exit_code
+        from validate.gating.verdict import exit_code
 
         if str(recipe) == DEMO:
             folder = out or Path("runs") / DEMO

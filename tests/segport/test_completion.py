@@ -39,6 +39,7 @@ def test_commands_and_options_are_completed() -> None:
     assert _completions("segport ") == list(COMMANDS)
     assert _completions("segport quantize --p") == ["--precision", "--protocol"]
     assert "--version" in _completions("segport --")
+    assert "--max-class-drop" in _completions("segport gate --max-")
 
 
 @pytest.mark.parametrize(

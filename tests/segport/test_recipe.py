@@ -6,6 +6,7 @@ import pytest
 from export.errors import UsageError
 from segport.pipeline import settings_of
 from segport.recipe import load_recipe
+from validate.gating.kinds import KINDS
 
 WriteRecipe = Callable[..., Path]
 
@@ -127,9 +128,31 @@ def test_an_import_is_described_by_onnx_mean_and_std(tmp_path: Path) -> None:
     assert (model.mean, model.std) == ((0.5, 0.4, 0.3), (0.2, 0.2, 0.2))
 
 
+def test_the_gate_takes_every_kind_of_budget_the_command_line_has(tmp_path: Path) -> None:
+    limits = {kind: "6MB" if kind == "max_size" else 0.5 for kind in KINDS}
+    limits |= {"min_agreement": 99, "min_fidelity": 95}
+    lines = [
+        f'{kind} = {{int8 = {limit!r}, "int8@npu" = {limit!r}}}' for kind, limit in limits.items()
+    ]
+    text = SMALL + "[gate]\nclass_tolerance = 2\n" + "\n".join(lines)
+    gate = load_recipe(_write(tmp_path, text)).gate
+    assert gate is not None and gate.class_tolerance == 2
+    assert gate.budgets.keys() == KINDS.keys()
+    assert gate.budgets["max_size"] == {"int8": 6e6, "int8@npu": 6e6}
+    assert gate.budgets["min_agreement"]["int8@npu"] == 99
+
+
+def test_a_class_is_budgeted_alone_or_for_an_artifact(tmp_path: Path) -> None:
+    text = SMALL + '[gate.max_class_drop]\nperson = 2\n"int8:person" = 3\n'
+    gate = load_recipe(_write(tmp_path, text)).gate
+    assert gate is not None
+    assert gate.budgets == {"max_class_drop": {"person": 2, "int8:person": 3}}
+
+
 @pytest.mark.parametrize(
     ("old", "new", "place", "nearest"),
     [
+        ("[gate.max_drop]", "[gate.min_agrement]", "gate.min_agrement", "min_agreement"),
         ("[data]", "[dta]", "dta", "data"),
         ("[validate]", "[validation]", "validation", "validate"),
         ("[gate.max_drop]", "[gate.max_drops]", r"gate.max_drops", "max_drop"),
@@ -174,6 +197,12 @@ def test_unknown_keys_are_named_with_the_nearest(
         (SMALL + "[gate]\nmax_drop = 0.5\n", "gate.max_drop"),
         (SMALL + "[gate.max_drop]\nint8 = nan\n", "gate.max_drop.int8"),
         (SMALL + "[gate]\n", "gate"),
+        (SMALL + "[gate]\nclass_tolerance = -1\n", "gate.class_tolerance"),
+        (SMALL + "[gate.max_drop]\nint8 = true\n", "gate.max_drop.int8: Value error, give POINTS"),
+        (SMALL + "[gate.min_agreement]\nint8 = 0.99\n", "gate.min_agreement.int8"),
+        (SMALL + "[gate.max_size]\nint8 = '6 MO'\n", "gate.max_size.int8"),
+        (SMALL + "[gate.max_class_drop]\n'int8:' = 1\n", "give a class"),
+        (SMALL + "[gate.max_latency_ratio]\nint8 = 0\n", "gate.max_latency_ratio.int8"),
     ],
 )
 def test_what_is_wrong_is_said_with_its_place(tmp_path: Path, text: str, fragment: str) -> None:

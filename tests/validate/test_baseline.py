@@ -1,11 +1,15 @@
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from export.errors import DataError, SegportError
 from tests.validate.results import artifact_result, lost, result_of
-from validate.gate import Outcome, exit_code, gate, load_baseline, update_baseline
+from validate.gate import gate
+from validate.gating.baseline import load_baseline, update_baseline
+from validate.gating.verdict import Outcome, exit_code
+from validate.result import Result
 
 
 @pytest.fixture
@@ -73,13 +77,26 @@ def test_broken_logits_fail(baseline: Path) -> None:
     assert (verdicts[1].outcome, exit_code(verdicts)) == (Outcome.FAIL, 1)
 
 
-def test_unlabelled_results_cannot_be_told(tmp_path: Path) -> None:
+def _unlabelled(fidelity: float | None) -> Result:
+    nothing: dict[str, Any] = {"miou": None, "drop": None, "class_iou": {}}
+    int8 = artifact_result("int8", fidelity_miou=fidelity, **nothing)
+    return result_of(artifacts=[artifact_result("torch-fp32", **nothing), int8])
+
+
+def test_unlabelled_results_are_held_against_their_fidelity(tmp_path: Path) -> None:
     path = tmp_path / "baseline.json"
-    result = result_of(
-        artifacts=[artifact_result(id, miou=None, drop=None) for id in ("torch-fp32", "int8")]
-    )
-    update_baseline(result, path)
-    assert exit_code(gate(result, baseline=path)) == 2
+    update_baseline(_unlabelled(95.0), path)
+    for fidelity, code in ((95.0, 0), (94.85, 0), (94.75, 1)):
+        verdicts = gate(_unlabelled(fidelity), baseline=path)
+        assert exit_code(verdicts) == code
+        assert verdicts[1].reason.startswith("fidelity mIoU 9")
+    assert exit_code(gate(_unlabelled(None), baseline=path)) == 2
+
+
+def test_labels_on_one_side_only_cannot_be_told(baseline: Path) -> None:
+    verdicts = gate(_unlabelled(95.0), baseline=baseline)
+    assert [v.outcome for v in verdicts] == [Outcome.UNKNOWN, Outcome.UNKNOWN]
+    assert "no mIoU in the result" in verdicts[1].reason
 
 
 def test_updating_replaces_equal_keys_and_keeps_the_others(baseline: Path) -> None:
@@ -113,6 +130,11 @@ def test_entries_hold_what_the_design_says(baseline: Path) -> None:
         "miou": 79.6,
         "drop": 0.4,
         "agreement": 100.0,
+        "fidelity_miou": 100.0,
+        "class_iou": {"background": 90.0, "cat": 70.0},
+        "runtime": "ort-cpu",
+        "provider": "CPUExecutionProvider",
+        "counts": None,
         "environment": {"cpu": "a cpu", "machine": "x86_64", "threads": 2, "isa": ["avx2"]},
     }
 

@@ -68,6 +68,20 @@ def test_files_agree_with_what_is_returned(compared: tuple[Result, Path]) -> Non
     assert all(math.isfinite(figure) for figure in _figures(json.loads(text)))
 
 
+def test_the_order_of_the_list_does_not_matter(
+    tiny: Artifact, fp16: Artifact, make_voc: MakeVoc, tmp_path: Path
+) -> None:
+    """So that a shuffled list finds its baseline, and its images their partners there."""
+    voc, found = make_voc(tmp_path / "VOC2012"), []
+    file = voc / "ImageSets/Segmentation/val.txt"
+    for _ in range(2):
+        file.write_text("\n".join(reversed(file.read_text().split())))
+        result = validate([tiny, fp16], str(voc), tmp_path / "out")
+        with np.load(tmp_path / "out/confusion.npz") as arrays:
+            found.append((result.dataset.ids_sha256, arrays["fp16"].tolist()))
+    assert found[0] == found[1]
+
+
 def test_facts_of_the_comparison(compared: tuple[Result, Path], tiny: Artifact) -> None:
     result, _ = compared
     assert [a.id for a in result.artifacts] == ["torch-fp32", *PRECISIONS]

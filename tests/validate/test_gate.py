@@ -4,7 +4,9 @@ import pytest
 
 from export.errors import UsageError
 from tests.validate.results import artifact_result, lost, result_of
-from validate.gate import Outcome, Verdict, exit_code, gate, judge_drop
+from validate.gate import gate
+from validate.gating.judgement import Reading, judge
+from validate.gating.verdict import Outcome, Verdict, exit_code
 from validate.result import Result
 
 PASS, FAIL, UNKNOWN = Outcome.PASS, Outcome.FAIL, Outcome.UNKNOWN
@@ -153,17 +155,18 @@ def test_exit_codes(outcomes: list[Outcome], code: int) -> None:
 def test_the_interval_decides_before_the_point(
     drop: float, interval: tuple[float, float], on_inconclusive: str | None, expected: Outcome
 ) -> None:
-    outcome, text = judge_drop(drop, interval, 0.5, on_inconclusive)
-    assert outcome == expected
-    assert f"{interval[0]:+.3f} to {interval[1]:+.3f}" in text
+    judged = judge(Reading(drop, interval), 0.5, on_inconclusive=on_inconclusive)
+    assert judged.outcome == expected
+    assert f"{interval[0]:+.3f} to {interval[1]:+.3f}" in judged.remark
 
 
 @pytest.mark.parametrize(("drop", "expected"), [(0.3, PASS), (0.5, PASS), (0.7, FAIL)])
 def test_an_inconclusive_interval_is_judged_by_the_point_and_says_so(
     drop: float, expected: Outcome
 ) -> None:
-    outcome, text = judge_drop(drop, (0.2, 0.8), 0.5, None)
-    assert outcome == expected and "inconclusive" in text and "point estimate" in text
+    judged = judge(Reading(drop, (0.2, 0.8)), 0.5)
+    assert judged.outcome == expected and judged.inconclusive
+    assert "inconclusive" in judged.remark and "point estimate" in judged.remark
 
 
 @pytest.mark.parametrize("on_inconclusive", [None, "pass", "fail"])
@@ -171,9 +174,8 @@ def test_an_inconclusive_interval_is_judged_by_the_point_and_says_so(
 def test_without_an_interval_the_point_decides(
     drop: float, on_inconclusive: str | None, expected: Outcome
 ) -> None:
-    outcome, text = judge_drop(drop, None, 0.5, on_inconclusive)
-    assert outcome == expected and "inconclusive" not in text
-    assert f"{drop:+.3f}" in text and "0.5" in text
+    judged = judge(Reading(drop), 0.5, on_inconclusive=on_inconclusive)
+    assert judged.outcome == expected and not judged.inconclusive and not judged.remark
 
 
 def test_gate_takes_the_interval_from_the_result() -> None:

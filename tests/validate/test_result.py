@@ -30,7 +30,7 @@ def test_json_has_the_keys_of_the_design() -> None:
     document = _document()
     assert document["schema"] == 1
     assert document.keys() >= TOP
-    assert document.keys() - TOP == {"command", "overlap_allowed"}
+    assert document.keys() - TOP == {"command", "overlap_allowed", "class_images", "bootstrap"}
     assert document["dataset"].keys() >= {"name", "split", "images", "ids_sha256"}
     for entry in document["artifacts"]:
         assert entry.keys() >= ARTIFACT
@@ -42,6 +42,42 @@ def test_what_was_written_is_read_back(tmp_path: Path) -> None:
     result = result_of(lost("int8", 0.5, drop_ci95=(0.1, 0.9)))
     (tmp_path / "result.json").write_text(result.to_json())
     assert load_result(tmp_path / "result.json") == result
+
+
+_REPORTS = sorted((Path(__file__).parents[2] / "reports").glob("**/result.json"))
+
+
+@pytest.mark.parametrize("path", _REPORTS, ids=lambda path: "/".join(path.parts[-3:-1]))
+def test_committed_results_of_earlier_versions_still_load(path: Path) -> None:
+    written = json.loads(path.read_text())
+    result = load_result(path)
+    assert [a.id for a in result.artifacts] == [a["id"] for a in written["artifacts"]]
+
+
+def test_what_earlier_versions_did_not_measure_is_unknown(tmp_path: Path) -> None:
+    document = _document()
+    for field in ("class_images", "bootstrap"):
+        del document[field]
+    for entry in document["artifacts"]:
+        for field in (
+            "miou_ci95",
+            "class_drop",
+            "agreement_boundary",
+            "agreement_interior",
+            "worst_images",
+        ):
+            del entry[field]
+    path = tmp_path / "result.json"
+    path.write_text(json.dumps(document))
+    result = load_result(path)
+    assert (result.class_images, result.bootstrap) == ({}, None)
+    int8 = result.artifacts[1]
+    assert (int8.miou_ci95, int8.agreement_boundary, int8.agreement_interior) == (None, None, None)
+    assert (int8.class_drop, int8.worst_images) == ({}, [])
+
+
+def test_committed_results_are_there() -> None:
+    assert _REPORTS
 
 
 def test_artifacts_are_found_by_id() -> None:

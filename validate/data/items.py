@@ -67,6 +67,10 @@ class Dataset:
             raise DataError(f"limit {count}: give a positive number of images")
         return self if count is None else replace(self, items=self.items[:count])
 
+    def sorted(self) -> "Dataset":
+        """Return the same items by id, so that a list in another order is the same list."""
+        return replace(self, items=tuple(sorted(self.items, key=lambda item: item.id)))
+
     def sample(self, count: int, seed: int) -> "Dataset":
         """Return `count` items drawn without repetition by `seed`, in list order.
 

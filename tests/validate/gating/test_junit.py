@@ -1,0 +1,97 @@
+"""JUnit XML, against the structure that CI servers read (junit-10.xsd of Jenkins' xunit-plugin)."""
+
+import xml.etree.ElementTree as ET
+from typing import Any
+
+from tests.validate.results import lost, result_of
+from validate.gate import gate
+from validate.gating.junit import junit_xml
+from validate.gating.verdict import Outcome, Verdict
+
+# attributes by element, and an order of children that older schemas ask for too
+ATTRIBUTES = {
+    "testsuites": {"name", "time", "tests", "failures", "errors"},
+    "testsuite": {
+        "name", "tests", "failures", "errors", "group", "time", "skipped", "timestamp", "hostname",
+        "id", "package", "file", "log", "url",
+    },
+    "properties": set(),
+    "property": {"name", "value"},
+    "testcase": {"name", "time", "classname", "group"},
+    "failure": {"type", "message"},
+    "error": {"type", "message"},
+    "system-out": set(),
+}  # fmt: skip
+CHILDREN = {
+    "testsuites": ["testsuite"],
+    "testsuite": ["properties", "testcase", "system-out"],
+    "properties": ["property"],
+    "testcase": ["error", "failure", "system-out"],
+}
+REQUIRED = {"testsuite": {"name", "tests", "failures", "errors"}, "testcase": {"name", "classname"}}
+
+
+def _check(element: ET.Element) -> None:
+    assert set(element.attrib) <= ATTRIBUTES[element.tag], element.tag
+    assert set(element.attrib) >= REQUIRED.get(element.tag, set())
+    order = [CHILDREN.get(element.tag, []).index(child.tag) for child in element]
+    assert order == sorted(order)
+    for child in element:
+        _check(child)
+
+
+def _parsed(verdicts: list[Verdict], **changes: Any) -> ET.Element:
+    root = ET.fromstring(junit_xml(result_of(**changes), verdicts))
+    _check(root)
+    return root
+
+
+PASSED = Verdict("fp16", Outcome.PASS, "drop +0.010 is within 0.1", "max-drop", 0.01, 0.1)
+FAILED = Verdict("int8", Outcome.FAIL, "drop +0.700 exceeds 0.5", "max-drop", 0.7, 0.5)
+UNSURE = Verdict("int8", Outcome.FAIL, "inconclusive", "baseline", inconclusive=True)
+UNKNOWN = Verdict("int4", Outcome.UNKNOWN, "not in the result", "min-agreement")
+WARNING = Verdict("environment", Outcome.WARN, "threads 2 -> 1", "environment")
+
+
+def test_one_case_per_artifact_and_budget_and_totals_that_add_up() -> None:
+    root = _parsed([PASSED, FAILED, UNSURE, UNKNOWN, WARNING])
+    (suite,) = root
+    for element in (root, suite):
+        totals = [element.get(name) for name in ("tests", "failures", "errors")]
+        assert totals == ["4", "2", "1"]
+    assert suite.get("name") == "net squash"
+    cases = {(c.get("classname"), c.get("name")): c for c in suite.iter("testcase")}
+    assert len(cases) == 4
+    passed, failed = (cases[f"net.squash.{id}", "max-drop"] for id in ("fp16", "int8"))
+    assert [child.tag for child in passed] == ["system-out"]
+    assert passed[0].text == "drop +0.010 is within 0.1"
+    assert (failed[0].tag, failed[0].attrib) == (
+        "failure",
+        {"message": "drop +0.700 exceeds 0.5", "type": "regression"},
+    )
+    assert failed[0].text == "int8: drop +0.700 exceeds 0.5"
+    assert cases["net.squash.int8", "baseline"][0].get("type") == "inconclusive"
+    unknown = cases["net.squash.int4", "min-agreement"][0]
+    assert (unknown.tag, unknown.get("type")) == ("error", "cannot tell")
+    assert suite.findtext("system-out") == "environment: threads 2 -> 1"
+
+
+def test_names_stay_the_same_when_a_limit_or_value_changes() -> None:
+    """CI servers follow a test through its runs by name."""
+
+    def names(drop: float, limit: float) -> list[str | None]:
+        verdicts = gate(
+            result_of(lost("int8", drop)), max_drop={"int8": limit}, max_class_drop={"cat": limit}
+        )
+        return [case.get("name") for case in _parsed(verdicts).iter("testcase")]
+
+    assert names(0.1, 0.5) == names(0.9, 0.2) == ["max-drop", "max-class-drop cat"]
+
+
+def test_what_xml_must_escape_or_cannot_hold() -> None:
+    odd = Verdict('<a> & "b"', Outcome.FAIL, "x < y & \x00\x1b\ufffe 'z'\n]]>", "max-drop <é>")
+    root = _parsed([odd], name="a<b")
+    case = root.find(".//testcase")
+    assert case is not None
+    assert case.get("classname") == 'a<b.squash.<a> & "b"' and case.get("name") == "max-drop <é>"
+    assert case[0].get("message") == "x < y &  'z'\n]]>"

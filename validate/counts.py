@@ -1,0 +1,26 @@
+"""Per-image pixel counts: all that IoU needs of a confusion matrix.
+
+Counts are int64 (images, 3, classes): for each image and class the pixels predicted right,
+labelled, and predicted.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+Counts = NDArray[np.int64]
+
+
+def counts_of(confusions: NDArray[np.int64]) -> Counts:
+    """Reduce per-image confusion matrices (images, classes, classes), rows = label."""
+    hits = np.diagonal(confusions, axis1=1, axis2=2)
+    return np.stack([hits, confusions.sum(2), confusions.sum(1)], axis=1)
+
+
+def counts_miou(counts: Counts) -> float | None:
+    """Return the mIoU of all images together, percent, over the classes in the labels."""
+    hits, labelled, predicted = counts.sum(0)
+    there = labelled > 0
+    if not there.any():
+        return None
+    union = labelled + predicted - hits
+    return float(100 * np.mean(hits[there] / union[there]))

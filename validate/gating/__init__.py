@@ -1,0 +1,1 @@
+"""What the gate is made of: budgets, the baseline, verdicts and how they are written down."""
