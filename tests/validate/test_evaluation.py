@@ -80,6 +80,42 @@ def test_unlabelled_images_still_give_agreement_and_fidelity(tmp_path: Path) -> 
     assert other.fidelity is not None and miou(other.fidelity) == pytest.approx((50 + 200 / 3) / 2)
 
 
+def _wide(*, start: int) -> list[list[int]]:
+    """Two rows of 40 pixels, class 1 from column `start` on."""
+    return [[0] * start + [1] * (40 - start)] * 2
+
+
+def _counts(evaluation: Evaluation) -> list[tuple[int, int, int, int]]:
+    return [(i.pixels, i.agreeing, i.near, i.near_agreeing) for i in evaluation.images]
+
+
+def test_agreement_is_split_at_borders_of_the_label(tmp_path: Path) -> None:
+    dataset = _data(tmp_path, a=_wide(start=20), b=_wide(start=40))
+    size = Preparation("squash", (2, 40), (0, 0, 0), (1, 1, 1), CLASSES)
+    runtimes = {
+        "reference": fake_runtime(logits_of(_wide(start=20), CLASSES)),
+        # columns 18-25 differ: 18-24 are within 5 px of the label's border, 25 is not
+        "other": fake_runtime(logits_of([[0] * 18 + [2] * 8 + [1] * 14] * 2, CLASSES)),
+    }
+    found = evaluate(runtimes, "reference", dataset, size)
+    assert [image.id for image in found["other"].images] == ["a", "b"]
+    assert _counts(found["other"]) == [(80, 64, 20, 6), (80, 64, 0, 0)]
+    assert _counts(found["reference"]) == [(80, 80, 20, 20), (80, 80, 0, 0)]
+
+
+def test_without_a_label_borders_are_those_of_the_references_classes(tmp_path: Path) -> None:
+    save_rgb(tmp_path / "a.png", np.zeros((2, 40, 3)))
+    size = Preparation("squash", (2, 40), (0, 0, 0), (1, 1, 1), CLASSES)
+    runtimes = {
+        # its own border, at 30, plays no part
+        "other": fake_runtime(logits_of(_wide(start=30), CLASSES)),
+        "reference": fake_runtime(logits_of(_wide(start=20), CLASSES)),
+    }
+    found = evaluate(runtimes, "reference", open_dataset(str(tmp_path), "val"), size)
+    # columns 20-29 differ, of which 20-24 are near
+    assert _counts(found["other"]) == [(80, 60, 20, 10)]
+
+
 def test_fidelity_takes_the_reference_as_the_label(tmp_path: Path) -> None:
     dataset = _data(tmp_path, a=[[0, 0], [1, 1]])
     _, other = _evaluate(dataset, reference=[[[0, 0], [1, 1]]], other=[[[0, 2], [1, 1]]])
