@@ -138,3 +138,10 @@ def test_images_without_a_labelled_pixel_have_no_interval() -> None:
     found = Intervals({"a": np.zeros((5, 3, 3), np.int64)}, resamples=50)
     assert found.miou("a") is None
     assert found.class_drops("a", "a") == [None] * 3
+
+
+def test_a_miou_ends_at_0_and_100() -> None:
+    # nearly perfect but for one of three images
+    matrices = np.array([[[1000, 0], [0, 1000]]] * 2 + [[[1000, 0], [300, 700]]])
+    found = Intervals({"good": matrices, "bad": matrices[:, :, ::-1]}, resamples=500)
+    assert (found.miou("good") or (0, 0))[1] == 100 and (found.miou("bad") or (1, 1))[0] == 0
