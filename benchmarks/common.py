@@ -26,6 +26,7 @@ from export.onnx_import import import_model
 from export.sessions import CPU
 from export.zoo import IMAGENET_MEAN, IMAGENET_STD
 from quantize.quantization import Settings, quantize
+from validate.agreement import overall
 from validate.datasets import Dataset, open_dataset
 from validate.evaluation import Evaluation, evaluate
 from validate.metrics import miou
@@ -217,7 +218,7 @@ def judge(case: Case, runtimes: Mapping[str, Runtime]) -> dict[str, Score]:
         name: Score(
             miou=_miou(evaluation),
             drop=reference - _miou(evaluation),
-            agreement=100 * evaluation.agreeing / evaluation.pixels,
+            agreement=overall(evaluation.images),
         )
         for name, evaluation in found.items()
     }

@@ -9,6 +9,7 @@ import typer
 from export.errors import SegportError
 from segport.about import Version
 from segport.arguments import expand_dynamic
+from segport.commands.compare import compare
 from segport.commands.diagnose import diagnose
 from segport.commands.export import export
 from segport.commands.gate import gate
@@ -33,6 +34,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "quantize": quantize,
     "lint": lint,
     "validate": validate,
+    "compare": compare,
     "diagnose": diagnose,
     "report": report,
     "index": index,

@@ -15,6 +15,13 @@ def number(value: float | None, digits: int, *, sign: bool = False) -> str:
     return f"{rounded:+.{digits}f}" if sign else f"{rounded:.{digits}f}"
 
 
+def interval(ends: tuple[float, float] | None, digits: int, *, sign: bool = True) -> str:
+    """Return "low to high", such as "-0.10 to +0.35"; "-" for None."""
+    if ends is None:
+        return "-"
+    return " to ".join(number(end, digits, sign=sign) for end in ends)
+
+
 def ratio(value: float | None, base: float | None) -> str:
     """Return `value` / `base` with two decimals; "-" where either is absent or zero."""
     return "-" if not value or not base else f"{value / base:.2f}"

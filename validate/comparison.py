@@ -14,8 +14,11 @@ from export.sessions import cpu_facts, lacks_vnni
 from export.versions import versions
 from validate.datasets import Dataset, ids_digest, open_dataset
 from validate.entry import Judged, entry
-from validate.evaluation import Evaluation, evaluate
+from validate.evaluation import evaluate
+from validate.intervals import PerImage
 from validate.latency import measure_latency
+from validate.loss import Loss, bootstrap_facts, find_losses
+from validate.metrics import class_images
 from validate.overlap import overlapping, refuse_overlap
 from validate.protocols import DEFAULT_PROTOCOL
 from validate.reference import refuse_mixed, with_reference
@@ -92,11 +95,11 @@ def validate(
         Judged(key, by_id.get(key), runtimes[key], timed[key], evaluations[key], latencies[key])
         for key in runtimes
     ]
-    base = next(one.miou for one in judged if one.id == reference_id)
-    entries = [
-        entry(one, None if one.id == reference_id else base, first.classes, protocol)
-        for one in judged
-    ]
+    confusions = {
+        key: np.stack(found.confusions) for key, found in evaluations.items() if found.confusions
+    }
+    losses = find_losses(confusions, reference_id, first.classes)
+    entries = [entry(one, losses.get(one.id, Loss()), first.classes, protocol) for one in judged]
     result = Result(
         name=first.name,
         model=first.model,
@@ -111,9 +114,11 @@ def validate(
         environment=environment(),
         command=command,
         overlap_allowed=bool(shared),
+        class_images=_class_images(confusions, first.classes),
+        bootstrap=bootstrap_facts(losses),
         artifacts=entries,
     )
-    write_result(result, evaluations, folder)
+    write_result(result, confusions, folder)
     return result
 
 
@@ -123,11 +128,9 @@ def environment() -> dict[str, Any]:
     return {"versions": versions(), **cpu_facts(), "session_settings": settings}
 
 
-def write_result(result: Result, evaluations: Mapping[str, Evaluation], folder: Path) -> None:
+def write_result(result: Result, confusions: Mapping[str, PerImage], folder: Path) -> None:
     """Write both files or neither."""
-    arrays: Any = {
-        key: np.stack(found.confusions) for key, found in evaluations.items() if found.confusions
-    }
+    arrays: Any = confusions
     with new_files(folder / RESULT_FILE, folder / CONFUSION_FILE) as (json_file, npz_file):
         json_file.write_text(result.to_json())
         np.savez_compressed(npz_file, **arrays)
@@ -142,6 +145,12 @@ def _dataset_facts(dataset: Dataset) -> DatasetFacts:
         labelled=dataset.labelled,
         labels_sha256=dataset.labels_sha256,
     )
+
+
+def _class_images(confusions: Mapping[str, PerImage], classes: Sequence[str]) -> dict[str, int]:
+    """All artifacts saw the same labels, so any of them tells."""
+    counts = [class_images(matrices) for matrices in confusions.values()]
+    return dict(zip(classes, counts[0], strict=True)) if counts else {}
 
 
 def _calibration(artifacts: Mapping[str, Artifact]) -> dict[str, Any] | None:

@@ -7,11 +7,13 @@ import numpy as np
 from export.artifact import Artifact, Manifest
 from export.inspection import inspect
 from export.sessions import CPU, cpu_facts, threads
+from validate.agreement import away_from_borders, near_borders, overall, worst
 from validate.evaluation import Evaluation
 from validate.latency import Latency
+from validate.loss import Loss
 from validate.metrics import Confusion, class_iou, invented_classes, miou, pixel_accuracy
 from validate.protocols import get_protocol
-from validate.result import ArtifactResult, SpreadFacts
+from validate.result import ArtifactResult, ImageAgreement, SpreadFacts
 from validate.runtimes import Runtime
 
 
@@ -40,16 +42,9 @@ class Judged:
         found = self.evaluation.confusions
         return np.sum(found, axis=0) if found else None
 
-    @property
-    def miou(self) -> float | None:
-        """Mean IoU, percent, or None without labels."""
-        return None if self.confusion is None else miou(self.confusion)
 
-
-def entry(
-    judged: Judged, base: float | None, classes: tuple[str, ...], protocol: str
-) -> ArtifactResult:
-    """Describe one artifact; `base` is the reference's mIoU, None for the reference itself."""
+def entry(judged: Judged, loss: Loss, classes: tuple[str, ...], protocol: str) -> ArtifactResult:
+    """Describe one artifact."""
     manifest, found, total = judged.manifest, judged.evaluation, judged.confusion
     share, verified, note = _int8_facts(judged)
     return ArtifactResult(
@@ -66,13 +61,20 @@ def entry(
         int8_verified=verified,
         int8_note=note,
         kept_float=_kept_float(manifest),
-        miou=judged.miou,
+        miou=None if total is None else miou(total),
+        miou_ci95=loss.miou_ci95,
         pixel_accuracy=None if total is None else pixel_accuracy(total),
         class_iou={} if total is None else dict(zip(classes, class_iou(total), strict=True)),
         invented_classes=[] if total is None else [classes[c] for c in invented_classes(total)],
-        drop=None if base is None or judged.miou is None else base - judged.miou,
-        drop_ci95=None,
-        agreement=100 * found.agreeing / found.pixels,
+        drop=loss.drop,
+        drop_ci95=loss.drop_ci95,
+        class_drop=loss.class_drop,
+        agreement=overall(found.images),
+        agreement_boundary=near_borders(found.images),
+        agreement_interior=away_from_borders(found.images),
+        worst_images=[
+            ImageAgreement(id=image.id, agreement=image.agreement) for image in worst(found.images)
+        ],
         fidelity_miou=None if found.fidelity is None else miou(found.fidelity),
         nonfinite_images=len(found.nonfinite),
         latency_ms=SpreadFacts(**asdict(judged.latency.session)),

@@ -10,6 +10,7 @@ from PIL import Image
 
 from export.class_map import class_map
 from export.errors import DataError
+from validate.agreement import ImageCounts, boundary, count_image
 from validate.datasets import Dataset
 from validate.metrics import Confusion, confusion
 from validate.protocols import get_protocol
@@ -24,14 +25,14 @@ class Evaluation:
     """What one artifact predicted.
 
     `confusions` holds one matrix per labelled image, in list order. `fidelity` sums the
-    matrices whose labels are the reference's predictions. `agreeing` and `pixels` count over
-    all images, labelled or not. `nonfinite` lists images whose logits held inf or NaN.
+    matrices whose labels are the reference's predictions. `images` counts the pixels that
+    agree with the reference in every image, labelled or not. `nonfinite` lists images whose
+    logits held inf or NaN.
     """
 
     confusions: list[Confusion] = field(default_factory=list)
     fidelity: Confusion | None = None
-    agreeing: int = 0
-    pixels: int = 0
+    images: list[ImageCounts] = field(default_factory=list)
     nonfinite: list[str] = field(default_factory=list)
 
 
@@ -47,19 +48,23 @@ def evaluate(
 
     `reference` is a key of `runtimes`. Raises DataError for unusable images or masks.
     """
-    order = [reference, *(key for key in runtimes if key != reference)]
-    found = {key: Evaluation() for key in order}
+    found = {key: Evaluation() for key in runtimes}
     total = len(dataset.items)
     if total == 0:
         raise DataError(f"data {dataset.name}:{dataset.split}: no images to validate on")
     for done, image in enumerate(ahead(preparation.labelled, dataset.items), start=1):
-        expected: NDArray[np.uint8] | None = None
-        for key in order:
-            predicted = _predict(runtimes[key], image, preparation, found[key])
-            expected = predicted if expected is None else expected
-            _count(found[key], image, predicted, expected, preparation.classes)
+        predicted = {
+            key: _predict(runtime, image, preparation, found[key])
+            for key, runtime in runtimes.items()
+        }
+        expected = predicted[reference]
+        # as in fidelity, the reference stands in for a label that is not there
+        near = boundary(expected if image.label is None else image.label)
+        for key, classes in predicted.items():
+            found[key].images.append(count_image(image.sample.id, classes == expected, near))
+            _count(found[key], image, classes, expected, preparation.classes)
         progress(done, total)
-    return {key: found[key] for key in runtimes}
+    return found
 
 
 def _count(
@@ -73,8 +78,6 @@ def _count(
         evaluation.confusions.append(confusion(image.label, predicted, classes))
     against = confusion(expected, predicted, classes)
     evaluation.fidelity = against if evaluation.fidelity is None else evaluation.fidelity + against
-    evaluation.agreeing += int(np.trace(against))
-    evaluation.pixels += predicted.size
 
 
 def _predict(

@@ -81,7 +81,8 @@ class Intervals:
 
     def miou(self, id: str) -> Interval | None:
         """Return the interval of an artifact's mIoU, percent."""
-        return self.class_iou[id].mean().interval()
+        found = self.class_iou[id].mean().interval()
+        return found and (max(found[0], 0.0), min(found[1], 100.0))
 
     def drop(self, reference: str, id: str) -> Interval | None:
         """Return the interval of reference's mIoU - the artifact's, points."""

@@ -52,6 +52,11 @@ def invented_classes(total: Confusion) -> list[int]:
     return [int(c) for c in np.flatnonzero((total.sum(1) == 0) & (total.sum(0) > 0))]
 
 
+def class_images(confusions: Confusion) -> list[int]:
+    """Return in how many images a label has each class; matrices (images, classes, classes)."""
+    return [int(count) for count in (confusions.sum(2) > 0).sum(0)]
+
+
 def pixel_accuracy(total: Confusion) -> float | None:
     """Return the share of labelled pixels that are predicted right."""
     pixels = int(total.sum())

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from validate.cells import Cell, number, ratio
+from validate.cells import Cell, interval, number, ratio
 from validate.result import ArtifactResult, Result
 
 OVERLAP_WARNING = "Warning: calibration and validation images overlap, so the numbers flatter."
@@ -20,9 +20,13 @@ ARTIFACT_COLUMNS: dict[str, Column] = {
     "artifact": lambda a, base: a.id,
     "runtime": lambda a, base: a.runtime,
     "mIoU": lambda a, base: number(a.miou, 2),
+    "mIoU 95 %": lambda a, base: interval(a.miou_ci95, 2, sign=False),
     "drop": lambda a, base: number(a.drop, 2, sign=True),
+    "drop 95 %": lambda a, base: interval(a.drop_ci95, 2),
     "pixel acc.": lambda a, base: number(a.pixel_accuracy, 2),
     "agreement": lambda a, base: number(a.agreement, 2),
+    "at borders": lambda a, base: number(a.agreement_boundary, 2),
+    "inside": lambda a, base: number(a.agreement_interior, 2),
     "fidelity": lambda a, base: number(a.fidelity_miou, 2),
     "size MB": lambda a, base: number(a.size_bytes / 1e6 if a.size_bytes else None, 2),
     "size ratio": lambda a, base: ratio(a.size_bytes, base.size_bytes if base else None),
@@ -34,6 +38,27 @@ ARTIFACT_COLUMNS: dict[str, Column] = {
     ),
 }
 """mIoU, accuracies and agreement in percent, drop in points, times in milliseconds."""
+
+CLASS_DROP_COLUMNS = ("class", "images", "drop", "95 %")
+WORST_COLUMNS = ("artifact", "image", "agreement")
+
+
+def class_drop_rows(artifact: ArtifactResult) -> list[list[Cell]]:
+    """Return CLASS_DROP_COLUMNS of every class that has labels, the largest drop first."""
+    found = sorted(artifact.class_drop.items(), key=lambda item: -item[1].drop)
+    return [
+        [name, one.images, number(one.drop, 2, sign=True), interval(one.ci95, 2)]
+        for name, one in found
+    ]
+
+
+def worst_rows(result: Result) -> list[list[Cell]]:
+    """Return WORST_COLUMNS of the images that agree least, artifact by artifact."""
+    return [
+        [artifact.id, image.id, number(image.agreement, 2)]
+        for artifact in result.artifacts
+        for image in artifact.worst_images
+    ]
 
 
 def artifact_rows(result: Result, columns: Iterable[str]) -> list[list[Cell]]:

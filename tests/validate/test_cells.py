@@ -1,6 +1,6 @@
 import pytest
 
-from validate.cells import markdown_table, number, ratio
+from validate.cells import interval, markdown_table, number, ratio
 
 
 @pytest.mark.parametrize(
@@ -18,6 +18,19 @@ from validate.cells import markdown_table, number, ratio
 )
 def test_number(value: float | None, digits: int, sign: bool, cell: str) -> None:
     assert number(value, digits, sign=sign) == cell
+
+
+@pytest.mark.parametrize(
+    ("ends", "sign", "cell"),
+    [
+        (None, True, "-"),
+        ((-0.104, 0.35), True, "-0.10 to +0.35"),
+        ((-0.001, 0.0), True, "+0.00 to +0.00"),
+        ((66.1, 79.214), False, "66.10 to 79.21"),
+    ],
+)
+def test_interval(ends: tuple[float, float] | None, sign: bool, cell: str) -> None:
+    assert interval(ends, 2, sign=sign) == cell
 
 
 @pytest.mark.parametrize(

@@ -161,6 +161,60 @@ def test_confusions_are_per_image_in_list_order(compared: tuple[Result, Path], v
                 np.testing.assert_array_equal(array[index].sum(1), counts)
 
 
+def test_statistics_of_the_comparison(compared: tuple[Result, Path]) -> None:
+    result, folder = compared
+    assert result.bootstrap is not None
+    facts = result.bootstrap
+    assert (facts.level, facts.resamples, facts.seed) == (95, 10_000, 0)
+    reference, *files = result.artifacts
+    with np.load(folder / "confusion.npz") as arrays:
+        confusions = {key: arrays[key] for key in arrays}
+    there = (confusions["int8"].sum(2) > 0).sum(0)
+    assert list(result.class_images.values()) == there.tolist()
+    assert list(result.class_images) == list(reference.class_iou)
+    assert reference.miou_ci95 is not None and reference.drop_ci95 is None
+    assert (reference.class_drop, reference.worst_images) == ({}, [])
+    for entry in files:
+        for value, ends in ((entry.miou, entry.miou_ci95), (entry.drop, entry.drop_ci95)):
+            assert value is not None and ends is not None and ends[0] <= value <= ends[1]
+        assert set(entry.class_drop) == {name for name, n in result.class_images.items() if n}
+        for name, lost in entry.class_drop.items():
+            before, after = reference.class_iou[name], entry.class_iou[name]
+            assert before is not None and after is not None
+            assert lost.drop == pytest.approx(before - after)
+            assert lost.images == result.class_images[name]
+            assert (lost.ci95 is None) == (lost.images == 1)
+    int8 = files[-1]
+    assert int8.drop_ci95 is not None and int8.drop_ci95[0] < int8.drop_ci95[1]
+    assert int8.agreement_boundary is not None and int8.agreement_interior is not None
+    ends = sorted([int8.agreement_boundary, int8.agreement_interior])
+    assert ends[0] <= int8.agreement <= ends[1]
+    shares = [image.agreement for image in int8.worst_images]
+    assert shares == sorted(shares) and len(shares) == 4
+    # four images of one size
+    assert np.mean(shares) == pytest.approx(int8.agreement)
+
+
+def test_the_same_comparison_gives_the_same_intervals(
+    compared: tuple[Result, Path], tiny: Artifact, int8: Artifact, voc: Path, tmp_path: Path
+) -> None:
+    again = validate([tiny, int8], str(voc), tmp_path, reference="torch").artifact("int8")
+    before = compared[0].artifact("int8")
+    assert again is not None and before is not None
+    # with fewer artifacts beside it
+    assert (again.drop_ci95, again.class_drop) == (before.drop_ci95, before.class_drop)
+
+
+def test_one_image_has_no_intervals(
+    tiny: Artifact, int8: Artifact, voc: Path, tmp_path: Path
+) -> None:
+    result = validate([tiny, int8], str(voc), tmp_path, limit=1)
+    assert result.bootstrap is None
+    entry = result.artifacts[1]
+    assert entry.drop is not None and (entry.miou_ci95, entry.drop_ci95) == (None, None)
+    assert entry.class_drop and all(lost.ci95 is None for lost in entry.class_drop.values())
+
+
 def test_full_compares_at_the_images_own_size(tiny: Artifact, voc: Path, tmp_path: Path) -> None:
     result = validate([tiny], str(voc), tmp_path, protocol="full")
     assert (result.protocol, result.reference) == ("full", "fp32")
@@ -190,6 +244,11 @@ def test_unlabelled_images_have_agreement_but_no_miou(
     assert reference.agreement == 100 and 90 < entry.agreement < 100
     assert entry.fidelity_miou is not None and 0 < entry.fidelity_miou < 100
     assert (entry.miou, entry.drop, entry.pixel_accuracy, entry.class_iou) == (None, None, None, {})
+    assert (entry.miou_ci95, entry.drop_ci95, entry.class_drop) == (None, None, {})
+    assert (result.class_images, result.bootstrap) == ({}, None)
+    # borders are those of the reference's classes
+    assert entry.agreement_boundary is not None and entry.agreement_interior is not None
+    assert [image.id for image in entry.worst_images]
     with np.load(tmp_path / "out/confusion.npz") as arrays:
         assert list(arrays) == []
     assert load_result(tmp_path / "out/result.json").to_json() == result.to_json()
@@ -241,6 +300,14 @@ def test_figures_by_hand(
     assert (reference.id, reference.miou, reference.drop) == ("fp32", 100, None)
     assert (entry.miou, entry.drop, entry.pixel_accuracy) == (80, 20, 80)
     assert (entry.agreement, entry.fidelity_miou) == (80, 80)
+    # one label everywhere has no border
+    assert (entry.agreement_boundary, entry.agreement_interior) == (None, 80)
+    assert [(image.id, image.agreement) for image in entry.worst_images] == [("a", 80), ("b", 80)]
+    # both images lose the same, so any images of their kind would have
+    assert entry.drop_ci95 == (20, 20) and reference.miou_ci95 == (100, 100)
+    assert list(entry.class_drop) == ["background"]
+    lost = entry.class_drop["background"]
+    assert (lost.drop, lost.ci95, lost.images) == (20, (20, 20), 2)
     assert entry.class_iou["background"] == 80 and entry.class_iou["bottle"] == 0
     assert entry.class_iou["cat"] is None
     assert entry.invented_classes == ["bottle"] and reference.invented_classes == []

@@ -38,6 +38,11 @@ def _evaluate(
     return found["reference"], found["other"]
 
 
+def _agreeing(evaluation: Evaluation) -> tuple[int, int]:
+    """Pixels that agree, of how many, in all images."""
+    return sum(i.agreeing for i in evaluation.images), sum(i.pixels for i in evaluation.images)
+
+
 def test_confusion_agreement_and_fidelity_by_hand(tmp_path: Path) -> None:
     dataset = _data(tmp_path, a=[[0, 0], [1, 1]], b=[[2, 255], [1, 1]])
     reference, other = _evaluate(
@@ -57,8 +62,8 @@ def test_confusion_agreement_and_fidelity_by_hand(tmp_path: Path) -> None:
     assert miou(sum(reference.confusions)) == pytest.approx((200 / 3 + 75 + 100) / 3)
     assert miou(sum(other.confusions)) == pytest.approx((25 + 40 + 100) / 3)
     # one pixel differs in each image; the void one counts here
-    assert (other.agreeing, other.pixels) == (6, 8)
-    assert (reference.agreeing, reference.pixels) == (8, 8)
+    assert _agreeing(other) == (6, 8)
+    assert _agreeing(reference) == (8, 8)
     # the reference's classes as label: class 0: 3 of 5, class 1: 2 of 4, class 2: 1 of 1
     assert other.fidelity is not None and miou(other.fidelity) == pytest.approx((60 + 50 + 100) / 3)
     assert reference.fidelity is not None and miou(reference.fidelity) == 100
@@ -70,9 +75,45 @@ def test_unlabelled_images_still_give_agreement_and_fidelity(tmp_path: Path) -> 
     dataset = open_dataset(str(tmp_path), "val")
     reference, other = _evaluate(dataset, [[[0, 0], [1, 1]]], [[[0, 1], [1, 1]]])
     assert other.confusions == reference.confusions == []
-    assert (other.agreeing, other.pixels) == (3, 4)
+    assert _agreeing(other) == (3, 4)
     # class 0: 1 of 2, class 1: 2 of 3
     assert other.fidelity is not None and miou(other.fidelity) == pytest.approx((50 + 200 / 3) / 2)
+
+
+def _wide(*, start: int) -> list[list[int]]:
+    """Two rows of 40 pixels, class 1 from column `start` on."""
+    return [[0] * start + [1] * (40 - start)] * 2
+
+
+def _counts(evaluation: Evaluation) -> list[tuple[int, int, int, int]]:
+    return [(i.pixels, i.agreeing, i.near, i.near_agreeing) for i in evaluation.images]
+
+
+def test_agreement_is_split_at_borders_of_the_label(tmp_path: Path) -> None:
+    dataset = _data(tmp_path, a=_wide(start=20), b=_wide(start=40))
+    size = Preparation("squash", (2, 40), (0, 0, 0), (1, 1, 1), CLASSES)
+    runtimes = {
+        "reference": fake_runtime(logits_of(_wide(start=20), CLASSES)),
+        # columns 18-25 differ: 18-24 are within 5 px of the label's border, 25 is not
+        "other": fake_runtime(logits_of([[0] * 18 + [2] * 8 + [1] * 14] * 2, CLASSES)),
+    }
+    found = evaluate(runtimes, "reference", dataset, size)
+    assert [image.id for image in found["other"].images] == ["a", "b"]
+    assert _counts(found["other"]) == [(80, 64, 20, 6), (80, 64, 0, 0)]
+    assert _counts(found["reference"]) == [(80, 80, 20, 20), (80, 80, 0, 0)]
+
+
+def test_without_a_label_borders_are_those_of_the_references_classes(tmp_path: Path) -> None:
+    save_rgb(tmp_path / "a.png", np.zeros((2, 40, 3)))
+    size = Preparation("squash", (2, 40), (0, 0, 0), (1, 1, 1), CLASSES)
+    runtimes = {
+        # its own border, at 30, plays no part
+        "other": fake_runtime(logits_of(_wide(start=30), CLASSES)),
+        "reference": fake_runtime(logits_of(_wide(start=20), CLASSES)),
+    }
+    found = evaluate(runtimes, "reference", open_dataset(str(tmp_path), "val"), size)
+    # columns 20-29 differ, of which 20-24 are near
+    assert _counts(found["other"]) == [(80, 60, 20, 10)]
 
 
 def test_fidelity_takes_the_reference_as_the_label(tmp_path: Path) -> None:
@@ -95,9 +136,9 @@ def test_full_compares_at_the_images_own_size(tmp_path: Path) -> None:
     runtimes = {"only": fake_runtime({"logits": planes})}
     found = evaluate(runtimes, "only", dataset, _preparation("full"))["only"]
     assert found.confusions[0].tolist() == [[2, 1, 0], [0, 4, 0], [0, 0, 0]]
-    assert found.pixels == 8
+    assert _agreeing(found)[1] == 8
     squashed = evaluate(runtimes, "only", dataset, _preparation("squash"))["only"]
-    assert squashed.pixels == 4
+    assert _agreeing(squashed)[1] == 4
 
 
 def test_a_mask_is_resized_to_the_nearest_pixel() -> None:
@@ -112,7 +153,7 @@ def test_an_artifact_with_a_mask_is_compared_by_its_mask(tmp_path: Path) -> None
         "mask": fake_runtime({"mask": np.array([[[0, 0], [1, 1]]], np.uint8)}),
     }
     found = evaluate(runtimes, "logits", dataset, _preparation())
-    assert (found["mask"].agreeing, found["mask"].pixels) == (3, 4)
+    assert _agreeing(found["mask"]) == (3, 4)
     assert found["mask"].nonfinite == []
 
 

@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
+import torch
 
 from validate.metrics import (
+    class_images,
     class_iou,
     confusion,
     invented_classes,
@@ -45,6 +47,61 @@ def test_all_metrics_equal_a_plain_computation(seed: int) -> None:
     assert miou_vainf(total) == pytest.approx(sum(ious[c] or 0 for c in (0, 1, 2, 3)) / 4)
     assert pixel_accuracy(total) == pytest.approx(accuracy)
     assert invented_classes(total) == [2]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_matrix_equals_counting_pixel_by_pixel(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    label = rng.choice(np.array([0, 1, 3, 255], np.uint8), (17, 23))
+    prediction = rng.choice(np.array([0, 1, 2, 3], np.uint8), (17, 23))
+    counted = np.zeros((CLASSES, CLASSES), np.int64)
+    for a, b in zip(label.flat, prediction.flat, strict=True):
+        if a != 255:
+            counted[a, b] += 1
+    assert np.array_equal(confusion(label, prediction, CLASSES), counted)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_vainfs_miou_equals_his_arithmetic(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    label = rng.choice(np.array([0, 1, 3, 255], np.uint8), (17, 23))
+    prediction = rng.choice(np.array([0, 1, 2, 3], np.uint8), (17, 23))
+    # VainF/DeepLabV3Plus-Pytorch, metrics/stream_metrics.py: a class that is nowhere gives 0/0
+    mask = label < CLASSES
+    cells = CLASSES * label[mask].astype(int) + prediction[mask]
+    hist = np.bincount(cells, minlength=CLASSES**2).reshape(CLASSES, CLASSES)
+    with np.errstate(invalid="ignore"):
+        iu = np.diag(hist) / (hist.sum(axis=1) + hist.sum(axis=0) - np.diag(hist))
+    assert np.isnan(iu).tolist() == [False] * 4 + [True] * 2
+    total = confusion(label, prediction, CLASSES)
+    assert miou_vainf(total) == pytest.approx(100 * np.nanmean(iu), abs=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_torchmetrics_finds_the_same(seed: int) -> None:
+    classification = pytest.importorskip("torchmetrics.classification")
+    rng = np.random.default_rng(seed)
+    # class 2 is only predicted, 3 only labelled, 4 and 5 are nowhere
+    label = rng.choice(np.array([0, 1, 3, 255], np.uint8), (61, 67))
+    prediction = rng.choice(np.array([0, 1, 2], np.uint8), (61, 67))
+    pair = torch.from_numpy(prediction), torch.from_numpy(label)
+
+    def jaccard(average: str) -> np.ndarray:
+        metric = classification.MulticlassJaccardIndex(CLASSES, average=average, ignore_index=255)
+        return np.asarray(metric(*pair))
+
+    total = confusion(label, prediction, CLASSES)
+    by_class = [(iou or 0.0) / 100 for iou in class_iou(total)]  # it says 0 for absent classes
+    assert jaccard("none") == pytest.approx(by_class, abs=1e-6)
+    # its mean is over the classes in labels or predictions
+    assert jaccard("macro") == pytest.approx((miou_vainf(total) or 0) / 100, abs=1e-6)
+    assert jaccard("none")[[0, 1, 3]].mean() == pytest.approx((miou(total) or 0) / 100, abs=1e-6)
+
+
+def test_images_of_a_class_are_those_whose_label_has_it() -> None:
+    first = confusion(_array([[0, 0, 1]]), _array([[2, 2, 2]]), 3)
+    second = confusion(_array([[0, 255, 255]]), _array([[1, 1, 1]]), 3)
+    assert class_images(np.stack([first, second])) == [2, 1, 0]
 
 
 def test_rows_are_labels_columns_predictions_and_void_is_left_out() -> None:

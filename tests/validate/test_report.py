@@ -8,7 +8,13 @@ from export.errors import DataError, SegportError
 from tests.markdown import table
 from tests.validate.results import artifact_result, lost, result_of
 from validate.report import markdown_report, report, terminal_report
-from validate.result import Result, SpreadFacts
+from validate.result import (
+    BootstrapFacts,
+    ClassDrop,
+    ImageAgreement,
+    Result,
+    SpreadFacts,
+)
 
 
 def _result() -> Result:
@@ -82,6 +88,68 @@ def test_facts_say_how_it_was_made() -> None:
     assert "64 images" in facts["calibration int8"] and "range minmax" in facts["calibration int8"]
     assert "a cpu" in facts["cpu"] and facts["instruction sets"] == "avx2"
     assert facts["sha256 net-int8.onnx"] == "a" * 64
+
+
+def _measured() -> Result:
+    return result_of(
+        lost(
+            "int8",
+            0.46,
+            drop_ci95=(0.104, 0.9),
+            miou_ci95=(76.0, 82.5),
+            agreement_boundary=81.5,
+            agreement_interior=99.25,
+            class_drop={
+                "background": ClassDrop(drop=0.125, ci95=(-0.05, 0.31), images=200),
+                "cat": ClassDrop(drop=3.75, ci95=None, images=1),
+            },
+            worst_images=[
+                ImageAgreement(id="2007_000033", agreement=61.234),
+                ImageAgreement(id="2007_000061", agreement=70.0),
+            ],
+        ),
+        class_images={"background": 200, "cat": 1, "dog": 0},
+        bootstrap=BootstrapFacts(method="a bootstrap", level=95, resamples=10_000, seed=0),
+    )
+
+
+def test_drops_are_shown_with_their_intervals() -> None:
+    text = markdown_report(_measured())
+    (reference, int8) = table(text, "Artifacts")
+    assert (int8["drop"], int8["drop 95 %"]) == ("+0.46", "+0.10 to +0.90")
+    assert int8["mIoU 95 %"] == "76.00 to 82.50"
+    assert (int8["at borders"], int8["inside"]) == ("81.50", "99.25")
+    assert (reference["drop 95 %"], reference["at borders"]) == ("-", "-")
+    assert "a bootstrap; 10000 resamples, seed 0" in text and "within 5 px of label borders" in text
+    rows = terminal_report(_measured()).splitlines()
+    assert rows[-1].startswith("int8") and "+0.10 to +0.90" in rows[-1]
+
+
+def test_class_drops_come_with_their_images_largest_first() -> None:
+    rows = table(markdown_report(_measured()), "Class drop of int8")
+    assert [list(row.values()) for row in rows] == [
+        ["cat", "1", "+3.75", "-"],
+        ["background", "200", "+0.12", "-0.05 to +0.31"],
+    ]
+
+
+def test_the_images_that_agree_least_are_listed() -> None:
+    rows = table(markdown_report(_measured()), "Images that agree least")
+    assert [list(row.values()) for row in rows] == [
+        ["int8", "2007_000033", "61.23"],
+        ["int8", "2007_000061", "70.00"],
+    ]
+
+
+def test_results_of_earlier_versions_have_no_sections_for_what_they_lack() -> None:
+    text = markdown_report(_result())
+    for heading in ("Class drop", "agree least", "Intervals:"):
+        assert heading not in text
+
+
+def test_the_terminal_table_fits_120_columns() -> None:
+    lines = terminal_report(_measured()).splitlines()
+    assert max(map(len, lines)) <= 120
 
 
 def test_protocol_data_and_reference_are_named() -> None:
