@@ -42,7 +42,8 @@ class ArtifactResult(_Model):
 
     `latency_runtime` is where latency was measured, which differs from `runtime` when that
     one is an emulation. `execution` is what the runtime says about how it ran: nodes by
-    provider, inference precision, device. `nonfinite_images` counts images whose logits held inf or NaN.
+    provider, inference precision, device. `nonfinite_images` counts images whose logits held
+    inf or NaN.
     """
 
     id: str

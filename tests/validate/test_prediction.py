@@ -69,7 +69,7 @@ def test_a_folder_of_images_of_different_sizes(tiny: Artifact, voc: Path, tmp_pa
 def _answer(monkeypatch: pytest.MonkeyPatch, outputs: Outputs) -> None:
     """Register the runtime `fake`, which answers every image with `outputs`."""
     opened = Runtime("fake", "nowhere", FakeEngine(outputs))
-    monkeypatch.setitem(RUNTIMES, "fake", lambda artifact: opened)
+    monkeypatch.setitem(RUNTIMES, "fake", lambda artifact, weights: opened)
 
 
 def _right_half_person() -> np.ndarray:
