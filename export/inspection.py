@@ -3,6 +3,7 @@
 import re
 import tempfile
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,6 +61,12 @@ def inspect(path: Path, shape: tuple[int, ...]) -> Optimized:
         macs=cost.macs,
         layers=layers,
     )
+
+
+def macs_share(path: Path, shape: tuple[int, ...], layers: Collection[str]) -> float:
+    """Return the share, 0-1, that `layers` have in the MACs of the file at `path`."""
+    cost = graph_cost(with_input_shape(onnx.load(path), shape))
+    return sum(n.macs for n in cost.nodes if n.name in layers) / cost.macs if cost.macs else 0.0
 
 
 def _optimized_graph(path: Path) -> ModelProto:

@@ -1,9 +1,8 @@
 """ONNX Runtime sessions and the facts of the machine they run on."""
 
-import ctypes
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -11,9 +10,9 @@ from typing import Any
 import onnxruntime as ort
 
 from export.errors import ArtifactError, RuntimeUnavailableError, first_line
+from export.providers import CPU as CPU
+from export.providers import RECORD_PLACEMENT, prepare, quiet, refusal, requested
 
-CPU = "CPUExecutionProvider"
-CUDA = "CUDAExecutionProvider"
 _ISA = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_fp16", "amx_int8", "asimd", "i8mm")
 
 
@@ -51,20 +50,6 @@ def lacks_vnni() -> bool:
     return x86 and not {"avx512_vnni", "avx_vnni"} & set(facts["isa"])
 
 
-@cache
-def has_cuda() -> bool:
-    """Whether onnxruntime has its CUDA provider and the driver reports a device."""
-    if CUDA not in ort.get_available_providers():
-        return False
-    try:
-        driver = ctypes.CDLL("libcuda.so.1")
-    except OSError:
-        return False
-    count = ctypes.c_int()
-    initialised = driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0
-    return initialised and count.value > 0
-
-
 def session_options() -> ort.SessionOptions:
     """Return the options every session uses: full optimization, all cores, no idle spinning."""
     options = ort.SessionOptions()
@@ -78,32 +63,34 @@ def session_options() -> ort.SessionOptions:
 
 
 def open_session(
-    model: Path | bytes, provider: str = CPU, options: ort.SessionOptions | None = None
+    model: Path | bytes,
+    provider: str = CPU,
+    options: ort.SessionOptions | None = None,
+    settings: Mapping[str, str] | None = None,
 ) -> ort.InferenceSession:
-    """Open a session on exactly `provider`.
+    """Open a session on `provider`, with `settings` beside those that it always gets.
 
-    Raises RuntimeUnavailableError when the provider is not there or silently fell back, and
-    ArtifactError when onnxruntime cannot load the model.
+    Raises RuntimeUnavailableError when the provider is not there, refuses the model or silently
+    fell back, and ArtifactError when onnxruntime cannot load the model. A session on a GPU
+    records where its nodes were placed.
     """
-    if provider == CUDA:
-        if not has_cuda():
-            raise RuntimeUnavailableError(
-                "ort-cuda: no CUDA device or no CUDA build of onnxruntime here; "
-                "use --runtime ort-cpu"
-            )
-        ort.preload_dlls()
     source = str(model) if isinstance(model, Path) else model
-    # TF32 would make fp32 on CUDA something else than the fp32 that is compared with
-    wanted = (CUDA, {"use_tf32": "0"}) if provider == CUDA else provider
+    options = options or session_options()
+    if provider != CPU:
+        prepare(provider)
+        options.add_session_config_entry(RECORD_PLACEMENT, "1")
     try:
-        session = ort.InferenceSession(source, options or session_options(), providers=[wanted])
+        with quiet(provider):
+            session = ort.InferenceSession(
+                source, options, providers=requested(provider, settings or {}), enable_fallback=0
+            )
     except Exception as error:  # onnxruntime raises classes of its C++ side
+        if provider != CPU:
+            raise RuntimeUnavailableError(refusal(provider, first_line(error))) from error
         where = model if isinstance(model, Path) else "model"
         raise ArtifactError(f"{where}: onnxruntime cannot load it ({first_line(error)})") from error
     if session.get_providers()[0] != provider:
-        raise RuntimeUnavailableError(
-            f"{provider} fell back to {session.get_providers()[0]}; use --runtime ort-cpu"
-        )
+        raise RuntimeUnavailableError(refusal(provider))
     return session
 
 

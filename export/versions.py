@@ -5,7 +5,7 @@ from platform import python_version
 
 _PACKAGES = (
     "segport", "torch", "torchvision", "onnx", "onnxscript", "onnxsim", "onnxruntime-gpu",
-    "onnxruntime", "numpy", "pillow",
+    "onnxruntime", "openvino", "tensorrt", "numpy", "pillow",
 )  # fmt: skip
 
 

@@ -26,7 +26,8 @@ def _machine() -> dict[str, str]:
     try:
         from onnxruntime import get_available_providers
 
-        from export.sessions import cpu_facts, has_cuda
+        from export.providers import has_cuda
+        from export.sessions import cpu_facts
     except ImportError as error:  # the report may be about just this
         return {"onnxruntime": f"cannot be imported ({first_line(error)})"}
     cpu = cpu_facts()

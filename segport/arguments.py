@@ -22,7 +22,17 @@ Download = Annotated[
 ]
 Runtime = Annotated[
     str | None,
-    typer.Option(help="ort-cpu, ort-cuda or ort-fp16.", autocompletion=one_of(RUNTIMES)),
+    typer.Option(
+        help=f"{', '.join(RUNTIMES)}. Default: ort-cpu; for fp16 ort-cuda where there is a GPU, "
+        "else ort-fp16, which emulates it.",
+        autocompletion=one_of(RUNTIMES),
+    ),
+]
+AllowFallback = Annotated[
+    bool,
+    typer.Option(
+        "--allow-fallback", help="Where a GPU runtime is not there, take what is and say so."
+    ),
 ]
 SizeText = Annotated[
     tuple[str, str] | None, typer.Option("--size", help="Height and width, or 'dynamic'.")

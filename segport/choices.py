@@ -17,7 +17,9 @@ METHODS = (
 )  # fmt: skip
 IO_TYPES = ("fp32", "fp16")
 PROTOCOLS = ("squash", "center-crop", "full", "torchvision")
-RUNTIMES = ("ort-cpu", "ort-cuda", "ort-fp16")
+RUNTIMES = (
+    "ort-cpu", "ort-cuda", "ort-tensorrt", "ort-fp16", "openvino", "torch", "torch-cuda",
+)  # fmt: skip
 OUTPUTS = ("logits", "mask", "both")
 OUTPUT_STRIDES = ("16", "8")
 

@@ -21,6 +21,7 @@ from validate.overlap import refuse_overlap, same_files
 from validate.protocols import get_protocol
 from validate.report import report
 from validate.result import RESULT_FILE, Result
+from validate.runtimes import REFERENCES, get_opener, open_runtime
 from validate.samples import Preparation, Samples
 
 
@@ -41,6 +42,8 @@ def run(recipe: Recipe, folder: Path, progress: Stages, *, command: str | None =
     SegportError as the stages do; artifacts that were finished before stay.
     """
     check_writable(folder)
+    if recipe.validation.runtime is not None:
+        get_opener(recipe.validation.runtime)
     for protocol in (*recipe.validation.protocols, recipe.data.calibration_protocol):
         if get_protocol(protocol).variable and recipe.model.size != "dynamic":
             raise UsageError(f'recipe: protocol {protocol} needs [model] size = "dynamic"')
@@ -56,6 +59,7 @@ def run(recipe: Recipe, folder: Path, progress: Stages, *, command: str | None =
         load_baseline(Path(recipe.gate.baseline))  # a new one is made from this run's result
     progress.stage("export")
     fp32 = _fp32(recipe, folder)
+    _check_runtime(recipe, fp32)
     samples = _samples(fp32, calibration, recipe.data.calibration_protocol)
     artifacts = [fp32]
     for section in recipe.artifact:
@@ -81,9 +85,11 @@ def run(recipe: Recipe, folder: Path, progress: Stages, *, command: str | None =
             target,
             protocol=protocol,
             reference=_reference(recipe),
-            weights=recipe.model.weights if _reference(recipe) else None,
+            weights=_weights(recipe),
+            runtime=recipe.validation.runtime,
             limit=recipe.data.limit,
             allow_overlap=recipe.validation.allow_overlap,
+            allow_fallback=recipe.validation.allow_fallback,
             command=command,
             progress=progress,
         )
@@ -153,7 +159,20 @@ def _request(section: ArtifactSection, recipe: Recipe) -> Request | None:
 
 def _reference(recipe: Recipe) -> str | None:
     chosen = recipe.validation.reference or ("fp32" if recipe.model.onnx else "torch")
-    return "torch" if chosen == "torch" else None
+    return None if chosen == "fp32" else chosen
+
+
+def _weights(recipe: Recipe) -> str | None:
+    rebuilt = {_reference(recipe), recipe.validation.runtime} & set(REFERENCES)
+    return recipe.model.weights if rebuilt else None
+
+
+def _check_runtime(recipe: Recipe, fp32: Artifact) -> None:
+    """Open the recipe's runtime now: whether it is here should not show after quantization."""
+    chosen = recipe.validation
+    if chosen.runtime is not None:
+        weights = _weights(recipe) if chosen.runtime in REFERENCES else None
+        open_runtime(fp32, chosen.runtime, weights=weights, allow_fallback=chosen.allow_fallback)
 
 
 def _samples(artifact: Artifact, dataset: Dataset, protocol: str) -> Samples:

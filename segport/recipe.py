@@ -78,10 +78,15 @@ class ArtifactSection(_Section):
 
 
 class ValidateSection(_Section):
-    """Protocols to compare under, and the reference; by default torch, fp32 for imports."""
+    """Protocols to compare under, and the reference; by default torch, fp32 for imports.
+
+    `runtime` is that of all artifacts; by default each precision's own.
+    """
 
     protocols: tuple[str, ...] = ("squash",)
-    reference: Literal["torch", "fp32"] | None = None
+    reference: Literal["torch", "torch-cuda", "fp32"] | None = None
+    runtime: str | None = None
+    allow_fallback: bool = False
     allow_overlap: bool = False
 
 
@@ -154,8 +159,9 @@ def load_recipe(file: Path) -> Recipe:
     except ValidationError as error:
         raise UsageError(f"recipe {file}: {_explain(error)}") from error
     _check_model(recipe.model, file)
-    if recipe.model.onnx is not None and recipe.validation.reference == "torch":
-        raise UsageError(f"recipe {file}: [validate] reference torch needs an exported model")
+    reference = recipe.validation.reference
+    if recipe.model.onnx is not None and reference not in (None, "fp32"):
+        raise UsageError(f"recipe {file}: [validate] reference {reference} needs an exported model")
     return _resolved(recipe, file.parent)
 
 

@@ -28,7 +28,7 @@ from validate.result import (
     DatasetFacts,
     Result,
 )
-from validate.runtimes import TORCH_ID, Runtime, open_runtime, open_torch
+from validate.runtimes import REFERENCES, TORCH_ID, Runtime, open_runtime, open_torch
 from validate.samples import Preparation
 
 Progress = Callable[[str, int, int], None]
@@ -45,21 +45,26 @@ def validate(
     runtime: str | None = None,
     limit: int | None = None,
     allow_overlap: bool = False,
+    allow_fallback: bool = False,
     command: str | None = None,
     progress: Progress = lambda stage, done, total: None,
 ) -> Result:
     """Compare artifacts with their reference on a data set; write result.json, confusion.npz.
 
-    `reference` is "torch" (with `weights`, the checkpoint it was exported from), the path of
-    an fp32 artifact, or None: then the fp32 one among `artifacts`, else the parent that lies
-    beside them. `runtime` applies to all artifacts; None takes the default for each
-    precision. Raises UsageError without a reference, ComparisonError for artifacts that do
-    not belong together, DataError for unusable data or images the artifacts were made with.
+    `reference` is "torch" or "torch-cuda" (with `weights`, the checkpoint it was exported from),
+    the path of an fp32 artifact, or None: then the fp32 one among `artifacts`, else the parent
+    that lies beside them. `runtime` applies to all artifacts; None takes the default for each
+    precision. A GPU runtime that is not there is an error unless `allow_fallback`, which takes
+    what is there and says so in the result. Raises UsageError without a reference,
+    ComparisonError for artifacts that do not belong together, DataError for unusable data or
+    images the artifacts were made with.
     """
     if not artifacts:
         raise UsageError("validate: give at least one artifact")
-    if weights is not None and reference != "torch":
-        raise UsageError("--weights goes with --reference torch, which rebuilds the network")
+    if weights is not None and not {reference, runtime} & set(REFERENCES):
+        raise UsageError(
+            "--weights goes with --reference or --runtime torch, which rebuild the network"
+        )
     check_writable(folder)
     chosen, reference_id = with_reference(artifacts, reference)
     first = chosen[0].manifest
@@ -72,8 +77,11 @@ def validate(
     by_id = {artifact.manifest.id: artifact for artifact in chosen}
     runtimes: dict[str, Runtime] = {}
     if reference_id == TORCH_ID:
-        runtimes[TORCH_ID] = open_torch(first, weights)
-    runtimes |= {key: open_runtime(artifact, runtime) for key, artifact in by_id.items()}
+        runtimes[TORCH_ID] = open_torch(first, weights, reference or "torch")
+    runtimes |= {
+        key: open_runtime(artifact, runtime, weights=weights, allow_fallback=allow_fallback)
+        for key, artifact in by_id.items()
+    }
     evaluations = evaluate(
         runtimes,
         reference_id,

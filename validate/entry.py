@@ -5,8 +5,9 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from export.artifact import Artifact, Manifest
-from export.inspection import inspect
-from export.sessions import CPU, cpu_facts, threads
+from export.inspection import inspect, macs_share
+from export.providers import CPU, CUDA, TENSORRT
+from export.sessions import cpu_facts, threads
 from validate.agreement import away_from_borders, near_borders, overall, worst
 from validate.evaluation import Evaluation
 from validate.latency import Latency
@@ -15,6 +16,12 @@ from validate.metrics import Confusion, class_iou, invented_classes, miou, pixel
 from validate.protocols import get_protocol
 from validate.result import ArtifactResult, ImageAgreement, SpreadFacts
 from validate.runtimes import Runtime
+
+_INT8_UNKNOWN = {
+    CUDA: f"{CUDA} has no int8 convolution and computes in float",
+    TENSORRT: "onnxruntime does not tell which layers TensorRT's engine runs in int8",
+}
+"""Why nothing can be said about int8, by provider."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +64,7 @@ def entry(judged: Judged, loss: Loss, classes: tuple[str, ...], protocol: str) -
         size_bytes=judged.artifact.path.stat().st_size if judged.artifact else None,
         runtime=judged.runtime.name,
         provider=judged.runtime.provider,
+        execution=dict(judged.runtime.execution),
         int8_macs_share=share,
         int8_verified=verified,
         int8_note=note,
@@ -82,25 +90,29 @@ def entry(judged: Judged, loss: Loss, classes: tuple[str, ...], protocol: str) -
         latency_runtime=judged.timed.name,
         threads=threads(),
         cpu=str(cpu_facts()["cpu"]),
-        warnings=_warnings(manifest, found, protocol),
+        warnings=[*judged.runtime.warnings, *_warnings(manifest, found, protocol)],
     )
 
 
 def _int8_facts(judged: Judged) -> tuple[float | None, bool | None, str | None]:
     """Return share of MACs in int8, whether that is as promised, and why it is unknown."""
-    artifact, provider = judged.artifact, judged.runtime.provider
+    artifact, runtime = judged.artifact, judged.runtime
     if artifact is None or artifact.manifest.precision != "int8":
         return None, None, None
-    if provider != CPU:
-        return None, None, f"{provider} has no int8 convolution and computes in float"
     manifest = artifact.manifest
-    if reason := manifest.checks["int8"]["int8_unverified"]:
+    promises = manifest.checks["int8"]
+    shape = (manifest.input.shape[0] or 1, *manifest.macs_shape)
+    if runtime.int8_layers is not None:
+        share = macs_share(artifact.path, shape, runtime.int8_layers)
+        return share, share >= promises["quantized_macs_share"] - 1e-9, None
+    if note := _INT8_UNKNOWN.get(runtime.provider):
+        return None, None, note
+    if runtime.provider != CPU:
+        return None, None, f"{runtime.provider} does not say what it runs in int8"
+    if reason := promises["int8_unverified"]:
         return None, None, str(reason)
-    share = inspect(
-        artifact.path, (manifest.input.shape[0] or 1, *manifest.macs_shape)
-    ).int8_macs_share
-    promised = manifest.checks["int8"]["int8_macs_share"]
-    return share, share >= promised - 1e-9, None
+    share = inspect(artifact.path, shape).int8_macs_share
+    return share, share >= promises["int8_macs_share"] - 1e-9, None
 
 
 def _kept_float(manifest: Manifest | None) -> list[str]:

@@ -1,6 +1,6 @@
 """Masks and overlays of one artifact, at each image's own size."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,24 +11,53 @@ from PIL import Image
 from export.artifact import Artifact
 from export.errors import DataError
 from export.files import check_writable, new_files
-from validate.datasets import Dataset, Item, open_dataset
+from export.image import normalised
 from validate.evaluation import at_size
-from validate.protocols import DEFAULT_PROTOCOL
+from validate.frames import Frame, Reader, find_frames
+from validate.overlays import legend, overlay, palette_image
+from validate.protocols import DEFAULT_PROTOCOL, get_protocol
+from validate.runtime.engine import Outputs, Runtime
 from validate.runtimes import open_runtime
-from validate.samples import Preparation, ahead, read_image
+from validate.samples import Preparation, ahead
 
-OVERLAY_ALPHA = 0.55
-"""Weight of the class colour over the image; background pixels are left as they are."""
+LEGEND_FILE = "legend.png"
+_JPEG_QUALITY = 90
+"""Of overlays: as PNG they cost a third of the inference and five times the disk."""
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """Files written for one image, and the classes found in it, most pixels first."""
+    """Files written for one picture; `classes` has percent of its pixels, the largest first."""
 
     id: str
     mask: Path
     overlay: Path
-    classes: list[str]
+    classes: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """A picture that could not be read, and why."""
+
+    id: str
+    error: str
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What was written, in order, and what could not be; `runtime` is what ran."""
+
+    legend: Path
+    runtime: Runtime
+    images: list[Prediction]
+    failed: list[Unreadable]
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    frame: Frame
+    picture: Image.Image
+    tensor: NDArray[np.float32]
 
 
 def predict(
@@ -37,54 +66,77 @@ def predict(
     folder: Path,
     *,
     runtime: str | None = None,
+    weights: str | None = None,
+    allow_fallback: bool = False,
     progress: Callable[[int, int], None] = lambda done, total: None,
-) -> list[Prediction]:
-    """Write `<id>-mask.png` (palette, class indices) and `<id>-overlay.png` per image.
+) -> Predictions:
+    """Write `<id>-mask.png` (palette, class indices), `<id>-overlay.jpg` and `legend.png`.
 
-    `source` is an image or a folder of images. Images are squashed to the artifact's size
-    and predictions resized back. Raises DataError for images that cannot be read.
+    `source` is an image, a data set or a folder with its subfolders, whose structure the output
+    keeps; animated images count as frames `<id>-0001` and on. Pictures are squashed to the
+    artifact's size and predictions resized back. They are read ahead of inference and written
+    behind it by a thread each, a few at a time. Pictures that cannot be read are left out and
+    listed; raises DataError when that is all of them.
     """
     check_writable(folder)
-    dataset = _images(source)
+    frames = find_frames(source, folder)
+    opened = open_runtime(artifact, runtime, weights=weights, allow_fallback=allow_fallback)
     preparation = Preparation.for_artifact(artifact.manifest, DEFAULT_PROTOCOL)
-    opened = open_runtime(artifact, runtime)
     colours = np.asarray(artifact.manifest.palette, np.uint8)
     names = artifact.manifest.classes
-    written = []
-    prepared = ahead(lambda item: (read_image(item)[0], preparation.sample(item)), dataset.items)
-    for done, (picture, sample) in enumerate(prepared, start=1):
-        outputs = opened.engine.outputs(sample.image)
-        classes = at_size(outputs, (picture.height, picture.width))
-        targets = [folder / f"{sample.id}-{kind}.png" for kind in ("mask", "overlay")]
-        with new_files(*targets) as (mask_file, overlay_file):
-            palette_image(classes, colours).save(mask_file)
-            Image.fromarray(overlay(np.asarray(picture), classes, colours)).save(overlay_file)
-        counts = np.bincount(classes.reshape(-1), minlength=len(names))
-        found = [names[c] for c in np.argsort(-counts, kind="stable") if counts[c]]
-        written.append(Prediction(sample.id, targets[0], targets[1], found))
-        progress(done, len(dataset.items))
-    return written
+    reader = Reader()
+
+    def prepared(frame: Frame) -> _Prepared | Unreadable:
+        try:
+            picture = reader(frame)
+        except DataError as error:
+            return Unreadable(frame.id, str(error))
+        squashed = get_protocol(preparation.protocol).image(picture, preparation.size)
+        tensor = normalised(np.asarray(squashed), preparation.mean, preparation.std)
+        return _Prepared(frame, picture, tensor)
+
+    def inferred() -> Iterator[tuple[_Prepared, Outputs] | Unreadable]:
+        for one in ahead(prepared, frames):
+            if isinstance(one, Unreadable):
+                yield one
+            else:
+                yield one, opened.engine.outputs(one.tensor)
+
+    def written(one: tuple[_Prepared, Outputs] | Unreadable) -> Prediction | Unreadable:
+        return one if isinstance(one, Unreadable) else _write(folder, *one, names, colours)
+
+    images: list[Prediction] = []
+    failed: list[Unreadable] = []
+    for done, one in enumerate(ahead(written, inferred()), start=1):
+        if isinstance(one, Unreadable):
+            failed.append(one)
+        else:
+            images.append(one)
+        progress(done, len(frames))
+    reader.close()
+    if not images:
+        others = f" (nor {len(failed) - 1} others)" if failed[1:] else ""
+        raise DataError(f"{failed[0].error}{others}")
+    with new_files(folder / LEGEND_FILE) as (file,):
+        legend(names, colours).save(file)
+    return Predictions(folder / LEGEND_FILE, opened, images, failed)
 
 
-def palette_image(classes: NDArray[np.uint8], colours: NDArray[np.uint8]) -> Image.Image:
-    """Return a palette PNG whose pixel values are the class indices, uint8 (H, W)."""
-    image = Image.fromarray(classes)
-    image.putpalette(colours.reshape(-1).tolist())
-    return image
-
-
-def overlay(
-    picture: NDArray[np.uint8], classes: NDArray[np.uint8], colours: NDArray[np.uint8]
-) -> NDArray[np.uint8]:
-    """Blend class colours into an RGB image, uint8 (H, W, 3); class 0 stays untouched."""
-    blended = (1 - OVERLAY_ALPHA) * picture + OVERLAY_ALPHA * colours[classes]
-    shown = np.where(classes[..., None] > 0, blended, picture)
-    return np.rint(shown).astype(np.uint8)
-
-
-def _images(source: Path) -> Dataset:
-    if source.is_file():
-        return Dataset(source.name, "all", (Item(source.stem, source, None),))
-    if not source.exists():
-        raise DataError(f"{source}: no such image or folder")
-    return open_dataset(str(source), "val", masks=False)
+def _write(
+    folder: Path,
+    prepared: _Prepared,
+    outputs: Outputs,
+    names: Sequence[str],
+    colours: NDArray[np.uint8],
+) -> Prediction:
+    picture, id = prepared.picture, prepared.frame.id
+    classes = at_size(outputs, (picture.height, picture.width))
+    targets = [folder / f"{id}-mask.png", folder / f"{id}-overlay.jpg"]
+    with new_files(*targets) as (mask_file, overlay_file):
+        mask = palette_image(classes, colours)
+        mask.save(mask_file)
+        overlay(picture, mask).save(overlay_file, quality=_JPEG_QUALITY)
+    counts = np.bincount(classes.reshape(-1), minlength=len(names))
+    largest = [c for c in np.argsort(-counts, kind="stable") if counts[c]]
+    shares = {names[c]: round(100 * float(counts[c]) / classes.size, 3) for c in largest}
+    return Prediction(id, targets[0], targets[1], shares)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from export.artifact import Artifact, load_artifact
 from export.errors import ArtifactError, ComparisonError, UsageError
-from validate.runtimes import TORCH_ID
+from validate.runtimes import REFERENCES, TORCH_ID
 from validate.samples import Preparation
 
 
@@ -14,7 +14,7 @@ def with_reference(
 ) -> tuple[list[Artifact], str]:
     """Return all artifacts to run, the reference among them first, and the reference's id."""
     chosen = list(artifacts)
-    if reference == "torch":
+    if reference in REFERENCES:
         return chosen, TORCH_ID
     if reference is not None:
         found = load_artifact(Path(reference))

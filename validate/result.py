@@ -73,7 +73,9 @@ class ArtifactResult(_Model):
     that agree wholly are not among them.
 
     `latency_runtime` is where latency was measured, which differs from `runtime` when that
-    one is an emulation. `nonfinite_images` counts images whose logits held inf or NaN.
+    one is an emulation. `execution` is what the runtime says about how it ran: nodes by
+    provider, inference precision, device. `nonfinite_images` counts images whose logits held
+    inf or NaN.
     """
 
     id: str
@@ -85,6 +87,7 @@ class ArtifactResult(_Model):
     size_bytes: int | None
     runtime: str
     provider: str
+    execution: dict[str, Any] = Field(default_factory=dict)
     int8_macs_share: float | None
     int8_verified: bool | None
     int8_note: str | None

@@ -1,22 +1,36 @@
 """`segport predict`."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from segport.arguments import AsJson, Output, Runtime
+from export.errors import DataError
+from segport.arguments import AllowFallback, AsJson, Output, Runtime
 from segport.output import say
 
 
 def predict(
     artifact: Annotated[Path, typer.Argument(help="An artifact.")],
-    source: Annotated[Path, typer.Argument(help="An image or a folder of images.")],
+    source: Annotated[
+        Path,
+        typer.Argument(
+            help="An image, an animated one, or a folder of images (its subfolders, too)."
+        ),
+    ],
     out: Output,
     runtime: Runtime = None,
+    weights: Annotated[
+        str | None, typer.Option(help="With torch as runtime: the checkpoint exported from.")
+    ] = None,
+    allow_fallback: AllowFallback = False,
     as_json: AsJson = False,
 ) -> None:
-    """Write a palette mask and a colour overlay for each image, at its own size."""
+    """Write a palette mask and a colour overlay for each image, at its own size, and a legend.
+
+    Images that cannot be read are left out; the exit code is then 2.
+    """
     from segport.progress import stages
 
     with stages() as progress:
@@ -24,6 +38,37 @@ def predict(
         from export.artifact import load_artifact
         from validate.prediction import predict as predict_images
 
-        found = predict_images(load_artifact(artifact), source, out, runtime=runtime, progress=step)
-    lines = [f"{p.mask}  {p.overlay}  {', '.join(p.classes)}" for p in found]
-    say([vars(prediction) for prediction in found] if as_json else "\n".join(lines), as_json)
+        found = predict_images(
+            load_artifact(artifact),
+            source,
+            out,
+            runtime=runtime,
+            weights=weights,
+            allow_fallback=allow_fallback,
+            progress=step,
+        )
+    if as_json:
+        document = {
+            "runtime": found.runtime.name,
+            "provider": found.runtime.provider,
+            "warnings": found.runtime.warnings,
+            "legend": found.legend,
+            "images": [asdict(image) for image in found.images],
+            "failed": [asdict(one) for one in found.failed],
+        }
+        say(document, as_json)
+    else:
+        lines = [f"{one.mask}  {one.overlay}  {_shares(one.classes)}" for one in found.images]
+        lines += [f"warning: {text}" for text in found.runtime.warnings]
+        lines += [f"not read: {one.error}" for one in found.failed]
+        say("\n".join([*lines, f"colours: {found.legend}"]), as_json)
+    if found.failed:
+        total = len(found.failed) + len(found.images)
+        raise DataError(
+            f"{len(found.failed)} of {total} images could not be read, the others are written; "
+            f"the first: {found.failed[0].error}"
+        )
+
+
+def _shares(classes: dict[str, float]) -> str:
+    return ", ".join(f"{name} {share:.1f} %" for name, share in classes.items())

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from segport.arguments import AsJson, Download, Output, Protocol, Runtime
+from segport.arguments import AllowFallback, AsJson, Download, Output, Protocol, Runtime
 from segport.output import command_line, say
 
 
@@ -22,12 +22,17 @@ def validate(
     out: Output,
     protocol: Protocol = "squash",
     reference: Annotated[
-        str | None, typer.Option(help="An fp32 artifact, or 'torch'. Default: the fp32 one given.")
+        str | None,
+        typer.Option(
+            help="An fp32 artifact, 'torch' or 'torch-cuda'. Default: the fp32 one given."
+        ),
     ] = None,
     weights: Annotated[
-        str | None, typer.Option(help="With --reference torch: the checkpoint exported from.")
+        str | None,
+        typer.Option(help="With torch as reference or runtime: the checkpoint exported from."),
     ] = None,
     runtime: Runtime = None,
+    allow_fallback: AllowFallback = False,
     limit: Annotated[int | None, typer.Option(help="Use the first N images only.")] = None,
     allow_overlap: Annotated[
         bool, typer.Option("--allow-overlap", help="Accept calibration images; marks the result.")
@@ -58,6 +63,7 @@ def validate(
             runtime=runtime,
             limit=limit,
             allow_overlap=allow_overlap,
+            allow_fallback=allow_fallback,
             command=command_line(),
             progress=progress,
         )

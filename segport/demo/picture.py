@@ -54,5 +54,5 @@ def _scenes_and_labels(scenes: Dataset) -> tuple[list[Image.Image], list[Image.I
 
 def _masks(scenes: Dataset, artifact: Artifact) -> list[Image.Image]:
     with TemporaryDirectory(prefix="segport-") as scratch:
-        found = [predict(artifact, item.image, Path(scratch))[0] for item in scenes.items]
+        found = [predict(artifact, item.image, Path(scratch)).images[0] for item in scenes.items]
         return [Image.open(prediction.mask).convert("RGB") for prediction in found]

@@ -7,7 +7,7 @@ import pytest
 from onnx import ModelProto, helper
 
 from export import sessions
-from export.errors import ArtifactError, RuntimeUnavailableError
+from export.errors import ArtifactError
 from tests.export.build import image, model, saved, value, weight
 
 IMAGE = image(1, 3, 4, 4)
@@ -74,29 +74,6 @@ def test_runs_from_a_file_and_from_bytes(graph: ModelProto, tmp_path: Path) -> N
         (only,) = sessions.run(session, IMAGE, ["z"])
         np.testing.assert_array_equal(only, z)
         assert session.get_providers() == ["CPUExecutionProvider"]
-
-
-def test_cuda_without_a_device(graph: ModelProto, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sessions, "has_cuda", lambda: False)
-
-    with pytest.raises(RuntimeUnavailableError) as caught:
-        sessions.open_session(graph.SerializeToString(), sessions.CUDA)
-    assert "no CUDA device" in str(caught.value)
-    assert "--runtime ort-cpu" in str(caught.value)
-    assert "\n" not in str(caught.value)
-
-
-def test_a_provider_that_silently_fell_back(
-    graph: ModelProto, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # a driver that reports a device onnxruntime then cannot use
-    if sessions.has_cuda():
-        pytest.skip("CUDA works here")
-    monkeypatch.setattr(sessions, "has_cuda", lambda: True)
-
-    with pytest.raises((RuntimeUnavailableError, ArtifactError)) as caught:
-        sessions.open_session(graph.SerializeToString(), sessions.CUDA)
-    assert "\n" not in str(caught.value)
 
 
 def test_a_file_that_onnxruntime_cannot_load(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from export import sessions
+from export import providers, sessions
 from segport.about import about
 from tests.segport.command import segport
 from tests.segport.process import SCRIPT, process
@@ -39,7 +39,7 @@ def test_it_names_cpu_and_instruction_sets(monkeypatch: pytest.MonkeyPatch) -> N
 def test_it_says_whether_cuda_can_be_used(
     monkeypatch: pytest.MonkeyPatch, there: bool, said: str
 ) -> None:
-    monkeypatch.setattr(sessions, "has_cuda", lambda: there)
+    monkeypatch.setattr(providers, "has_cuda", lambda: there)
     assert about().splitlines()[-1].split(maxsplit=2) == ["cuda", "device", said]
 
 

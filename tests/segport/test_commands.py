@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from export.artifact import Artifact, load_artifact
+from export.providers import has_cuda
 from tests.segport.command import Answer, segport
 from validate.result import load_result
 
@@ -220,9 +221,50 @@ def test_predict_lists_masks_overlays_and_classes(done: Done, voc: Path, tmp_pat
     answer = segport(*arguments, "-o", tmp_path)
     assert (answer.code, answer.errors) == (0, [])
     assert answer.out.startswith(f"{tmp_path / 'val_000-mask.png'}  ")
-    (found,) = segport(*arguments, "-o", tmp_path, "--json").json
+    assert answer.out.splitlines()[-1] == f"colours: {tmp_path / 'legend.png'}"
+    document = segport(*arguments, "-o", tmp_path, "--json").json
+    (found,) = document["images"]
     assert (found["id"], found["mask"]) == ("val_000", str(tmp_path / "val_000-mask.png"))
-    assert found["classes"] and Path(found["overlay"]).is_file()
+    assert sum(found["classes"].values()) == pytest.approx(100, abs=0.02)
+    assert Path(found["overlay"]).is_file() and document["failed"] == []
+    assert (document["runtime"], document["provider"]) == ("ort-cpu", "CPUExecutionProvider")
+
+
+def test_predict_writes_what_it_can_read_and_exits_with_2(
+    done: Done, voc: Path, tmp_path: Path
+) -> None:
+    source = tmp_path / "photos"
+    source.mkdir()
+    shutil.copy(voc / "JPEGImages/val_000.jpg", source / "good.jpg")
+    (source / "bad.jpg").write_bytes(b"broken")
+    arguments = ["predict", done[1] / "tiny-int8.onnx", source, "-o", tmp_path / "out"]
+    answer = segport(*arguments)
+    assert answer.code == 2 and len(answer.errors) == 1
+    assert "1 of 2 images could not be read, the others are written" in answer.errors[0]
+    assert "not read: image bad: cannot read" in answer.out
+    document = segport(*arguments, "--json").json
+    assert [one["id"] for one in document["images"]] == ["good"]
+    assert [one["id"] for one in document["failed"]] == ["bad"]
+
+
+def test_a_gpu_that_is_not_there_is_an_error_unless_allowed(
+    done: Done, voc: Path, tmp_path: Path
+) -> None:
+    if has_cuda():
+        pytest.skip("this machine has CUDA")
+    file = done[1] / "tiny-fp32.onnx"
+    common = ["--data", voc, "--limit", 1, "--runtime", "ort-cuda", "-o", tmp_path / "out"]
+    refused = segport("validate", file, *common)
+    assert (refused.code, refused.out, len(refused.errors)) == (2, "", 1)
+    assert "ort-cuda: no CUDA device here" in refused.errors[0]
+    assert not (tmp_path / "out").exists()
+    (entry,) = segport("validate", file, *common, "--allow-fallback", "--json").json["artifacts"]
+    assert (entry["runtime"], entry["provider"]) == ("ort-cpu", "CPUExecutionProvider")
+    assert "ort-cuda was asked for, ort-cpu ran" in entry["warnings"][0]
+    image = voc / "JPEGImages/val_000.jpg"
+    predict = ["predict", file, image, "--runtime", "ort-cuda", "-o", tmp_path / "masks"]
+    assert segport(*predict).code == 2 and not (tmp_path / "masks").exists()
+    assert "warning: ort-cuda was asked for" in segport(*predict, "--allow-fallback").out
 
 
 def test_models_as_table_and_as_json() -> None:

@@ -184,3 +184,16 @@ def test_a_baseline_that_is_not_there_yet_can_be_made_of_the_result(
     update = ["gate", out / "squash/result.json", "--baseline", baseline, "--update-baseline"]
     assert segport(*update).code == 0
     assert segport("run", recipe, "-o", out).code == 0
+
+
+@pytest.mark.parametrize(
+    ("runtime", "said"),
+    [("ort-cup", "did you mean 'ort-cpu'"), ("ort-fp16", "emulates float16 files")],
+)
+def test_a_runtime_that_cannot_work_shows_before_quantization(
+    write_recipe: Callable[..., Path], tmp_path: Path, runtime: str, said: str
+) -> None:
+    recipe = write_recipe(("[validate]", f'[validate]\nruntime = "{runtime}"'))
+    answer = segport("run", recipe, "-o", tmp_path / "out")
+    assert answer.code == 2 and said in answer.errors[0]
+    assert not list(tmp_path.glob("out/*int8*"))

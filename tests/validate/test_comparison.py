@@ -262,7 +262,7 @@ def predicts(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Register the runtime `fake`, which answers by precision: `predicts(int8=outputs)`."""
 
     def register(**answers: Outputs) -> None:
-        def opened(artifact: Artifact) -> Runtime:
+        def opened(artifact: Artifact, weights: str | None) -> Runtime:
             return Runtime("fake", "nowhere", FakeEngine(answers[artifact.manifest.precision]))
 
         monkeypatch.setitem(RUNTIMES, "fake", opened)

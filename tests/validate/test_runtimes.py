@@ -1,4 +1,7 @@
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +15,8 @@ from export.errors import (
     UsageError,
 )
 from export.onnx_export import export_model
-from export.sessions import CPU, has_cuda
+from export.providers import CPU, has_cuda
+from export.sessions import open_session
 from validate.runtimes import default_runtime, open_runtime, open_torch
 from validate.samples import Samples
 
@@ -49,8 +53,137 @@ def test_emulation_is_refused_for_other_precisions(tiny: Artifact, int8: Artifac
 def test_cuda_where_there_is_none_says_so(tiny: Artifact) -> None:
     if has_cuda():
         pytest.skip("this machine has CUDA")
-    with pytest.raises(RuntimeUnavailableError, match="ort-cuda: no CUDA device"):
+    for name, instead in (
+        ("ort-cuda", "ort-cpu"),
+        ("ort-tensorrt", "ort-cpu"),
+        ("torch-cuda", "torch"),
+    ):
+        with pytest.raises(RuntimeUnavailableError, match=f"^{name}: .*no CUDA device") as caught:
+            open_runtime(tiny, name)
+        assert f"--runtime {instead}, or --allow-fallback" in str(caught.value)
+
+
+def test_an_allowed_fallback_is_named_after_what_ran(
+    tiny: Artifact, fp16: Artifact, samples: Samples
+) -> None:
+    if has_cuda():
+        pytest.skip("this machine has CUDA")
+    for artifact, asked, ran in (
+        (tiny, "ort-cuda", "ort-cpu"),
+        (tiny, "ort-tensorrt", "ort-cpu"),
+        (fp16, "ort-cuda", "ort-fp16"),
+        (tiny, "torch-cuda", "torch"),
+    ):
+        opened = open_runtime(artifact, asked, allow_fallback=True)
+        assert opened.name == ran
+        assert f"{asked} was asked for, {ran} ran" in opened.warnings[0]
+        assert opened.engine.outputs(samples[0].image)["logits"].shape == (1, 21, 65, 65)
+
+
+class _Placed:
+    """A session that says its nodes lie where a test wants."""
+
+    def __init__(self, session: Any, **nodes: list[str]) -> None:
+        self._session = session
+        self._nodes = nodes
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._session, name)
+
+    def get_provider_graph_assignment_info(self) -> list[SimpleNamespace]:
+        return [
+            SimpleNamespace(
+                ep_name=f"{name}ExecutionProvider",
+                get_nodes=lambda found=operators: [SimpleNamespace(op_type=op) for op in found],
+            )
+            for name, operators in self._nodes.items()
+        ]
+
+
+@pytest.fixture
+def gpu(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """A GPU session that is a CPU one and reports other placements: `gpu(CUDA=["Conv"])`."""
+
+    def place(**nodes: list[str]) -> None:
+        def opened(model: Any, provider: str = CPU, **options: Any) -> Any:
+            return _Placed(open_session(model), **nodes)
+
+        monkeypatch.setattr("validate.runtime.ort.open_session", opened)
+
+    return place
+
+
+def test_all_nodes_on_the_gpu(tiny: Artifact, gpu: Callable[..., None]) -> None:
+    gpu(CUDA=["Conv", "Conv", "Resize"])
+    opened = open_runtime(tiny, "ort-cuda")
+    assert (opened.name, opened.provider) == ("ort-cuda", "CUDAExecutionProvider")
+    assert opened.execution["nodes"] == {"CUDAExecutionProvider": 3}
+    assert opened.execution["tf32"] is False
+    assert opened.warnings == ()
+
+
+def test_light_nodes_on_the_cpu_are_recorded_with_their_share(
+    tiny: Artifact, gpu: Callable[..., None]
+) -> None:
+    gpu(CUDA=["Conv", "Conv"], CPU=["Shape", "Resize", "Resize"])
+    opened = open_runtime(tiny, "ort-cuda")
+    assert opened.provider == "CUDAExecutionProvider"
+    assert opened.execution["nodes"] == {"CUDAExecutionProvider": 2, "CPUExecutionProvider": 3}
+    assert opened.warnings == ("3 of 5 nodes not on CUDAExecutionProvider: 2 Resize, 1 Shape",)
+
+
+def test_convolutions_on_the_cpu_are_a_fallback(tiny: Artifact, gpu: Callable[..., None]) -> None:
+    gpu(CUDA=["Conv", "Relu"], CPU=["Conv", "Conv", "Resize"])
+    with pytest.raises(RuntimeUnavailableError, match="3 of 5 nodes with 2 Conv, 1 Resize run"):
         open_runtime(tiny, "ort-cuda")
+    allowed = open_runtime(tiny, "ort-cuda", allow_fallback=True)
+    # what did most of the products is what ran
+    assert (allowed.name, allowed.provider) == ("ort-cuda", CPU)
+    assert "2 Conv, 1 Resize" in allowed.warnings[0]
+
+
+def test_what_tensorrt_leaves_to_cuda_is_a_fallback(
+    tiny: Artifact, gpu: Callable[..., None]
+) -> None:
+    gpu(Tensorrt=["Conv", "Conv"], CUDA=["Conv"])
+    with pytest.raises(RuntimeUnavailableError, match="1 of 3 nodes with 1 Conv run on CUDA"):
+        open_runtime(tiny, "ort-tensorrt")
+
+
+def test_a_provider_that_fails_while_it_runs_is_an_error(
+    tiny: Artifact, samples: Samples, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """onnxruntime itself would print it and go on with the CPU."""
+
+    def fail(*args: Any) -> None:
+        raise RuntimeError("CUDA failure 2: out of memory\nat cuda_call.cc")
+
+    opened = open_runtime(tiny)
+    monkeypatch.setattr("validate.runtime.ort.run", fail)
+    with pytest.raises(RuntimeUnavailableError, match="on CPUExecutionProvider: CUDA failure 2"):
+        opened.engine.outputs(samples[0].image)
+
+
+def test_torch_is_a_runtime_of_the_fp32_file(
+    tiny: Artifact, int8: Artifact, from_file: Artifact, checkpoint: Path, samples: Samples
+) -> None:
+    image = samples[0].image
+    expected = open_torch(tiny.manifest, None).engine.outputs(image)["logits"]
+    for opened in (
+        open_runtime(tiny, "torch"),
+        open_runtime(from_file, "torch", weights=str(checkpoint)),
+    ):
+        assert (opened.name, opened.provider) == ("torch", "cpu")
+        np.testing.assert_array_equal(opened.engine.outputs(image)["logits"], expected)
+    with pytest.raises(UsageError, match=r"torch runs float32 networks.*is int8"):
+        open_runtime(int8, "torch")
+    with pytest.raises(UsageError, match="with --weights"):
+        open_runtime(from_file, "torch")
+
+
+def test_float16_computed_in_float32_is_said(fp16: Artifact, tiny: Artifact) -> None:
+    assert "computes float16 files in float32" in open_runtime(fp16, "ort-cpu").warnings[0]
+    assert open_runtime(fp16, "ort-fp16").warnings == open_runtime(tiny).warnings == ()
 
 
 def test_cuda_gives_the_same_classes_where_there_is_one(tiny: Artifact, samples: Samples) -> None:

@@ -1,0 +1,108 @@
+"""OpenVINO, where it is installed (`pip install 'segport[openvino]'`)."""
+
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from export.artifact import Artifact
+from export.errors import ArtifactError, RuntimeUnavailableError
+from quantize.quantization import Settings, quantize
+from validate.comparison import validate
+from validate.runtimes import open_runtime
+from validate.samples import Samples
+
+
+def test_without_the_package_one_line_says_how_to_get_it(
+    tiny: Artifact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    with pytest.raises(RuntimeUnavailableError, match=r"pip install 'segport\[openvino\]'"):
+        open_runtime(tiny, "openvino", allow_fallback=True)
+
+
+@pytest.fixture(scope="module")
+def for_openvino(
+    tiny: Artifact, samples: Samples, tmp_path_factory: pytest.TempPathFactory
+) -> Artifact:
+    pytest.importorskip("openvino")
+    folder = tmp_path_factory.mktemp("openvino")
+    shutil.copy(tiny.path, folder)
+    shutil.copy(tiny.path.with_suffix(".json"), folder)
+    settings = Settings(target="openvino")
+    return quantize(tiny, "int8", folder, samples=samples, protocol="squash", settings=settings)
+
+
+def test_float32_is_float32_although_the_cpu_has_bfloat16(tiny: Artifact, samples: Samples) -> None:
+    pytest.importorskip("openvino")
+    found, expected = open_runtime(tiny, "openvino"), open_runtime(tiny, "ort-cpu")
+    assert (found.name, found.provider) == ("openvino", "OpenVINO CPU")
+    assert found.execution["inference_precision"] == "f32"
+    assert found.execution["execution_devices"] == ["CPU"]
+    assert found.execution["threads"] >= 1 and found.execution["device"]
+    for sample in samples:
+        logits = found.engine.outputs(sample.image)["logits"]
+        wanted = expected.engine.outputs(sample.image)["logits"]
+        # bfloat16 has 8 bits and would miss this by a factor of 1000
+        np.testing.assert_allclose(logits, wanted, rtol=0, atol=1e-5 * np.abs(wanted).max())
+
+
+def test_outputs_of_one_run_survive_the_next(tiny: Artifact, samples: Samples) -> None:
+    pytest.importorskip("openvino")
+    engine = open_runtime(tiny, "openvino").engine
+    first = engine.outputs(samples[0].image)["logits"]
+    kept = first.copy()
+    engine.outputs(samples[1].image)
+    np.testing.assert_array_equal(first, kept)
+
+
+def test_float16_files_and_inputs_run(
+    tiny: Artifact, fp16: Artifact, half_io: Artifact, samples: Samples
+) -> None:
+    pytest.importorskip("openvino")
+    expected = open_runtime(tiny).engine.outputs(samples[0].image)["logits"]
+    for artifact in (fp16, half_io):
+        opened = open_runtime(artifact, "openvino")
+        if opened.execution["inference_precision"] == "f32":
+            assert "computes float16 files in float32" in opened.warnings[0]
+        logits = opened.engine.outputs(samples[0].image)["logits"]
+        assert logits.dtype == np.float32
+        assert np.abs(logits - expected).max() < 0.02 * np.abs(expected).max()
+
+
+def test_int8_files_run_in_int8_and_agree_with_onnxruntime(
+    int8: Artifact, for_openvino: Artifact, samples: Samples
+) -> None:
+    pytest.importorskip("openvino")
+    for artifact in (int8, for_openvino):
+        found, expected = open_runtime(artifact, "openvino"), open_runtime(artifact, "ort-cpu")
+        masks = [
+            [opened.mask(opened.engine.outputs(s.image)) for s in samples]
+            for opened in (found, expected)
+        ]
+        assert (np.stack(masks[0]) == np.stack(masks[1])).mean() > 0.99
+        assert found.int8_layers
+
+
+def test_the_share_of_int8_is_openvinos_own(
+    for_openvino: Artifact, voc: Path, tmp_path: Path
+) -> None:
+    """onnxruntime cannot verify a file for OpenVINO; OpenVINO's execution graph can."""
+    result = validate([for_openvino], f"{voc}:val", tmp_path, runtime="openvino")
+    fp32, int8 = result.artifacts
+    assert (int8.runtime, int8.provider) == ("openvino", "OpenVINO CPU")
+    assert int8.execution["inference_precision"] == "f32"
+    assert int8.int8_macs_share == 1.0 and int8.int8_verified and int8.int8_note is None
+    assert fp32.int8_macs_share is None and fp32.latency_ms is not None
+    assert result.environment["versions"]["openvino"]
+
+
+def test_a_file_openvino_cannot_read_is_one_line(tiny: Artifact, tmp_path: Path) -> None:
+    pytest.importorskip("openvino")
+    broken = tmp_path / "broken.onnx"
+    broken.write_bytes(b"no onnx at all")
+    with pytest.raises(ArtifactError, match=r"broken\.onnx: OpenVINO cannot load it") as caught:
+        open_runtime(Artifact(broken, tiny.manifest), "openvino")
+    assert "\n" not in str(caught.value)
