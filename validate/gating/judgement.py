@@ -28,13 +28,19 @@ class Judgement:
 
 
 def judge(
-    reading: Reading, limit: float, *, at_most: bool = True, on_inconclusive: str | None = None
+    reading: Reading,
+    limit: float,
+    *,
+    at_most: bool = True,
+    on_inconclusive: str | None = None,
+    no_change: float | None = None,
 ) -> Judgement:
     """Compare a reading with a limit, an upper one (`at_most`) or a lower one. Pure.
 
     With an interval it passes when the whole of it is inside, fails when none of it is, and
     is inconclusive otherwise: then `on_inconclusive`, "pass" or "fail", decides, or without
-    it the value itself. A value equal to its limit is inside.
+    it the value itself; but a reading whose interval holds `no_change` passes then, as nothing
+    says that it is a change at all. A value equal to its limit is inside.
     """
     sign = 1 if at_most else -1
     bound = sign * limit + _ROUNDING
@@ -48,6 +54,9 @@ def judge(
         sure = Outcome.PASS if worst <= bound else Outcome.FAIL
         return Judgement(sure, sure is Outcome.PASS, f" ({spread})")
     remark = f"; inconclusive ({spread}), "
+    low, high = reading.interval
+    if on_inconclusive is None and no_change is not None and low <= no_change <= high:
+        return Judgement(Outcome.PASS, inside, f"{remark}may be no change at all", True)
     if on_inconclusive is None:
         return Judgement(by_value, inside, f"{remark}judged by the point estimate", True)
     chosen = Outcome.PASS if on_inconclusive == "pass" else Outcome.FAIL

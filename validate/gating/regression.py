@@ -79,7 +79,7 @@ def _judge_miou(
         reason = "the labels are not those of the baseline, though image ids are the same"
         return Verdict(artifact.id, Outcome.UNKNOWN, reason, CHECK)
     change = Reading(now - before, _interval(*pair) if pair is not None else None)
-    judged = judge(change, -tolerance, at_most=False, on_inconclusive=on_inconclusive)
+    judged = judge(change, -tolerance, at_most=False, on_inconclusive=on_inconclusive, no_change=0)
     return Verdict(
         artifact.id,
         judged.outcome,

@@ -140,6 +140,23 @@ def test_a_lower_limit_looks_at_the_intervals_lower_end() -> None:
     assert outcome(98.5, 99.5) == (FAIL, True)
 
 
+@pytest.mark.parametrize(
+    ("value", "interval", "outcome"),
+    [
+        (-0.3, (-0.9, 0.1), PASS),  # perhaps no change at all
+        (-0.3, (-0.6, -0.1), FAIL),  # a change, and more likely beyond 0.2 than not
+        (-0.15, (-0.3, -0.05), PASS),
+        (-0.3, (-0.4, -0.25), FAIL),
+        (-0.3, None, FAIL),
+    ],
+)
+def test_a_change_that_may_be_none_is_no_regression(
+    value: float, interval: tuple[float, float] | None, outcome: Outcome
+) -> None:
+    found = judge(Reading(value, interval), -0.2, at_most=False, no_change=0)
+    assert found.outcome is outcome
+
+
 def test_the_reference_itself_has_a_size_and_nothing_else() -> None:
     fp32 = artifact_result("fp32", drop=None, size_bytes=20_000_000)
     result = result_of(reference="fp32", artifacts=[fp32, _result().artifacts[2]])
