@@ -45,7 +45,7 @@ def terminal_report(result: Result) -> str:
         f"{result.name}: {result.protocol}, {result.dataset.images} images of "
         f"{result.dataset.name}:{result.dataset.split}, reference {result.reference}"
     )
-    hidden = _WIDE if result.dataset.labelled else _OF_LABELS
+    hidden = _WIDE if result.dataset.labelled else (_WIDE | _OF_LABELS) - {"fidelity"}
     columns = [name for name in ARTIFACT_COLUMNS if name not in hidden]
     rows = artifact_rows(result, columns)
     table = tabulate(rows, columns, tablefmt="simple", disable_numparse=True)
@@ -90,7 +90,7 @@ _WIDE = frozenset(
 )
 """Columns that only the Markdown report has room for."""
 
-_OF_LABELS = frozenset({"mIoU", "drop", "pixel acc."})
+_OF_LABELS = frozenset({"mIoU", "drop", "drop 95 %"})
 """Columns that are empty without labels."""
 
 
