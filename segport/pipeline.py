@@ -81,6 +81,7 @@ def run(recipe: Recipe, folder: Path, progress: Stages, *, command: str | None =
             weights=recipe.model.weights if _reference(recipe) else None,
             limit=recipe.data.limit,
             allow_overlap=recipe.validation.allow_overlap,
+            pictures=recipe.validation.pictures,
             command=command,
             progress=progress,
         )

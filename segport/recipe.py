@@ -73,11 +73,15 @@ class ArtifactSection(_Section):
 
 
 class ValidateSection(_Section):
-    """Protocols to compare under, and the reference; by default torch, fp32 for imports."""
+    """Protocols to compare under, and the reference; by default torch, fp32 for imports.
+
+    `pictures`: as `segport validate --pictures`.
+    """
 
     protocols: tuple[str, ...] = ("squash",)
     reference: Literal["torch", "fp32"] | None = None
     allow_overlap: bool = False
+    pictures: int = Field(default=0, ge=0)
 
 
 class GateSection(_Section):

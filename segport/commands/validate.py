@@ -26,6 +26,9 @@ def validate(
     allow_overlap: Annotated[
         bool, typer.Option("--allow-overlap", help="Accept calibration images; marks the result.")
     ] = False,
+    pictures: Annotated[
+        int, typer.Option(min=0, help="Keep small copies of the N images that agree least.")
+    ] = 0,
     as_json: AsJson = False,
 ) -> None:
     """Compare artifacts with their reference on labelled images."""
@@ -47,6 +50,7 @@ def validate(
             runtime=runtime,
             limit=limit,
             allow_overlap=allow_overlap,
+            pictures=pictures,
             command=command_line(),
             progress=progress,
         )
