@@ -18,6 +18,7 @@ METHODS = (
 IO_TYPES = ("fp32", "fp16")
 PROTOCOLS = ("squash", "center-crop", "full")
 RUNTIMES = ("ort-cpu", "ort-cuda", "ort-fp16")
+REPORT_FORMATS = ("md", "html")
 OUTPUTS = ("logits", "mask", "both")
 OUTPUT_STRIDES = ("16", "8")
 ON_INCONCLUSIVE = ("pass", "fail")

@@ -87,8 +87,12 @@ def run(recipe: Recipe, folder: Path, progress: Stages, *, command: str | None =
         )
         report(target / RESULT_FILE, target)
         results.append((result, target))
-    verdicts = [(r.protocol, verdict) for r, _ in results for verdict in _gate(recipe, r)]
-    return RunResult(artifacts, results, verdicts)
+    verdicts = [(r, target, _gate(recipe, r)) for r, target in results]
+    for _, target, judged in verdicts:
+        if judged:  # again, with what the gate said
+            report(target / RESULT_FILE, target, verdicts=judged)
+    lines = [(r.protocol, verdict) for r, _, judged in verdicts for verdict in judged]
+    return RunResult(artifacts, results, lines)
 
 
 def settings_of(section: ArtifactSection, seed: int) -> Settings:

@@ -19,11 +19,12 @@ from validate.latency import measure_latency
 from validate.loss import Loss, bootstrap_facts, find_losses
 from validate.metrics import class_images
 from validate.overlap import overlapping, refuse_overlap
-from validate.picture_file import PICTURE_FILE, write_pictures
+from validate.picture_file import write_pictures
 from validate.protocols import DEFAULT_PROTOCOL
 from validate.reference import refuse_mixed, with_reference
 from validate.result import (
     CONFUSION_FILE,
+    PICTURE_FILE,
     RESULT_FILE,
     DatasetFacts,
     Result,

@@ -49,7 +49,8 @@ def evaluate(
 ) -> dict[str, Evaluation]:
     """Predict every image with every runtime, decoding ahead of inference.
 
-    `reference` is a key of `runtimes`. `see` is shown every image once. Raises DataError for unusable images or masks.
+    `reference` is a key of `runtimes`. `see` is shown every image once. Raises
+    DataError for unusable images or masks.
     """
     found = {key: Evaluation() for key in runtimes}
     total = len(dataset.items)

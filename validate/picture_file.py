@@ -16,10 +16,6 @@ from export.errors import DataError
 from validate.result import Result
 from validate.thumbnail import Classes, Thumbnail
 
-PICTURE_FILE = "pictures.zip"
-"""Beside the result: `index.json`, and per image the image (JPEG), its label and predictions
-(palette PNG whose pixel values are class indices), numbered from the worst on."""
-
 _INDEX = "index.json"
 _DAMAGED = (BadZipFile, KeyError, TypeError, ValueError, OSError)
 
