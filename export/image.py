@@ -47,4 +47,4 @@ def restored(
     """Turn network input, (1, 3, H, W), back into the RGB image it was made of, (H, W, 3)."""
     deviation, shift = np.asarray(std, np.float32), np.asarray(mean, np.float32)
     pixels: NDArray[np.float32] = 255 * (image[0].transpose(1, 2, 0) * deviation + shift)
-    return np.rint(pixels.clip(0, 255)).astype(np.uint8)
+    return np.asarray(np.rint(pixels.clip(0, 255)), np.uint8)

@@ -2,20 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
-
-from export.image import restored
-from validate.samples import Labelled, Preparation
-
-SIDE = 240
-"""Pixels of the longer side at most."""
 
 Classes = NDArray[np.uint8]
-_Any = TypeVar("_Any", bound=np.generic)
 
 
 @dataclass(frozen=True)
@@ -31,33 +22,3 @@ class Thumbnail:
     image: NDArray[np.uint8]
     label: Classes | None
     predicted: Mapping[str, Classes]
-
-
-def thumbnail(
-    image: Labelled,
-    predicted: Mapping[str, Classes],
-    agreement: Mapping[str, float],
-    preparation: Preparation,
-) -> Thumbnail:
-    """Shrink a prepared image to `SIDE`; class maps, of one size, lose rows and columns."""
-    height, width = next(iter(predicted.values())).shape
-    scale = min(1.0, SIDE / max(height, width))
-    small = max(1, round(height * scale)), max(1, round(width * scale))
-    picture = Image.fromarray(restored(image.sample.image, preparation.mean, preparation.std))
-    shrunk = picture.resize((small[1], small[0]), Image.Resampling.BILINEAR)
-    return Thumbnail(
-        id=image.sample.id,
-        agreement=dict(agreement),
-        image=np.asarray(shrunk),
-        label=None if image.label is None else _nearest(image.label, small),
-        predicted={key: _nearest(classes, small) for key, classes in predicted.items()},
-    )
-
-
-def _nearest(classes: NDArray[_Any], size: tuple[int, int]) -> NDArray[_Any]:
-    """Return the pixels in the middle of `size` equal cells."""
-    rows, columns = (
-        ((np.arange(new) + 0.5) * old / new).astype(np.intp)
-        for old, new in zip(classes.shape, size, strict=True)
-    )
-    return classes[np.ix_(rows, columns)]

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 
 from validate.samples import Labelled, Preparation
-from validate.thumbnail import Classes, Thumbnail, thumbnail
+from validate.shrink import shrink
+from validate.thumbnail import Classes, Thumbnail
 
 
 class WorstPictures:
@@ -31,7 +32,7 @@ class WorstPictures:
         full = len(self._kept) >= self._count
         if rank[0] == 100 or (full and (not self._kept or rank > _rank(self._kept[-1]))):
             return
-        small = thumbnail(image, predicted, agreement, self._preparation)
+        small = shrink(image, predicted, agreement, self._preparation)
         self._kept = sorted([*self._kept, small], key=_rank)[: self._count]
 
     def worst_first(self) -> list[Thumbnail]:
