@@ -46,7 +46,7 @@ def read_pictures(result: Result, file: Path) -> list[Thumbnail]:
             index = json.loads(archive.read(_INDEX))
             if index["result"] != _identity(result):
                 raise DataError(f"{file}: holds the pictures of another result; remove it")
-            return [_read(archive, entry) for entry in index["pictures"]]
+            return [_read(archive, entry, result.reference) for entry in index["pictures"]]
     except _DAMAGED as error:
         raise DataError(
             f"{file}: damaged ({error}); 'segport validate --pictures N' makes it"
@@ -94,16 +94,17 @@ def _identity(result: Result) -> dict[str, Any]:
     }
 
 
-def _read(archive: ZipFile, entry: dict[str, Any]) -> Thumbnail:
+def _read(archive: ZipFile, entry: dict[str, Any], reference: str) -> Thumbnail:
     def pixels(name: str, mode: str) -> NDArray[np.uint8]:
         with Image.open(BytesIO(archive.read(name))) as image:
             return np.asarray(image if image.mode == mode else image.convert(mode))
 
     label = entry["label"]
+    others = [key for key in entry["predicted"] if key != reference]
     return Thumbnail(
         id=str(entry["id"]),
-        agreement={str(key): float(share) for key, share in entry["agreement"].items()},
+        agreement={key: float(entry["agreement"][key]) for key in others},
         image=pixels(entry["image"], "RGB"),
         label=None if label is None else pixels(label, "P"),
-        predicted={str(k): pixels(name, "P") for k, name in entry["predicted"].items()},
+        predicted={key: pixels(entry["predicted"][key], "P") for key in (reference, *others)},
     )

@@ -2,7 +2,7 @@
 
 from matplotlib.figure import Figure
 
-from validate.page.svg import INK, LINE, series_colours
+from validate.page.svg import INK, LINE, series_colours, shortened
 from validate.result import Result
 
 
@@ -21,7 +21,7 @@ def drop_chart(result: Result) -> Figure | None:
             axes.plot(artifact.drop_ci95, [place] * 2, "|", color=colour, markersize=10)
         axes.plot([drop], [place], "o", color=colour, markersize=8)
     axes.axvline(0, color=INK, linewidth=1)
-    axes.set_yticks(range(len(found)), [artifact.id for artifact, _ in found])
+    axes.set_yticks(range(len(found)), [shortened(artifact.id) for artifact, _ in found])
     axes.set_ylim(len(found) - 0.4, -0.6)
     axes.margins(x=0.08)
     axes.set_xlabel("points of mIoU lost (left of 0: gained)")
@@ -63,4 +63,4 @@ def class_chart(result: Result) -> Figure | None:
 
 def _with_images(name: str, result: Result) -> str:
     count = result.class_images.get(name)
-    return name if count is None else f"{name} ({count})"
+    return shortened(name) if count is None else f"{shortened(name)} ({count})"

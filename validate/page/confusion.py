@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from validate.metrics import Confusion
-from validate.page.svg import LINE
+from validate.page.svg import LINE, shortened
 
 Floats = NDArray[np.float64]
 
@@ -56,8 +56,8 @@ def confusion_chart(difference: Floats, classes: Sequence[str]) -> Figure:
     """
     full = max(1.0, float(np.abs(difference).max()))
     shown = _shown(difference)
-    names = [classes[index] for index in shown]
-    side = 1.6 + 0.2 * len(names)
+    names = [shortened(classes[index]) for index in shown]
+    side = 0.7 + 0.085 * max(map(len, names)) + 0.2 * len(names)
     figure = Figure(figsize=(side + 0.9, side), layout="compressed")
     axes = figure.add_subplot()
     axes.imshow(_colours(difference[np.ix_(shown, shown)] / full), interpolation="none")

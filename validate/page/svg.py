@@ -1,6 +1,7 @@
 """Charts as SVG that stands inside a page: in the page's colours, with ids of its own."""
 
 import re
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
@@ -13,6 +14,8 @@ from matplotlib.figure import Figure
 
 _SVG = "http://www.w3.org/2000/svg"
 _LINK = "http://www.w3.org/1999/xlink"
+LONGEST = 28
+"""Characters of a class name in a chart."""
 INK, LINE = "#010203", "#010204"
 """What is drawn in these takes the page's colour of text and of faint lines."""
 REFERENCE = "#010205"
@@ -47,13 +50,20 @@ def series_colours(ids: list[str], reference: str) -> dict[str, str]:
     return {reference: REFERENCE} | colours
 
 
+def shortened(name: str) -> str:
+    """Return a name that leaves room for the chart beside it."""
+    return name if len(name) <= LONGEST else f"{name[: LONGEST - 3]}..."
+
+
 def inline_svg(figure: Figure, name: str, alt: str) -> Markup:
     """Return `<svg role="img">` with `alt` as its text; `name` is unique in the page.
 
     The same figure gives the same text. Sizes are left to the page.
     """
     data = BytesIO()
-    with matplotlib.rc_context({"svg.hashsalt": name, "svg.fonttype": "none"}):
+    with matplotlib.rc_context({"svg.hashsalt": name}), warnings.catch_warnings():
+        # the reader's browser draws the text, with fonts of its own
+        warnings.filterwarnings("ignore", "Glyph .* missing")
         nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
         figure.savefig(data, format="svg", transparent=True, metadata=nothing)
     root = ElementTree.fromstring(data.getvalue())
