@@ -37,3 +37,14 @@ def normalised(
     pixels: NDArray[np.float32] = image.astype(np.float32) * (np.float32(1 / 255) / deviation)
     planes = (pixels - shift).transpose(2, 0, 1)
     return np.ascontiguousarray(planes)[None]
+
+
+def restored(
+    image: NDArray[np.float32],
+    mean: tuple[float, float, float],
+    std: tuple[float, float, float],
+) -> NDArray[np.uint8]:
+    """Turn network input, (1, 3, H, W), back into the RGB image it was made of, (H, W, 3)."""
+    deviation, shift = np.asarray(std, np.float32), np.asarray(mean, np.float32)
+    pixels: NDArray[np.float32] = 255 * (image[0].transpose(1, 2, 0) * deviation + shift)
+    return np.asarray(np.rint(pixels.clip(0, 255)), np.uint8)

@@ -20,6 +20,7 @@ PROTOCOLS = ("squash", "center-crop", "full", "torchvision")
 RUNTIMES = (
     "ort-cpu", "ort-cuda", "ort-tensorrt", "ort-fp16", "openvino", "torch", "torch-cuda",
 )  # fmt: skip
+REPORT_FORMATS = ("md", "html")
 OUTPUTS = ("logits", "mask", "both")
 OUTPUT_STRIDES = ("16", "8")
 

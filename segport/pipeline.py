@@ -90,13 +90,18 @@ def run(recipe: Recipe, folder: Path, progress: Stages, *, command: str | None =
             limit=recipe.data.limit,
             allow_overlap=recipe.validation.allow_overlap,
             allow_fallback=recipe.validation.allow_fallback,
+            pictures=recipe.validation.pictures,
             command=command,
             progress=progress,
         )
         report(target / RESULT_FILE, target)
         results.append((result, target))
-    verdicts = [(r.protocol, verdict) for r, made in results for verdict in _gate(recipe, r, made)]
-    return RunResult(artifacts, results, verdicts)
+    verdicts = [(r, target, _gate(recipe, r, target)) for r, target in results]
+    for _, target, judged in verdicts:
+        if judged:  # again, with what the gate said
+            report(target / RESULT_FILE, target, verdicts=judged)
+    lines = [(r.protocol, verdict) for r, _, judged in verdicts for verdict in judged]
+    return RunResult(artifacts, results, lines)
 
 
 def settings_of(section: ArtifactSection, seed: int) -> Settings:

@@ -80,7 +80,8 @@ class ArtifactSection(_Section):
 class ValidateSection(_Section):
     """Protocols to compare under, and the reference; by default torch, fp32 for imports.
 
-    `runtime` is that of all artifacts; by default each precision's own.
+    `runtime` is that of all artifacts; by default each precision's own. `pictures`: as
+    `segport validate --pictures`.
     """
 
     protocols: tuple[str, ...] = ("squash",)
@@ -88,6 +89,7 @@ class ValidateSection(_Section):
     runtime: str | None = None
     allow_fallback: bool = False
     allow_overlap: bool = False
+    pictures: int = Field(default=0, ge=0)
 
 
 class _GateOptions(_Section):

@@ -147,7 +147,7 @@ def run_report(done: "RunResult") -> str:
 
     parts = []
     for result, folder in done.results:
-        parts.append(f"{terminal_report(result)}\n\nreport: {folder / 'report.md'}")
+        parts.append(f"{terminal_report(result)}\n\nreport: {folder / 'report.html'}")
     parts += [f"picture: {picture}" for picture in done.pictures]
     lines = [f"{v.outcome.upper()}  {protocol} {v.id}: {v.reason}" for protocol, v in done.verdicts]
     return "\n\n".join([*parts, *(["\n".join(lines)] if lines else [])])

@@ -1,6 +1,7 @@
 """Fixtures shared by all tests."""
 
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,17 +14,26 @@ from export.classes import palette
 from tests.segport.command import Answer, segport
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 SIZE = (65, 65)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Without ../shared its tests are skipped, unless CI says that it must be there."""
-    if SHARED.is_dir() or os.environ.get("SEGPORT_REQUIRE_SHARED") == "1":
-        return
-    absent = pytest.mark.skip(reason=f"{SHARED} is not there")
+    """Tests of what is not there are skipped, unless CI says that it must be there."""
+    absent = {}
+    if not SHARED.is_dir() and os.environ.get("SEGPORT_REQUIRE_SHARED") != "1":
+        absent["shared"] = f"{SHARED} is not there"
+    if chromium_path() is None and os.environ.get("SEGPORT_REQUIRE_BROWSER") != "1":
+        absent["browser"] = f"none of {', '.join(CHROMIUM)} is there"
     for item in items:
-        if item.get_closest_marker("shared"):
-            item.add_marker(absent)
+        for marker, reason in absent.items():
+            if item.get_closest_marker(marker):
+                item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def chromium_path() -> str | None:
+    """The installed Chromium, None where there is none."""
+    return next(filter(None, map(shutil.which, CHROMIUM)), None)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -20,16 +20,20 @@ from validate.latency import measure_latency
 from validate.loss import Loss, bootstrap_facts, find_losses
 from validate.metrics import class_images
 from validate.overlap import overlapping, refuse_overlap
+from validate.picture_file import write_pictures
 from validate.protocols import DEFAULT_PROTOCOL
 from validate.reference import refuse_mixed, with_reference
 from validate.result import (
     CONFUSION_FILE,
+    PICTURE_FILE,
     RESULT_FILE,
     DatasetFacts,
     Result,
 )
 from validate.runtimes import REFERENCES, TORCH_ID, Runtime, open_runtime, open_torch
 from validate.samples import Preparation
+from validate.thumbnail import Thumbnail
+from validate.worst_pictures import WorstPictures
 
 Progress = Callable[[str, int, int], None]
 
@@ -46,6 +50,7 @@ def validate(
     limit: int | None = None,
     allow_overlap: bool = False,
     allow_fallback: bool = False,
+    pictures: int = 0,
     command: str | None = None,
     progress: Progress = lambda stage, done, total: None,
 ) -> Result:
@@ -55,9 +60,10 @@ def validate(
     the path of an fp32 artifact, or None: then the fp32 one among `artifacts`, else the parent
     that lies beside them. `runtime` applies to all artifacts; None takes the default for each
     precision. A GPU runtime that is not there is an error unless `allow_fallback`, which takes
-    what is there and says so in the result. Raises UsageError without a reference,
-    ComparisonError for artifacts that do not belong together, DataError for unusable data or
-    images the artifacts were made with.
+    what is there and says so in the result. `pictures.zip` holds the `pictures` images on which
+    the artifacts agree least with the reference, and is there only if that is more than 0.
+    Raises UsageError without a reference, ComparisonError for artifacts that do not belong
+    together, DataError for unusable data or images the artifacts were made with.
     """
     if not artifacts:
         raise UsageError("validate: give at least one artifact")
@@ -82,11 +88,13 @@ def validate(
         key: open_runtime(artifact, runtime, weights=weights, allow_fallback=allow_fallback)
         for key, artifact in by_id.items()
     }
+    worst = WorstPictures(pictures, reference_id, preparation)
     evaluations = evaluate(
         runtimes,
         reference_id,
         dataset,
         preparation,
+        see=worst.see,
         progress=lambda done, total: progress("validate", done, total),
     )
     timed = {
@@ -126,7 +134,7 @@ def validate(
         bootstrap=bootstrap_facts(losses),
         artifacts=entries,
     )
-    write_result(result, confusions, folder)
+    write_result(result, confusions, folder, worst.worst_first())
     return result
 
 
@@ -136,12 +144,24 @@ def environment() -> dict[str, Any]:
     return {"versions": versions(), **cpu_facts(), "session_settings": settings}
 
 
-def write_result(result: Result, confusions: Mapping[str, PerImage], folder: Path) -> None:
-    """Write both files or neither."""
+def write_result(
+    result: Result,
+    confusions: Mapping[str, PerImage],
+    folder: Path,
+    thumbnails: Sequence[Thumbnail] = (),
+) -> None:
+    """Write all files or none; pictures of an earlier result do not stay beside this one."""
     arrays: Any = confusions
-    with new_files(folder / RESULT_FILE, folder / CONFUSION_FILE) as (json_file, npz_file):
+    targets = [folder / RESULT_FILE, folder / CONFUSION_FILE]
+    if thumbnails:
+        targets.append(folder / PICTURE_FILE)
+    with new_files(*targets) as (json_file, npz_file, *picture_file):
         json_file.write_text(result.to_json())
         np.savez_compressed(npz_file, **arrays)
+        for path in picture_file:
+            write_pictures(thumbnails, result, path)
+    if not thumbnails:
+        (folder / PICTURE_FILE).unlink(missing_ok=True)
 
 
 def _dataset_facts(dataset: Dataset) -> DatasetFacts:

@@ -42,11 +42,16 @@ def verdict(diagnosis: Diagnosis) -> str:
 
 def terminal_diagnosis(diagnosis: Diagnosis) -> str:
     """Return the verdict and the layers with the largest jumps, largest first."""
+    columns, rows = worst_layers(diagnosis)
+    table = tabulate(rows, columns, disable_numparse=True)
+    return f"{verdict(diagnosis)}\n\n{table}"
+
+
+def worst_layers(diagnosis: Diagnosis) -> tuple[list[str], list[list[Cell]]]:
+    """Return head and rows of the layers with the largest jumps, largest first."""
     worst = sorted(diagnosis.layers, key=lambda layer: -layer.jump_db)[:WORST]
     columns = _filled(_SHORT, worst)
-    rows = [[cell(layer) for cell in columns.values()] for layer in worst]
-    table = tabulate(rows, list(columns), disable_numparse=True)
-    return f"{verdict(diagnosis)}\n\n{table}"
+    return list(columns), [[cell(layer) for cell in columns.values()] for layer in worst]
 
 
 def markdown_diagnosis(diagnosis: Diagnosis) -> str:

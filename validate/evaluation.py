@@ -18,6 +18,8 @@ from validate.runtimes import Runtime
 from validate.samples import Labelled, Preparation, ahead
 
 Progress = Callable[[int, int], None]
+See = Callable[[Labelled, Mapping[str, NDArray[np.uint8]]], None]
+"""Looks at an image and what every artifact predicts for it."""
 
 
 @dataclass
@@ -42,11 +44,13 @@ def evaluate(
     dataset: Dataset,
     preparation: Preparation,
     *,
+    see: See = lambda image, predicted: None,
     progress: Progress = lambda done, total: None,
 ) -> dict[str, Evaluation]:
     """Predict every image with every runtime, decoding ahead of inference.
 
-    `reference` is a key of `runtimes`. Raises DataError for unusable images or masks.
+    `reference` is a key of `runtimes`. `see` is shown every image once. Raises
+    DataError for unusable images or masks.
     """
     found = {key: Evaluation() for key in runtimes}
     total = len(dataset.items)
@@ -63,6 +67,7 @@ def evaluate(
         for key, classes in predicted.items():
             found[key].images.append(count_image(image.sample.id, classes == expected, near))
             _count(found[key], image, classes, expected, preparation.classes)
+        see(image, predicted)
         progress(done, total)
     return found
 

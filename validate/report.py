@@ -1,14 +1,20 @@
-"""Render a result: terminal table, report.md, and the files they came from."""
+"""Render a result: terminal table, report.md, report.html, and the files they came from."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from tabulate import tabulate
 
+from export.diagnosis import Diagnosis
+from export.errors import DataError, UsageError, unknown
 from export.files import new_files
 from validate.cells import Cell, markdown_table, number
-from validate.result import CONFUSION_FILE, RESULT_FILE, Result, load_result
+from validate.diagnosis_file import load_diagnosis
+from validate.judgement import Judgement
+from validate.material import Material
+from validate.report_text import CLASS_NOTE, class_rows, fact_rows, interval_text, notes
+from validate.result import CONFUSION_FILE, PICTURE_FILE, RESULT_FILE, Result, load_result
 from validate.result_cells import (
     ARTIFACT_COLUMNS,
     CLASS_DROP_COLUMNS,
@@ -16,27 +22,62 @@ from validate.result_cells import (
     WORST_COLUMNS,
     artifact_rows,
     class_drop_rows,
-    machine_cells,
     worst_rows,
 )
 
 
-def report(result_file: Path, folder: Path) -> list[Path]:
-    """Write every report format for a result file into `folder`; return the files.
+def report(
+    result_file: Path,
+    folder: Path,
+    *,
+    formats: Collection[str] | None = None,
+    verdicts: Sequence[Judgement] = (),
+    diagnoses: Sequence[Path] = (),
+) -> list[Path]:
+    """Write the report of a result into `folder`, and the files it was made of; return all.
 
-    Raises DataError when `result_file` is no result, ArtifactError when `folder` cannot be
+    `formats` are names of REPORT_FORMATS, None for all. `verdicts` are the gate's and
+    `diagnoses` folders that `segport diagnose` wrote, for formats that show them. Raises
+    UsageError for an unknown format, DataError when `result_file` is no result or a file beside
+    it or of a diagnosis is damaged or another result's, ArtifactError when `folder` cannot be
     written.
     """
-    result = load_result(result_file)
-    targets = [folder / name for name in REPORT_FORMATS]
-    confusion = result_file.with_name(CONFUSION_FILE)
-    copies = [folder / CONFUSION_FILE] if confusion.is_file() else []
-    with new_files(*targets, *copies) as temporary:
-        for path, render in zip(temporary, REPORT_FORMATS.values(), strict=False):
-            path.write_text(render(result))
-        for path in temporary[len(targets) :]:
-            shutil.copyfile(confusion, path)
-    return [*targets, *copies]
+    chosen = list(REPORT_FORMATS) if formats is None else list(dict.fromkeys(formats))
+    for name in chosen:
+        if name not in REPORT_FORMATS:
+            raise UsageError(unknown("report format", name, REPORT_FORMATS))
+    material = Material(result_file, verdicts, _diagnoses(result_file, diagnoses))
+    texts = {f"report.{name}": REPORT_FORMATS[name](material) for name in chosen}
+    texts[RESULT_FILE] = material.result.to_json()
+    beside = [result_file.with_name(name) for name in (CONFUSION_FILE, PICTURE_FILE)]
+    copied = [path for path in beside if path.is_file()]
+    targets = [folder / name for name in (*texts, *(path.name for path in copied))]
+    with new_files(*targets) as temporary:
+        for path, text in zip(temporary, texts.values(), strict=False):
+            path.write_text(text, encoding="utf-8")
+        for source, path in zip(copied, temporary[len(texts) :], strict=True):
+            shutil.copyfile(source, path)
+    for path in beside:
+        if path not in copied:  # an earlier result's does not stay beside this one
+            (folder / path.name).unlink(missing_ok=True)
+    return targets
+
+
+def _diagnoses(result_file: Path, folders: Sequence[Path]) -> list[Diagnosis]:
+    """Read diagnoses; raise DataError for one of a file that the result does not have."""
+    if not folders:
+        return []
+    files = [a.file for a in load_result(result_file).artifacts if a.file]
+    found = []
+    for folder in folders:
+        diagnosis = load_diagnosis(folder)
+        if diagnosis.other not in files:
+            raise DataError(
+                f"{folder}: diagnoses {diagnosis.other}, which is no artifact of {result_file} "
+                f"({', '.join(files)})"
+            )
+        found.append(diagnosis)
+    return found
 
 
 def terminal_report(result: Result) -> str:
@@ -49,7 +90,7 @@ def terminal_report(result: Result) -> str:
     columns = [name for name in ARTIFACT_COLUMNS if name not in hidden]
     rows = artifact_rows(result, columns)
     table = tabulate(rows, columns, tablefmt="simple", disable_numparse=True)
-    return "\n".join([head, *_overlap_note(result), "", table, *_notes(result)])
+    return "\n".join([head, *_overlap_note(result), "", table, *notes(result)])
 
 
 def markdown_report(result: Result) -> str:
@@ -67,10 +108,10 @@ def markdown_report(result: Result) -> str:
         "multiply-accumulates of convolutions and matrix products of one image.",
         "## Artifacts",
         markdown_table(artifact_rows(result, ARTIFACT_COLUMNS), list(ARTIFACT_COLUMNS)),
-        *_interval_text(result),
-        *(f"- {note}" for note in _notes(result)),
+        *interval_text(result),
+        *(f"- {note}" for note in notes(result)),
         "## Class IoU",
-        markdown_table(_class_rows(result), ["class", *(a.id for a in result.artifacts)]),
+        markdown_table(class_rows(result), ["class", *(a.id for a in result.artifacts)]),
         *_class_drop_parts(result),
         *_worst_parts(result),
         "## How it was made",
@@ -79,10 +120,18 @@ def markdown_report(result: Result) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-REPORT_FORMATS: dict[str, Callable[[Result], str]] = {
-    "report.md": markdown_report,
-    RESULT_FILE: Result.to_json,
-}
+def _markdown(material: Material) -> str:
+    return markdown_report(material.result)
+
+
+def _html(material: Material) -> str:
+    from validate.page.page import html_report  # brings matplotlib, which takes its time
+
+    return html_report(material)
+
+
+REPORT_FORMATS: dict[str, Callable[[Material], str]] = {"md": _markdown, "html": _html}
+"""Writers of report.NAME."""
 
 
 _WIDE = frozenset(
@@ -114,18 +163,6 @@ def _summary_rows(result: Result) -> list[list[Cell]]:
     ]
 
 
-def _interval_text(result: Result) -> list[str]:
-    made = result.bootstrap
-    if made is None:
-        return []
-    borders = "label borders" if result.dataset.labelled else "borders of the reference's classes"
-    return [
-        f"Intervals: {made.level:g} %, {made.method}; {made.resamples} resamples, seed "
-        f"{made.seed}. They say what other images of the same kind would have given. At borders: "
-        f"agreement within 5 px of {borders}; inside: on all other pixels."
-    ]
-
-
 def _class_drop_parts(result: Result) -> list[str]:
     parts = []
     for artifact in result.artifacts:
@@ -135,11 +172,7 @@ def _class_drop_parts(result: Result) -> list[str]:
                 markdown_table(class_drop_rows(artifact), CLASS_DROP_COLUMNS),
             ]
     if parts:
-        parts.append(
-            "Images: how many have the class in their label. The interval of a class in fewer "
-            "than ten is too narrow (of three it holds the truth in about 88 of 100 cases, not "
-            "in 95); a class in one image has none."
-        )
+        parts.append(CLASS_NOTE)
     return parts
 
 
@@ -150,44 +183,10 @@ def _worst_parts(result: Result) -> list[str]:
     return ["## Images that agree least", markdown_table(rows, WORST_COLUMNS)]
 
 
-def _class_rows(result: Result) -> list[list[Cell]]:
-    names = list(result.artifacts[0].class_iou) if result.artifacts else []
-    return [[n, *(number(a.class_iou.get(n), 2) for a in result.artifacts)] for n in names]
-
-
 def _fact_rows(result: Result) -> list[list[Cell]]:
-    facts = result.environment
-    rows: list[list[Cell]] = [["command", f"`{result.command or '-'}`"]]
-    for key, entry in (result.calibration or {}).items():
-        settings = ", ".join(f"{name} {value}" for name, value in entry["settings"].items())
-        text = f"{entry['images']} images, protocol {entry['protocol']}; {settings}"
-        rows.append([f"calibration {key}", text])
-    rows += [[name, text] for name, text in machine_cells(facts).items()]
-    for name, value in facts.get("session_settings", {}).items():
-        rows.append([name, value])
-    rows += [[f"sha256 {a.file}", a.sha256 or "-"] for a in result.artifacts if a.file]
-    return rows
-
-
-def _notes(result: Result) -> list[str]:
-    notes = []
-    for a in result.artifacts:
-        notes += [f"{a.id}: {text}" for text in a.warnings]
-        if a.kept_float:
-            shown = ", ".join(a.kept_float[:6]) + (" ..." if len(a.kept_float) > 6 else "")
-            notes.append(f"{a.id}: {len(a.kept_float)} layers kept in float: {shown}")
-        if a.invented_classes:
-            notes.append(f"{a.id}: predicts classes no label has: {', '.join(a.invented_classes)}")
-        if a.int8_verified is False:
-            notes.append(f"{a.id}: this runtime runs less in int8 than the file was made for")
-        if a.int8_note:
-            notes.append(f"{a.id}: {a.int8_note}")
-        if a.latency_runtime and a.latency_runtime != a.runtime:
-            notes.append(
-                f"{a.id}: accuracy by {a.runtime} (float16 rounding emulated), latency of the file "
-                f"itself on {a.latency_runtime}, which computes it in float32"
-            )
-    return notes
+    """Return the facts, the command as code."""
+    (name, command), *others = fact_rows(result)
+    return [[name, f"`{command}`"], *others]
 
 
 def _overlap_note(result: Result) -> list[str]:

@@ -11,6 +11,9 @@ from export.errors import DataError
 RESULT_FILE = "result.json"
 CONFUSION_FILE = "confusion.npz"
 """Beside the result: one array per artifact id, int64 (images, classes, classes)."""
+PICTURE_FILE = "pictures.zip"
+"""Beside the result where pictures were asked for: `index.json`, and per image, numbered from the
+worst on, the image (JPEG), its label and predictions (palette PNG of class indices)."""
 
 
 class _Model(BaseModel):

@@ -6,12 +6,23 @@ from typing import Annotated
 import typer
 
 from segport.arguments import AsJson, Output
+from segport.choices import REPORT_FORMATS, one_of
 from segport.output import say
 
 
 def report(
     result: Annotated[Path, typer.Argument(help="result.json of validate or run.")],
     out: Output,
+    formats: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--format", help="md or html. Default: both.", autocompletion=one_of(REPORT_FORMATS)
+        ),
+    ] = None,
+    diagnosis: Annotated[
+        list[Path] | None,
+        typer.Option(help="Folder of 'segport diagnose', for the layer errors in report.html."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Print a result as a table and write its report files."""
@@ -19,7 +30,7 @@ def report(
     from validate.report import terminal_report
     from validate.result import load_result
 
-    files = write_report(result, out)
+    files = write_report(result, out, formats=formats or None, diagnoses=diagnosis or ())
     if as_json:
         say({"files": [str(file) for file in files]}, as_json)
         return

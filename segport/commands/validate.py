@@ -38,6 +38,9 @@ def validate(
         bool, typer.Option("--allow-overlap", help="Accept calibration images; marks the result.")
     ] = False,
     download: Download = False,
+    pictures: Annotated[
+        int, typer.Option(min=0, help="Keep small copies of the N images that agree least.")
+    ] = 0,
     as_json: AsJson = False,
 ) -> None:
     """Compare artifacts with their reference; without labels by agreement and fidelity."""
@@ -64,6 +67,7 @@ def validate(
             limit=limit,
             allow_overlap=allow_overlap,
             allow_fallback=allow_fallback,
+            pictures=pictures,
             command=command_line(),
             progress=progress,
         )

@@ -2,14 +2,14 @@ import json
 from dataclasses import replace
 from math import inf, nan
 from pathlib import Path
-from typing import Any
 from xml.etree import ElementTree
 
 import pytest
 
-from export.diagnosis import Diagnosis, LayerDiagnosis, Suspect
+from export.diagnosis import Diagnosis, Suspect
 from export.errors import ArtifactError
 from tests.markdown import table
+from tests.validate.diagnoses import diagnosis_of, faulty_layer, layer_of
 from validate.diagnosis_plot import plot_diagnosis
 from validate.diagnosis_report import (
     markdown_diagnosis,
@@ -19,44 +19,9 @@ from validate.diagnosis_report import (
 )
 
 
-def _layer(index: int, **changes: Any) -> LayerDiagnosis:
-    layer = LayerDiagnosis(
-        layer=f"conv_{index}",
-        operator="Conv",
-        tensor=f"t{index}",
-        sqnr_db=30.0 - index,
-        input_sqnr_db=31.0 - index if index else None,
-        local_sqnr_db=40.0,
-        expected_sqnr_db=41.0,
-        jump_db=1.0 + index / 100,
-        weight_sqnr_db=45.25,
-        low=-1.5,
-        high=6.0,
-        max_error=0.125,
-        max_error_image="2007_000033",
-        scale=0.0294,
-        zero_point=51,
-        coarseness=1.0,
-        saturated=0.0123,
-        overflowed=None,
-        underflowed=None,
-        nonfinite=0,
-    )
-    return replace(layer, **changes)
-
-
-def _diagnosis(layers: list[LayerDiagnosis], suspect: Suspect) -> Diagnosis:
-    return Diagnosis(
-        "net-fp32.onnx", "net-int8.onnx", "int8", ("a", "b"), 13.0, suspect, tuple(layers)
-    )
-
-
 @pytest.fixture
 def faulty() -> Diagnosis:
-    layers = [_layer(index) for index in range(14)]
-    layers[3] = _layer(3, sqnr_db=4.04, local_sqnr_db=4.5, jump_db=36.5, operator="Add|x")
-    layers[5] = _layer(5, sqnr_db=3.0, jump_db=9.0)
-    return _diagnosis(layers, Suspect(3, True, "its scale is 16.0 times what it needs"))
+    return faulty_layer()
 
 
 @pytest.fixture
@@ -68,10 +33,10 @@ def overflowed() -> Diagnosis:
     }  # fmt: skip
     broken = {"sqnr_db": -inf, "local_sqnr_db": -inf, "jump_db": inf, "max_error": inf}
     layers = [
-        _layer(0, **fp16),
-        _layer(1, **fp16 | broken | {"overflowed": 0.5, "nonfinite": 7}),
+        layer_of(0, **fp16),
+        layer_of(1, **fp16 | broken | {"overflowed": 0.5, "nonfinite": 7}),
     ]
-    return _diagnosis(layers, Suspect(1, True, "its values reach 9e+04"))
+    return diagnosis_of(layers, Suspect(1, True, "its values reach 9e+04"))
 
 
 def test_the_verdict_is_one_line_with_layer_figures_and_reason(faulty: Diagnosis) -> None:
@@ -79,16 +44,16 @@ def test_the_verdict_is_one_line_with_layer_figures_and_reason(faulty: Diagnosis
         "suspect: layer conv_3 (Add|x): SQNR goes from 28.0 dB to 4.0 dB, its own error alone is "
         "4.5 dB where rounding explains 41.0 dB; its scale is 16.0 times what it needs"
     )
-    first = _diagnosis([_layer(0)], Suspect(0, True, "why"))
+    first = diagnosis_of([layer_of(0)], Suspect(0, True, "why"))
     assert "SQNR goes from exact to 30.0 dB" in verdict(first)
 
 
 def test_the_verdict_says_when_nothing_stands_out() -> None:
-    calm = _diagnosis([_layer(0), _layer(1)], Suspect(1, False, "nothing stands out"))
+    calm = diagnosis_of([layer_of(0), layer_of(1)], Suspect(1, False, "nothing stands out"))
     assert verdict(calm).startswith("no suspect: nothing stands out")
     assert "conv_1 (Conv)" in verdict(calm)
-    same = [_layer(0, sqnr_db=inf, local_sqnr_db=inf)]
-    equal = _diagnosis(same, Suspect(0, False, "no tensor differs from fp32"))
+    same = [layer_of(0, sqnr_db=inf, local_sqnr_db=inf)]
+    equal = diagnosis_of(same, Suspect(0, False, "no tensor differs from fp32"))
     assert verdict(equal) == "no suspect: no tensor differs from fp32"
 
 

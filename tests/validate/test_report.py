@@ -1,12 +1,18 @@
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from export.errors import DataError, SegportError
+from export.errors import DataError, SegportError, UsageError
 from tests.markdown import table
+from tests.validate.diagnoses import faulty_layer
+from tests.validate.page.folders import result_folder
 from tests.validate.results import artifact_result, lost, result_of
+from validate.diagnosis_report import write_diagnosis
 from validate.report import markdown_report, report, terminal_report
 from validate.result import (
     BootstrapFacts,
@@ -210,7 +216,10 @@ def _write(folder: Path, result: Result) -> Path:
     folder.mkdir()
     path = folder / "result.json"
     path.write_text(result.to_json())
-    np.savez(folder / "confusion.npz", int8=np.zeros((2, 3, 3), np.int64))
+    count, classes = result.dataset.images, len(result.artifacts[0].class_iou)
+    matrices = np.zeros((count, classes, classes), np.int64)
+    arrays: dict[str, Any] = {artifact.id: matrices for artifact in result.artifacts}
+    np.savez(folder / "confusion.npz", **arrays)
     return path
 
 
@@ -219,7 +228,8 @@ def test_files_are_written_beside_the_report(tmp_path: Path) -> None:
     out = tmp_path / "deep" / "out"
     files = report(source, out)
     assert set(files) == set(out.iterdir())
-    assert {path.name for path in files} >= {"report.md", "result.json", "confusion.npz"}
+    names = [path.name for path in files]
+    assert names == ["report.md", "report.html", "result.json", "confusion.npz"]
     assert (out / "report.md").read_text() == markdown_report(_result())
     assert json.loads((out / "result.json").read_text()) == json.loads(source.read_text())
     assert (out / "confusion.npz").read_bytes() == (tmp_path / "in/confusion.npz").read_bytes()
@@ -230,7 +240,7 @@ def test_a_report_into_the_results_own_folder_changes_nothing_else(tmp_path: Pat
     before = {path.name: path.read_bytes() for path in source.parent.iterdir()}
     report(source, source.parent)
     after = {path.name: path.read_bytes() for path in source.parent.iterdir()}
-    assert after.pop("report.md") and {k: after[k] for k in before} == before
+    assert after.pop("report.md") and after.pop("report.html") and after == before
 
 
 def test_without_confusions_the_report_is_still_made(tmp_path: Path) -> None:
@@ -239,6 +249,72 @@ def test_without_confusions_the_report_is_still_made(tmp_path: Path) -> None:
     report(source, tmp_path / "out")
     assert (tmp_path / "out/report.md").is_file()
     assert not (tmp_path / "out/confusion.npz").exists()
+
+
+def test_formats_can_be_chosen(tmp_path: Path) -> None:
+    source = _write(tmp_path / "in", _result())
+    report(source, tmp_path / "out", formats=["md"])
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        "report.md",
+        "result.json",
+        "confusion.npz",
+    }
+    with pytest.raises(UsageError, match="unknown report format 'htm': did you mean 'html'"):
+        report(source, tmp_path / "out2", formats=["md", "htm"])
+    assert not (tmp_path / "out2").exists()
+
+
+def test_pictures_go_with_the_report_and_do_not_outlive_their_result(tmp_path: Path) -> None:
+    with_pictures = result_folder(tmp_path / "with")
+    without = result_folder(tmp_path / "without", pictures=0)
+    out = tmp_path / "out"
+    assert out / "pictures.zip" in report(with_pictures, out)
+    assert (out / "pictures.zip").read_bytes() == (tmp_path / "with/pictures.zip").read_bytes()
+    # a report of the report is the same
+    html = (out / "report.html").read_text()
+    report(out / "result.json", out)
+    assert (out / "report.html").read_text() == html and "<img" in html
+    report(without, out)
+    assert not (out / "pictures.zip").exists() and "<img" not in (out / "report.html").read_text()
+
+
+def test_pictures_of_another_result_leave_nothing_behind(tmp_path: Path) -> None:
+    source = result_folder(tmp_path / "in")
+    result_folder(tmp_path / "other", name="other")
+    shutil.copy(tmp_path / "other/pictures.zip", tmp_path / "in")
+    with pytest.raises(DataError, match="another result"):
+        report(source, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def _diagnosed(folder: Path, other: str) -> Path:
+    write_diagnosis(replace(faulty_layer(), other=other), folder)
+    return folder
+
+
+def test_layer_errors_of_a_diagnosis_are_shown(tmp_path: Path) -> None:
+    source = result_folder(tmp_path / "in")
+    folder = _diagnosed(tmp_path / "diagnosis", "net-int8.onnx")
+    report(source, tmp_path / "out", diagnoses=[folder])
+    html = (tmp_path / "out/report.html").read_text()
+    section = html[html.index("<h2>Layer errors of net-int8.onnx") :]
+    assert "Suspect: layer conv_3 (Add|x)" in section and "<svg" in section
+    assert section.index("conv_3") < section.index("<h2>How it was made")
+
+
+def test_a_diagnosis_of_another_file_is_refused(tmp_path: Path) -> None:
+    source = result_folder(tmp_path / "in")
+    folder = _diagnosed(tmp_path / "diagnosis", "other-int8.onnx")
+    with pytest.raises(DataError, match=r"diagnoses other-int8\.onnx, which is no artifact"):
+        report(source, tmp_path / "out", diagnoses=[folder])
+    with pytest.raises(DataError, match=r"nowhere.*'segport diagnose' makes it"):
+        report(source, tmp_path / "out", diagnoses=[tmp_path / "nowhere"])
+    text = (folder / "diagnosis.json").read_text()
+    for damaged in (text[:-20], text.replace('"index": 3', '"index": 99'), "{}"):
+        (folder / "diagnosis.json").write_text(damaged)
+        with pytest.raises(DataError, match="no diagnosis"):
+            report(source, tmp_path / "out", diagnoses=[folder])
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_damaged_result_leaves_nothing_behind(tmp_path: Path) -> None:
