@@ -4,7 +4,10 @@ from typing import Protocol
 
 
 class Judgement(Protocol):
-    """One line of the gate; `outcome` is "pass", "fail", "cannot tell" or "warn"."""
+    """One line of the gate; `outcome` is "pass", "fail", "cannot tell" or "warn".
+
+    Where it also has `inconclusive`, that says whether an interval straddled the limit.
+    """
 
     @property
     def id(self) -> str: ...

@@ -56,7 +56,7 @@ def read_pictures(result: Result, file: Path) -> list[Thumbnail]:
 def jpeg(image: NDArray[np.uint8]) -> bytes:
     """Return an RGB image, uint8 (h, w, 3), as JPEG."""
     data = BytesIO()
-    Image.fromarray(image).save(data, "JPEG", quality=80, optimize=True)
+    Image.fromarray(image).save(data, "JPEG", quality=75, optimize=True)
     return data.getvalue()
 
 

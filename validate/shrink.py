@@ -9,7 +9,7 @@ from export.image import restored
 from validate.samples import Labelled, Preparation
 from validate.thumbnail import Classes, Thumbnail
 
-SIDE = 240
+SIDE = 200
 """Pixels of the longer side at most."""
 
 

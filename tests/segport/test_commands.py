@@ -162,11 +162,37 @@ def test_report_prints_the_table_and_writes_the_files(done: Done, tmp_path: Path
     answer = segport("report", done[1] / "squash/result.json", "-o", tmp_path / "out")
     assert (answer.code, answer.err) == (0, "")
     assert "tiny: squash" in answer.out
-    for name in ("report.md", "result.json", "confusion.npz"):
+    for name in ("report.md", "report.html", "result.json", "confusion.npz"):
         assert f"wrote {tmp_path / 'out' / name}" in answer.out
         assert (tmp_path / "out" / name).is_file()
     listed = segport("report", done[1] / "squash/result.json", "-o", tmp_path / "out", "--json")
     assert set(listed.json["files"]) == {str(path) for path in (tmp_path / "out").iterdir()}
+
+
+def test_report_writes_what_is_asked_for_and_shows_diagnoses(
+    done: Done, voc: Path, tmp_path: Path
+) -> None:
+    result = done[1] / "squash/result.json"
+    assert segport("report", result, "-o", tmp_path / "md", "--format", "md").code == 0
+    assert not (tmp_path / "md/report.html").exists()
+    wrong = segport("report", result, "-o", tmp_path / "pdf", "--format", "pdf")
+    assert wrong.code == 2 and "unknown report format 'pdf'" in wrong.errors[0]
+    found = tmp_path / "diagnosis"
+    files = [done[1] / f"tiny-{precision}.onnx" for precision in ("fp32", "int8")]
+    assert segport("diagnose", *files, "--data", voc, "--limit", 1, "-o", found).code == 0
+    answer = segport("report", result, "-o", tmp_path / "out", "--diagnosis", found)
+    assert (answer.code, answer.errors) == (0, [])
+    assert "<h2>Layer errors of tiny-int8.onnx</h2>" in (tmp_path / "out/report.html").read_text()
+
+
+def test_validate_keeps_pictures_of_the_worst_images(done: Done, voc: Path, tmp_path: Path) -> None:
+    files = [done[1] / f"tiny-{precision}.onnx" for precision in ("fp32", "int8")]
+    arguments = ["validate", *files, "--data", voc, "--limit", 2, "-o", tmp_path / "out"]
+    assert segport(*arguments, "--pictures", 1).code == 0
+    assert segport("report", tmp_path / "out/result.json", "-o", tmp_path / "out").code == 0
+    assert (tmp_path / "out/report.html").read_text().count('<section class="card">') == 1
+    refused = segport(*arguments, "--pictures", -1)
+    assert refused.code == 2 and "--pictures" in refused.err
 
 
 def test_gate_exit_codes(done: Done) -> None:

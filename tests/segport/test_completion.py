@@ -18,6 +18,7 @@ from segport.cli import COMMANDS
 from tests.segport.command import segport
 from tests.segport.process import SCRIPT, process
 from validate.protocols import PROTOCOLS
+from validate.report import REPORT_FORMATS
 from validate.runtimes import RUNTIMES
 
 
@@ -53,6 +54,7 @@ def test_commands_and_options_are_completed() -> None:
         ("validate --protocol ", PROTOCOLS),
         ("validate --runtime ", RUNTIMES),
         ("predict --runtime ", RUNTIMES),
+        ("report --format ", REPORT_FORMATS),
         ("export --output ", OUTPUTS),
         ("export --output-stride ", map(str, OUTPUT_STRIDES)),
         ("gate --on-inconclusive ", ("pass", "fail")),

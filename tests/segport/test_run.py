@@ -29,7 +29,7 @@ def test_a_recipe_gives_artifacts_reports_and_exit_code_0(done: Done) -> None:
     ]
     for protocol in ("squash", "center-crop"):
         names = {path.name for path in (out / protocol).iterdir()}
-        assert names >= {"result.json", "confusion.npz", "report.md"}
+        assert names == {"result.json", "confusion.npz", "report.md", "report.html"}
         result = load_result(out / protocol / "result.json")
         assert (result.protocol, result.reference) == (protocol, "torch-fp32")
         assert [a.id for a in result.artifacts] == ["torch-fp32", "fp32", "fp16", "int8"]
@@ -49,7 +49,7 @@ def test_tables_report_paths_and_verdicts_are_printed(done: Done) -> None:
     answer, out = done
     for protocol in ("squash", "center-crop"):
         assert f"tiny: {protocol}, 4 images of VOC2012:val, reference torch-fp32" in answer.out
-        assert str(out / protocol / "report.md") in answer.out
+        assert str(out / protocol / "report.html") in answer.out
         for id in ("fp32", "fp16", "int8"):
             assert f"PASS  {protocol} {id}: drop " in answer.out
 
@@ -73,7 +73,27 @@ def test_a_drop_beyond_its_budget_gives_exit_code_1_and_still_the_report(
     answer = segport("run", recipe, "-o", tmp_path / "out")
     assert (answer.code, answer.errors) == (1, [])
     assert "FAIL  squash int8: drop " in answer.out and "PASS  squash fp32" in answer.out
-    assert (tmp_path / "out/squash/report.md").is_file()
+    html = (tmp_path / "out/squash/report.html").read_text()
+    # the page says what the gate said
+    assert re.findall('<span class="badge">([^<]*)</span> <strong>([^<]*)</strong>', html) == [
+        ("pass", "fp32"),
+        ("fail", "int8"),
+    ]
+
+
+def test_a_recipe_can_ask_for_pictures(write_recipe: WriteRecipe, tmp_path: Path) -> None:
+    recipe = write_recipe(
+        ('protocols = ["squash", "center-crop"]', 'protocols = ["squash"]\npictures = 2'),
+        ('[[artifact]]\nprecision = "fp16"\n', ""),
+    )
+    out = tmp_path / "out"
+    segport("run", recipe, "-o", out)
+    html = (out / "squash/report.html").read_text()
+    worst = load_result(out / "squash/result.json").artifacts[-1].worst_images
+    assert re.findall('<section class="card">\n<h3>([^<]*)</h3>', html) == [
+        image.id for image in worst[:2]
+    ]
+    assert (out / "squash/pictures.zip").is_file()
 
 
 def test_json_prints_one_document_and_a_budget_without_artifact_gives_exit_code_2(
@@ -137,6 +157,7 @@ def test_an_imported_network_is_compared_with_its_fp32_file_and_without_gate_all
         ("[65, 65]", "[32, 65]", "at least 33"),
         ('weights = "default"', 'weights = "gone.pth"', "no such file"),
         ("int8 = 100", "int8 = nan", "max_drop"),
+        ("[validate]", "[validate]\npictures = -1", "pictures"),
         ('name = "tiny"\n', 'name = "ti ny"\n', "ti ny"),
     ],
 )

@@ -21,7 +21,7 @@ def _light_commands(done: Done, tmp_path: Path) -> list[list[object]]:
         ["--help"],
         ["gate", "--help"],
         ["gate", result, "--max-drop", "int8=100"],
-        ["report", result, "-o", tmp_path / "out"],
+        ["report", result, "-o", tmp_path / "out", "--format", "md"],
     ]
 
 
@@ -36,6 +36,17 @@ def test_help_gate_and_report_answer_within_a_second(done: Done, tmp_path: Path)
             if times[-1] < 1:
                 break
         assert min(times) < 1, arguments
+
+
+def test_a_report_with_its_page_is_there_within_three_seconds(done: Done, tmp_path: Path) -> None:
+    command = [SCRIPT, "report", done[1] / "squash/result.json", "-o", tmp_path / "out"]
+    times = []
+    for _ in range(3):
+        start = time.perf_counter()
+        answer = process(*command)
+        times.append(time.perf_counter() - start)
+        assert answer.returncode == 0, answer.stderr
+    assert min(times) < 3
 
 
 def test_help_gate_and_report_do_not_import_torch(done: Done, tmp_path: Path) -> None:

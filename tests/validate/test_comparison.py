@@ -15,11 +15,13 @@ from export.errors import ArtifactError, ComparisonError, DataError, SegportErro
 from tests.validate.fakes import FakeEngine, Outputs, logits_of, save_mask, save_rgb
 from validate.comparison import validate
 from validate.metrics import miou
+from validate.picture_file import read_pictures
 from validate.reference import refuse_mixed, with_reference
 from validate.report import report
 from validate.result import Result, load_result
 from validate.runtimes import RUNTIMES, Runtime
 
+BILINEAR, NEAREST = Image.Resampling.BILINEAR, Image.Resampling.NEAREST
 MakeVoc = Callable[..., Path]
 PRECISIONS = ("fp32", "fp16", "int8")
 
@@ -283,6 +285,36 @@ def _stripe(columns: int, value: int) -> np.ndarray:
     classes = np.zeros((65, 65), np.uint8)
     classes[:, :columns] = value
     return classes
+
+
+def test_pictures_are_those_of_the_images_that_agree_least(
+    tiny: Artifact, int8: Artifact, voc: Path, tmp_path: Path
+) -> None:
+    result = validate([tiny, int8], str(voc), tmp_path, pictures=2)
+    kept = read_pictures(result, tmp_path / "pictures.zip")
+    entry = result.artifacts[1]
+    assert [one.id for one in kept] == [image.id for image in entry.worst_images[:2]]
+    assert [one.agreement["int8"] for one in kept] == pytest.approx(
+        [image.agreement for image in entry.worst_images[:2]]
+    )
+    for one in kept:
+        # 80 x 96 pixels squashed to 65 x 65, which needs no further shrinking
+        assert one.image.shape == (65, 65, 3) and one.label is not None
+        source = Image.open(voc / f"JPEGImages/{one.id}.jpg").resize((65, 65), BILINEAR)
+        assert np.abs(one.image.astype(int) - np.asarray(source)).mean() < 12  # stored as JPEG
+        mask = Image.open(voc / f"SegmentationClass/{one.id}.png").resize((65, 65), NEAREST)
+        np.testing.assert_array_equal(one.label, np.asarray(mask))
+        share = 100 * (one.predicted["int8"] == one.predicted["fp32"]).mean()
+        assert share == pytest.approx(one.agreement["int8"])
+
+
+def test_pictures_are_kept_only_if_asked_for_and_not_beside_another_result(
+    tiny: Artifact, int8: Artifact, voc: Path, tmp_path: Path
+) -> None:
+    validate([tiny, int8], str(voc), tmp_path, pictures=1, limit=2)
+    assert (tmp_path / "pictures.zip").is_file()
+    validate([tiny, int8], str(voc), tmp_path, limit=2)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["confusion.npz", "result.json"]
 
 
 def test_figures_by_hand(

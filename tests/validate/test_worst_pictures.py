@@ -91,7 +91,7 @@ def test_a_thumbnail_shows_what_was_compared() -> None:
     np.testing.assert_array_equal(one.predicted["int8"], predicted["int8"])
 
 
-def test_large_images_become_240_pixels_and_classes_are_not_mixed() -> None:
+def test_large_images_become_200_pixels_and_classes_are_not_mixed() -> None:
     # under "full" predictions have the file's size, the image the network's
     label = np.zeros((300, 600), np.uint8)
     label[:, 300:] = 20
@@ -100,9 +100,9 @@ def test_large_images_become_240_pixels_and_classes_are_not_mixed() -> None:
     worst = WorstPictures(1, "ref", PREPARATION)
     worst.see(_labelled("a", label=label), predicted)
     (one,) = worst.worst_first()
-    assert one.image.shape == (120, 240, 3) and one.label is not None
-    expected = np.zeros((120, 240), np.uint8)
-    expected[:, 120:] = 20
-    expected[60:] = 255
+    assert one.image.shape == (100, 200, 3) and one.label is not None
+    expected = np.zeros((100, 200), np.uint8)
+    expected[:, 100:] = 20
+    expected[50:] = 255
     np.testing.assert_array_equal(one.label, expected)
     assert np.unique(one.predicted["int8"]).tolist() == [0, 3, 20]

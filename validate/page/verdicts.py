@@ -12,10 +12,14 @@ _GRAVEST_FIRST = ("fail", "cannot tell", "warn", "pass")
 
 @dataclass(frozen=True)
 class Line:
-    """One artifact: the gate's gravest outcome ("" without a gate), a sentence, its reasons."""
+    """One artifact: the gate's gravest outcome ("" without a gate), a sentence, its reasons.
+
+    `inconclusive`: an interval straddled its limit, so that something else decided.
+    """
 
     id: str
     outcome: str
+    inconclusive: bool
     sentence: str
     reasons: list[str]
 
@@ -33,7 +37,10 @@ def _line(id: str, sentence: str, judgements: Sequence[Judgement]) -> Line:
     own = [one for one in judgements if one.id == id]
     found = {str(one.outcome) for one in own}
     outcome = next((name for name in _GRAVEST_FIRST if name in found), "")
-    return Line(id, outcome, sentence, [f"{one.outcome}: {one.reason}" for one in own])
+    inconclusive = any(getattr(one, "inconclusive", False) for one in own)
+    return Line(
+        id, outcome, inconclusive, sentence, [f"{one.outcome}: {one.reason}" for one in own]
+    )
 
 
 def _sentence(artifact: ArtifactResult, base: ArtifactResult | None, reference: str) -> str:

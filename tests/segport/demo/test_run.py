@@ -53,7 +53,7 @@ def test_it_prints_the_table_and_where_everything_lies(answer: Answer, folder: P
         if line.startswith(("torch", "fp", "int"))
     ]
     assert rows[:5] == ["torch-fp32", "fp32", "fp16", "int8", "int8@per-tensor"]
-    assert f"report: {folder / 'squash/report.md'}" in answer.out
+    assert f"report: {folder / 'squash/report.html'}" in answer.out
     assert f"picture: {folder / 'scenes.png'}" in answer.out
     assert (folder / "squash/report.md").is_file()
 
