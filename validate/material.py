@@ -12,7 +12,7 @@ from validate.result import CONFUSION_FILE, PICTURE_FILE, Result, load_result
 
 if TYPE_CHECKING:  # report.md waits for none of them
     from validate.metrics import Confusion
-    from validate.thumbnail import Thumbnail
+    from validate.picture_file import Picture
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Material:
         return {key: matrices.sum(0) for key, matrices in found.items()}
 
     @cached_property
-    def thumbnails(self) -> "Sequence[Thumbnail]":
+    def pictures(self) -> "Sequence[Picture]":
         """The worst images; empty where none were kept. Raises DataError as `read_pictures`."""
         from validate.picture_file import read_pictures
 

@@ -1,7 +1,8 @@
 """Thumbnails in one file beside a result: a zip of ordinary JPEG and PNG files."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -20,13 +21,30 @@ _INDEX = "index.json"
 _DAMAGED = (BadZipFile, KeyError, TypeError, ValueError, OSError)
 
 
+@dataclass(frozen=True)
+class Picture:
+    """A stored thumbnail: its files as they are, and the class maps (h, w) they hold.
+
+    `size` is (width, height); `agreement` as in `Thumbnail`. The reference comes first.
+    """
+
+    id: str
+    agreement: Mapping[str, float]
+    size: tuple[int, int]
+    image_file: bytes
+    label_file: bytes | None
+    predicted_files: Mapping[str, bytes]
+    label: Classes | None
+    predicted: Mapping[str, Classes]
+
+
 def write_pictures(thumbnails: Sequence[Thumbnail], result: Result, file: Path) -> None:
     """Write the zip; the same thumbnails give the same bytes."""
     entries = []
     with ZipFile(file, "w") as archive:
         for number, one in enumerate(thumbnails, start=1):
             names = _names(number, one)
-            _add(archive, names["image"], jpeg(one.image))
+            _add(archive, names["image"], _jpeg(one.image))
             if one.label is not None:
                 _add(archive, names["label"], indexed_png(one.label))
             for key, classes in one.predicted.items():
@@ -36,7 +54,7 @@ def write_pictures(thumbnails: Sequence[Thumbnail], result: Result, file: Path) 
         _add(archive, _INDEX, (json.dumps(index, indent=1) + "\n").encode())
 
 
-def read_pictures(result: Result, file: Path) -> list[Thumbnail]:
+def read_pictures(result: Result, file: Path) -> list[Picture]:
     """Return the thumbnails stored for `result`, worst first.
 
     Raises DataError when the file is damaged or was made with another result.
@@ -53,7 +71,7 @@ def read_pictures(result: Result, file: Path) -> list[Thumbnail]:
         ) from error
 
 
-def jpeg(image: NDArray[np.uint8]) -> bytes:
+def _jpeg(image: NDArray[np.uint8]) -> bytes:
     """Return an RGB image, uint8 (h, w, 3), as JPEG."""
     data = BytesIO()
     Image.fromarray(image).save(data, "JPEG", quality=75, optimize=True)
@@ -65,7 +83,7 @@ def indexed_png(classes: Classes, colours: list[tuple[int, int, int]] | None = N
     image = Image.fromarray(classes)
     image.putpalette([value for colour in colours or palette(256) for value in colour])
     data = BytesIO()
-    image.save(data, "PNG", optimize=True)
+    image.save(data, "PNG")
     return data.getvalue()
 
 
@@ -94,17 +112,25 @@ def _identity(result: Result) -> dict[str, Any]:
     }
 
 
-def _read(archive: ZipFile, entry: dict[str, Any], reference: str) -> Thumbnail:
-    def pixels(name: str, mode: str) -> NDArray[np.uint8]:
-        with Image.open(BytesIO(archive.read(name))) as image:
-            return np.asarray(image if image.mode == mode else image.convert(mode))
-
-    label = entry["label"]
-    others = [key for key in entry["predicted"] if key != reference]
-    return Thumbnail(
+def _read(archive: ZipFile, entry: dict[str, Any], reference: str) -> Picture:
+    files: dict[str, str] = entry["predicted"]
+    predicted = {key: archive.read(files[key]) for key in dict.fromkeys([reference, *files])}
+    label = None if entry["label"] is None else archive.read(entry["label"])
+    image = archive.read(entry["image"])
+    with Image.open(BytesIO(image)) as opened:
+        size = opened.size
+    return Picture(
         id=str(entry["id"]),
-        agreement={key: float(entry["agreement"][key]) for key in others},
-        image=pixels(entry["image"], "RGB"),
-        label=None if label is None else pixels(label, "P"),
-        predicted={key: pixels(entry["predicted"][key], "P") for key in (reference, *others)},
+        agreement={key: float(entry["agreement"][key]) for key in predicted if key != reference},
+        size=size,
+        image_file=image,
+        label_file=label,
+        predicted_files=predicted,
+        label=None if label is None else _classes(label),
+        predicted={key: _classes(png) for key, png in predicted.items()},
     )
+
+
+def _classes(png: bytes) -> Classes:
+    with Image.open(BytesIO(png), formats=["PNG"]) as image:
+        return np.asarray(image, np.uint8)

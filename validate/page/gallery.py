@@ -9,13 +9,10 @@ import numpy as np
 from export.classes import VOID, palette
 from validate.cells import number
 from validate.page.difference import COLOURS, LOST, MEANINGS, OUTLINE, difference
-from validate.picture_file import indexed_png, jpeg
-from validate.thumbnail import Classes, Thumbnail
+from validate.picture_file import Picture, indexed_png
 
 ROOM = 4_400_000
 """Characters of pictures in a page; it is to stay below 5 MB whatever was stored."""
-
-
 ALIKE = 0.1
 """Percent of a picture's pixels below which a difference is not worth a picture."""
 
@@ -48,11 +45,11 @@ class Swatch:
     name: str
 
 
-def cards(thumbnails: Sequence[Thumbnail], reference: str) -> list[Card]:
+def cards(pictures: Sequence[Picture], reference: str) -> list[Card]:
     """Return as many cards as the page has room for, worst first."""
     found: list[Card] = []
     room = ROOM
-    for one in thumbnails:
+    for one in pictures:
         card = _card(one, reference)
         room -= sum(len(picture.source) for picture in card.shown)
         if room < 0:
@@ -61,15 +58,15 @@ def cards(thumbnails: Sequence[Thumbnail], reference: str) -> list[Card]:
     return found
 
 
-def class_legend(thumbnails: Iterable[Thumbnail], classes: Sequence[str]) -> list[Swatch]:
+def class_legend(pictures: Iterable[Picture], classes: Sequence[str]) -> list[Swatch]:
     """Return the colours of the classes that occur in labels or predictions."""
-    present: set[int] = set()
-    for one in thumbnails:
+    counts = np.zeros(256, np.int64)
+    for one in pictures:
         for pixels in (*one.predicted.values(), *([] if one.label is None else [one.label])):
-            present |= set(np.unique(pixels).tolist())
+            counts += np.bincount(pixels.reshape(-1), minlength=256)
     colours = palette(256)
     names = dict(enumerate(classes)) | {VOID: "no label"}
-    return [Swatch(_hex(colours[index]), names[index]) for index in sorted(present & names.keys())]
+    return [Swatch(_hex(colours[index]), names[index]) for index in names if counts[index]]
 
 
 def difference_legend() -> list[Swatch]:
@@ -78,12 +75,12 @@ def difference_legend() -> list[Swatch]:
     return [*(Swatch(_hex(COLOURS[kind]), text) for kind, text in MEANINGS.items()), outline]
 
 
-def _card(one: Thumbnail, reference: str) -> Card:
+def _card(one: Picture, reference: str) -> Card:
     expected = one.predicted[reference]
-    shown = [Shown("image", f"image {one.id}", _uri("jpeg", jpeg(one.image)))]
-    if one.label is not None:
-        shown.append(_classes("label", f"label of {one.id}", one.label))
-    shown.append(_classes(reference, f"{reference}'s prediction for {one.id}", expected))
+    shown = [Shown("image", f"image {one.id}", _uri("jpeg", one.image_file))]
+    if one.label_file is not None:
+        shown.append(Shown("label", f"label of {one.id}", _uri("png", one.label_file)))
+    shown.append(_prediction(one, reference, reference))
     alike = []
     for key, predicted in one.predicted.items():
         if key == reference:
@@ -95,18 +92,18 @@ def _card(one: Thumbnail, reference: str) -> Card:
             continue
         png = indexed_png(found, COLOURS)
         shown += [
-            _classes(f"{key}: {share} agree", f"{key}'s prediction for {one.id}", predicted),
+            _prediction(one, key, f"{key}: {share} agree"),
             Shown(
                 f"{key}: difference",
                 f"where {key} differs from {reference} on {one.id}",
                 _uri("png", png),
             ),
         ]
-    return Card(one.id, one.image.shape[1], one.image.shape[0], shown, alike)
+    return Card(one.id, *one.size, shown, alike)
 
 
-def _classes(title: str, alt: str, classes: Classes) -> Shown:
-    return Shown(title, alt, _uri("png", indexed_png(classes)))
+def _prediction(one: Picture, key: str, title: str) -> Shown:
+    return Shown(title, f"{key}'s prediction for {one.id}", _uri("png", one.predicted_files[key]))
 
 
 def _uri(kind: str, data: bytes) -> str:

@@ -132,15 +132,15 @@ def _confusions(material: Material) -> list[dict[str, Any]]:
 
 
 def _pictures(material: Material) -> dict[str, Any]:
-    result, thumbnails = material.result, material.thumbnails
-    shown = cards(thumbnails, result.reference)
-    visible = thumbnails[: len(shown)]
+    result, pictures = material.result, material.pictures
+    shown = cards(pictures, result.reference)
+    visible = pictures[: len(shown)]
     return {
         "faint": FAINT,
         "alike": ALIKE,
         "change_head": ["label", "predicted as", result.reference, "artifact", "change"],
         "cards": shown,
-        "hidden_cards": len(thumbnails) - len(shown),
+        "hidden_cards": len(pictures) - len(shown),
         "picture_file": PICTURE_FILE,
         "class_legend": class_legend(visible, list(result.artifacts[0].class_iou)),
         "difference_legend": difference_legend(),
