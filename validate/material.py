@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from export.diagnosis import Diagnosis
-from validate.judgement import Judgement
+from validate.gating.verdict import Verdict
 from validate.result import CONFUSION_FILE, PICTURE_FILE, Result, load_result
 
 if TYPE_CHECKING:  # report.md waits for none of them
@@ -20,7 +20,7 @@ class Material:
     """A result and what lies beside it; `verdicts` and `diagnoses` where the caller has some."""
 
     result_file: Path
-    verdicts: Sequence[Judgement] = ()
+    verdicts: Sequence[Verdict] = ()
     diagnoses: Sequence[Diagnosis] = ()
 
     @cached_property

@@ -11,7 +11,7 @@ from export.errors import DataError, UsageError, unknown
 from export.files import new_files
 from validate.cells import Cell, markdown_table, number
 from validate.diagnosis_file import load_diagnosis
-from validate.judgement import Judgement
+from validate.gating.verdict import Verdict
 from validate.material import Material
 from validate.report_text import CLASS_NOTE, class_rows, fact_rows, interval_text, notes
 from validate.result import CONFUSION_FILE, PICTURE_FILE, RESULT_FILE, Result, load_result
@@ -31,7 +31,7 @@ def report(
     folder: Path,
     *,
     formats: Collection[str] | None = None,
-    verdicts: Sequence[Judgement] = (),
+    verdicts: Sequence[Verdict] = (),
     diagnoses: Sequence[Path] = (),
 ) -> list[Path]:
     """Write the report of a result into `folder`, and the files it was made of; return all.

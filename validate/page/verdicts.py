@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from validate.cells import interval, number, ratio
-from validate.judgement import Judgement
+from validate.gating.verdict import Verdict
 from validate.result import ArtifactResult, Result
 
 _GRAVEST_FIRST = ("fail", "cannot tell", "warn", "pass")
@@ -24,7 +24,7 @@ class Line:
     reasons: list[str]
 
 
-def verdict_lines(result: Result, judgements: Sequence[Judgement]) -> list[Line]:
+def verdict_lines(result: Result, judgements: Sequence[Verdict]) -> list[Line]:
     """Return a line per artifact but the reference, and one per budget that fits none of them."""
     judged = [a for a in result.artifacts if a.id != result.reference] or result.artifacts
     base = result.artifact("fp32") or result.artifact(result.reference)
@@ -33,11 +33,11 @@ def verdict_lines(result: Result, judgements: Sequence[Judgement]) -> list[Line]
     return [_line(id, sentences.get(id, ""), judgements) for id in (*sentences, *others)]
 
 
-def _line(id: str, sentence: str, judgements: Sequence[Judgement]) -> Line:
+def _line(id: str, sentence: str, judgements: Sequence[Verdict]) -> Line:
     own = [one for one in judgements if one.id == id]
     found = {str(one.outcome) for one in own}
     outcome = next((name for name in _GRAVEST_FIRST if name in found), "")
-    inconclusive = any(getattr(one, "inconclusive", False) for one in own)
+    inconclusive = any(one.inconclusive for one in own)
     return Line(
         id, outcome, inconclusive, sentence, [f"{one.outcome}: {one.reason}" for one in own]
     )

@@ -17,7 +17,7 @@ from PIL import Image
 from export.errors import DataError
 from tests.validate.page.folders import HOSTILE, result_folder, thumbnail
 from tests.validate.results import artifact_result, result_of
-from validate.gate import Outcome, Verdict
+from validate.gating.verdict import Outcome, Verdict
 from validate.material import Material
 from validate.page.gallery import ROOM, cards
 from validate.page.page import html_report
