@@ -13,7 +13,8 @@ from quantize.qdq import weight_scale
 from quantize.rounding.adaround import adaround
 from quantize.rounding.gptq import gptq
 from quantize.rounding.moments import InputMoments
-from quantize.rounding.settling import Settled, settle
+from quantize.rounding.settling import Choose, Settled, settle
+from quantize.rounding.steps import best_rows, candidate_scales
 from quantize.rounding.windows import Window
 from quantize.targets import Target
 
@@ -75,31 +76,47 @@ def round_weights(
     for done, node in enumerate(nodes, start=1):
         values = numpy_helper.to_array(constants[node.input[1]])
         scale = weight_scale(values, target)
-        integers, layer = _round_layer(values, scale, moments[node.name], target.weight_max, method)
+        scale, layer = _settle_layer(values, scale, moments[node.name], target, method)
+        per_row = scale.astype(np.float64).reshape(-1, *[1] * (values.ndim - 1))
+        integers = np.rint(layer.values / per_row).astype(np.int8)
         weights[node.input[1]] = RoundedWeight(integers, scale)
         shifts[node.name], gains[node.name] = layer.shift, layer.gain
         progress(done, len(nodes))
     return Rounded(weights, shifts, gains)
 
 
-def _round_layer(
+def _settle_layer(
     values: NDArray[np.float32],
     scale: NDArray[np.float32],
     moments: InputMoments,
-    largest: int,
+    target: Target,
     method: str,
-) -> tuple[NDArray[np.int8], Settled]:
+) -> tuple[NDArray[np.float32], Settled]:
+    """Return the scale, by row or one, and the weights on its grid."""
+    scales = [scale] if target.power_of_two else candidate_scales(values, scale)
+    settled = [
+        settle(values, moments, _chooser(values, one, moments, target, method)) for one in scales
+    ]
+    return best_rows(scales, settled)
+
+
+def _chooser(
+    values: NDArray[np.float32],
+    scale: NDArray[np.float32],
+    moments: InputMoments,
+    target: Target,
+    method: str,
+) -> Choose:
     rows = np.broadcast_to(scale.astype(np.float64), len(values))
     step = moments.split(rows.repeat(values[0].size).reshape(values.shape))[:, :, 0]
+    largest = target.weight_max
 
     def choose(weight: Floats, covariance: Floats, part: slice) -> tuple[Floats, Floats]:
         found = METHODS[method](weight, step[part], covariance, largest)
         nearest = np.clip(np.rint(weight / step[part][:, :, None]), -largest, largest)
         return found * step[part][:, :, None], nearest * step[part][:, :, None]
 
-    settled = settle(values, moments, choose)
-    per_row = rows.reshape(-1, *[1] * (values.ndim - 1))
-    return np.rint(settled.values / per_row).astype(np.int8), settled
+    return choose
 
 
 def _window(node: NodeProto, weight: tuple[int, ...]) -> Window:
