@@ -16,6 +16,7 @@ from export.versions import versions
 from quantize.calibration.calibration import Progress
 from quantize.fp16 import quantize_fp16
 from quantize.int8 import Choices, finish_int8, plan_int8
+from quantize.mask_head import with_mask_head
 from quantize.methods import chosen_methods
 from quantize.ranges.ranges import range_rule
 from quantize.search.budget import Budget
@@ -150,7 +151,7 @@ def _int8(job: _Job) -> tuple[ModelProto, dict[str, Any]]:
     planned = plan_int8(job.artifact, job.samples, choices, job.progress)
     shape = (1, 3, *job.artifact.manifest.size)
     if job.search is None:
-        return finish_int8(job.artifact, planned, shape)
+        return _with_head(job, *finish_int8(job.artifact, planned, shape))
     found = search_precision(
         planned.plan,
         job.samples,
@@ -161,7 +162,15 @@ def _int8(job: _Job) -> tuple[ModelProto, dict[str, Any]]:
     )
     job.samples.note(*found.images, *job.search.images())
     model, facts = finish_int8(job.artifact, planned, shape, sorted(found.chosen.kept_float))
-    return model, facts | {"search": found.facts()}
+    return _with_head(job, model, facts | {"search": found.facts()})
+
+
+def _with_head(
+    job: _Job, model: ModelProto, facts: dict[str, Any]
+) -> tuple[ModelProto, dict[str, Any]]:
+    form = get_target(job.settings.target or "").mask_head
+    ended, head = with_mask_head(model, form, job.samples)
+    return ended, facts | head
 
 
 PRECISIONS: dict[str, Precision] = {

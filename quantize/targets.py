@@ -7,6 +7,7 @@ from typing import Any
 from onnxruntime.quantization import QuantType
 
 from export.errors import UsageError, unknown
+from export.mask_head.heads import PLAIN
 from quantize.ranges.ranges import DEFAULT_RANGE
 
 _X86 = ("x86_64", "amd64")
@@ -41,8 +42,9 @@ class Target:
     `float_weights` keeps weights in float32 behind a Q/DQ pair, `quantized_bias` makes biases
     int32. Without `quantized_outputs` only what layers read gets a pair; `residual_only`
     leaves it out where an Add reads the convolution it can be fused with. With `everything`
-    layers are quantized too whose result only float layers read. `options` are further ones of
-    onnxruntime's quantizer. `range` and `methods` are the range rule and the steps (see
+    layers are quantized too whose result only float layers read. A file that gives a mask ends in
+    `mask_head`, one of `export.mask_head.heads`. `options` are further ones of onnxruntime's
+    quantizer. `range` and `methods` are the range rule and the steps (see
     `quantize.methods`) that a user gets who names none.
     """
 
@@ -61,6 +63,7 @@ class Target:
     quantized_outputs: bool = True
     residual_only: bool = False
     everything: bool = False
+    mask_head: str = PLAIN
     options: Mapping[str, Any] = field(default_factory=dict)
     range: str = DEFAULT_RANGE
     methods: tuple[str, ...] = _METHODS
@@ -73,13 +76,15 @@ class Cpu(Target):
     Unsigned activations, because its x64 kernels take u8 x s8 only: signed ones leave a third
     of the convolutions in float. Resize stays in float, because the linear one has no int8
     kernel and Q/DQ around it would only round. Without VNNI the file is as accurate, but runs
-    slower than fp32, as `export.sessions` then asks onnxruntime for exact sums.
+    slower than fp32, as `export.sessions` then asks onnxruntime for exact sums. Masks are
+    interpolated only where the class changes: 2 ms instead of 22 for Resize and ArgMax.
     """
 
     hardware: str = "x86 with VNNI"
     machines: tuple[str, ...] = _X86
     fuses: Mapping[str, str] = field(default_factory=_FUSES.copy)
     activation: QuantType = QuantType.QUInt8
+    mask_head: str = "cells"
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,10 @@ CLASSES = 21
 class Tiny(nn.Module):
     """A miniature DeepLab: residual, depthwise, image pooling, concat, bilinear resizes."""
 
-    def __init__(self) -> None:
+    def __init__(self, stride: int = 2) -> None:
         super().__init__()
         self.stem = nn.Sequential(
-            nn.Conv2d(3, 8, 3, stride=2, padding=1), nn.BatchNorm2d(8), nn.ReLU6()
+            nn.Conv2d(3, 8, 3, stride=stride, padding=1), nn.BatchNorm2d(8), nn.ReLU6()
         )
         self.block = nn.Sequential(
             nn.Conv2d(8, 8, 3, padding=1, groups=8), nn.ReLU6(), nn.Conv2d(8, 8, 1)
@@ -31,14 +31,19 @@ class Tiny(nn.Module):
         return F.interpolate(logits, size=x.shape[-2:], mode="bilinear", align_corners=False)
 
 
-def tiny() -> nn.Module:
+def tiny(stride: int = 2) -> nn.Module:
     """A Tiny whose weights are seeded and whose class decisions are clear-cut."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        network = Tiny()
+        network = Tiny(stride)
         with torch.no_grad():
             network.head.weight.mul_(8)
     return network.eval()
+
+
+def coarse() -> nn.Module:
+    """A `tiny` whose logits are four times smaller than the image."""
+    return tiny(stride=4)
 
 
 class Overflowing(nn.Module):

@@ -1,0 +1,107 @@
+"""Find the end of a network: a linear Resize of the logits, and the class of every pixel."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from onnx import ModelProto, NodeProto
+
+from export.graph import attribute, attributes, constant, consumers, dims
+from export.mask_head.axis import POSITIONS
+
+_EXACT = 1e-3
+"""Pixels by which a size may exceed samples x scale."""
+
+
+@dataclass(frozen=True)
+class Tail:
+    """`nodes` turn `logits` (N, classes, h, w) into the output `mask` (N, H, W).
+
+    `mode` is the Resize's coordinate_transformation_mode, `to` the mask's ONNX type.
+    """
+
+    nodes: tuple[NodeProto, ...]
+    logits: str
+    mask: str
+    shape: tuple[int, int, int, int]
+    size: tuple[int, int]
+    mode: str
+    to: int
+
+
+def find_tail(model: ModelProto) -> Tail | None:
+    """Return the Resize, ArgMax and Cast that end a file whose only output is a mask.
+
+    None for any other end: logits that are also an output, sizes that are only known at run
+    time, another kind of interpolation. Needs inferred shapes.
+    """
+    graph = model.graph
+    if len(graph.output) != 1:
+        return None
+    makers = {name: node for node in graph.node for name in node.output}
+    cast = makers.get(graph.output[0].name)
+    argmax = _before(makers, cast, "Cast")
+    resize = _before(makers, argmax, "ArgMax")
+    if cast is None or argmax is None or resize is None or resize.op_type != "Resize":
+        return None
+    readers = consumers(graph)
+    if any(len(readers[node.output[0]]) != 1 for node in (resize, argmax)):
+        return None
+    if attribute(argmax, "axis") != 1 or attribute(argmax, "keepdims", 1):
+        return None
+    if attribute(argmax, "select_last_index"):
+        return None
+    shapes = {value.name: dims(value) for value in [*graph.value_info, *graph.output]}
+    shape = shapes.get(resize.input[0], ())
+    size = _size(model, resize, shape)
+    mode = _mode(resize)
+    if mode is None or size is None or len(shape) != 4:
+        return None
+    n, c, h, w = (d or 0 for d in shape)
+    if min(n, c) < 1 or min(h, w, *size) < 2:
+        return None
+    return Tail(
+        (resize, argmax, cast), resize.input[0], cast.output[0], (n, c, h, w), size, mode,
+        attribute(cast, "to"),
+    )  # fmt: skip
+
+
+def _before(
+    makers: Mapping[str, NodeProto], node: NodeProto | None, operator: str
+) -> NodeProto | None:
+    return makers.get(node.input[0]) if node is not None and node.op_type == operator else None
+
+
+def _mode(resize: NodeProto) -> str | None:
+    given = attributes(resize)
+    mode = given.get("coordinate_transformation_mode", b"half_pixel").decode()
+    plain = (
+        given.get("mode", b"nearest") == b"linear"
+        and not given.get("antialias")
+        and not given.get("exclude_outside")
+        and given.get("keep_aspect_ratio_policy", b"stretch") == b"stretch"
+        and "axes" not in given
+    )
+    return mode if plain and mode in POSITIONS else None
+
+
+def _size(
+    model: ModelProto, resize: NodeProto, shape: tuple[int | None, ...]
+) -> tuple[int, int] | None:
+    """Return the pixels of both axes, where constants say them and the other axes stay."""
+    if len(shape) != 4 or None in shape:
+        return None
+    samples = [d or 0 for d in shape]
+    scales, sizes = (
+        constant(model.graph, name) if name else None for name in [*resize.input[2:], "", ""][:2]
+    )
+    if sizes is not None and sizes.size == 4:
+        wanted = [int(value) for value in sizes]
+    elif scales is not None and scales.size == 4:
+        exact = [d * float(s) for d, s in zip(samples, scales, strict=True)]
+        wanted = [int(np.floor(value)) for value in exact]
+        if any(abs(w - e) > _EXACT for w, e in zip(wanted, exact, strict=True)):
+            return None  # positions follow the scale, not the sizes
+    else:
+        return None
+    return (wanted[2], wanted[3]) if wanted[:2] == samples[:2] else None
