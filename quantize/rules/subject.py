@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from onnx import NodeProto
 
 from export.inspection import Optimized
+from export.mask_head.nodes import PREFIX
 from quantize.qdq_graph import QdqGraph
 from quantize.targets import Target
 
@@ -35,6 +36,9 @@ class Subject:
         return self.target
 
     def quantized_layers(self, operators: tuple[str, ...]) -> list[NodeProto]:
-        """Return the layers of `operators` that the manifest does not declare as float."""
-        layers = self.graph.layers(operators)
+        """Return the layers of `operators` that the manifest does not declare as float.
+
+        What turns logits into classes is no layer.
+        """
+        layers = [n for n in self.graph.layers(operators) if not n.name.startswith(PREFIX)]
         return [node for node in layers if node.name not in self.kept_float]

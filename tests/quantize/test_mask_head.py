@@ -13,6 +13,7 @@ from export.mask_head.heads import HEADS
 from export.mask_head.nodes import Nodes
 from export.mask_head.tail import Tail
 from export.onnx_export import export_model
+from quantize.lint import lint
 from quantize.quantization import Settings, quantize
 from tests.conftest import SIZE
 from tests.export.build import computed, operators
@@ -50,6 +51,7 @@ def test_cpu_files_interpolate_only_where_the_class_changes(
     assert facts["ties"] <= 0.001 * facts["pixels"]
     assert "mask_head" not in other.manifest.checks["int8"]
     assert made.manifest.checks["int8"]["int8_macs_share"] == 1
+    assert lint(made) == []
 
 
 def test_small_cells_are_all_interpolated(samples: Samples, tmp_path: Path) -> None:
