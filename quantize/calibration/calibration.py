@@ -12,6 +12,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import GraphProto, ModelProto, NodeProto, numpy_helper
 from onnxruntime import ExecutionOrder, InferenceSession, SessionOptions
+from threadpoolctl import threadpool_limits
 
 from export.artifact import ImageRef, Manifest, Sample
 from export.errors import CalibrationError
@@ -82,21 +83,26 @@ def collect(
     _check_shape(first, manifest)
     opened(first.image.shape)  # or both streams would open it
     used = []
-    for sample, (probe, values) in _in_streams(measure, samples):
-        for tensor, mean in probe.means.items():
-            if not np.isfinite(values[mean]).all():
-                raise CalibrationError(
-                    f"calibration image {sample.id}: tensor {tensor} is not finite in fp32; the "
-                    "network or the image is broken"
-                )
-        for statistic, names in probe.taken:
-            statistic.update(*(values[name] for name in names))
-        used.append(ImageRef(id=sample.id, sha256=sample.sha256))
-        progress(len(used), len(samples))
+    with threadpool_limits(1, "blas"):  # the streams keep the other cores busy
+        for sample, (probe, values) in _in_streams(measure, samples):
+            _update(sample, probe, values)
+            used.append(ImageRef(id=sample.id, sha256=sample.sha256))
+            progress(len(used), len(samples))
     for tensor, wanted in statistics.items():
         for statistic in wanted:
             statistic.restore(working[tensor][statistic.key].state())
     return used
+
+
+def _update(sample: Sample, probe: Probe, values: Mapping[str, Any]) -> None:
+    for tensor, mean in probe.means.items():
+        if not np.isfinite(values[mean]).all():
+            raise CalibrationError(
+                f"calibration image {sample.id}: tensor {tensor} is not finite in fp32; the "
+                "network or the image is broken"
+            )
+    for statistic, names in probe.taken:
+        statistic.update(*(values[name] for name in names))
 
 
 def probe_graph(
