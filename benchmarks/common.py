@@ -169,7 +169,7 @@ def make_all(
                 continue
             start = time.perf_counter()
             try:
-                with _quiet():
+                with quiet_libraries():
                     quantizer(case.artifact.path, result.file, case.samples)
             except Exception as error:
                 result.error = f"{type(error).__name__}: {first_line(error)}"
@@ -185,7 +185,7 @@ def _slug(name: str) -> str:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet_libraries() -> Iterator[None]:
     """Silence the libraries' logs, warnings and progress bars."""
     disabled = logging.root.manager.disable
     logging.disable(logging.WARNING)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import onnx
-from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
+from onnxruntime.quantization import QuantType, quantize_static
 from tabulate import tabulate
 
 from benchmarks.common import (
@@ -35,6 +35,7 @@ from benchmarks.common import (
     segport,
     write_json,
 )
+from benchmarks.readers import Reader
 from export.artifact import INPUT_NAME, Sample
 from export.inspection import inspect
 from export.sessions import cpu_facts
@@ -58,21 +59,9 @@ def _segport(target: str) -> Quantizer:
     return make
 
 
-class _Reader(CalibrationDataReader):
-    """Calibration images as onnxruntime's quantizer asks for them."""
-
-    def __init__(self, samples: Sequence[Sample]) -> None:
-        self._samples = iter(samples)
-
-    def get_next(self) -> Any:
-        """Return the next image by input name, None after the last."""
-        sample = next(self._samples, None)
-        return sample and {INPUT_NAME: sample.image}
-
-
 def _onnxruntime(**options: Any) -> Quantizer:
     def make(source: Path, target: Path, samples: Sequence[Sample]) -> None:
-        quantize_static(source, target, _Reader(samples), **options)
+        quantize_static(source, target, Reader(samples), **options)
 
     return make
 
