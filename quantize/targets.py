@@ -77,7 +77,7 @@ class Cpu(Target):
     of the convolutions in float. Resize stays in float, because the linear one has no int8
     kernel and Q/DQ around it would only round. Without VNNI the file is as accurate, but runs
     slower than fp32, as `export.sessions` then asks onnxruntime for exact sums. Masks are
-    interpolated only where the class changes: 2 ms instead of 22 for Resize and ArgMax.
+    interpolated only where the class changes: 1 to 2 ms instead of 6 to 8 (benchmarks/heads.py).
     """
 
     hardware: str = "x86 with VNNI"

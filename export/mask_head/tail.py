@@ -51,7 +51,7 @@ def find_tail(model: ModelProto) -> Tail | None:
         return None
     if attribute(argmax, "select_last_index"):
         return None
-    shapes = {value.name: dims(value) for value in [*graph.value_info, *graph.output]}
+    shapes = {value.name: dims(value) for value in [*graph.input, *graph.value_info]}
     shape = shapes.get(resize.input[0], ())
     size = _size(model, resize, shape)
     mode = _mode(resize)
