@@ -37,6 +37,7 @@ class Timing:
     file: str
     id: str
     sha256: str
+    size_bytes: int
     runtime: str
     provider: str
     shape: tuple[int, int, int, int]
@@ -160,6 +161,7 @@ def _timing(
         file=case.artifact.path.name,
         id=case.artifact.manifest.id,
         sha256=case.artifact.manifest.sha256,
+        size_bytes=case.artifact.path.stat().st_size,
         runtime=case.opened.name,
         provider=case.opened.provider,
         shape=case.shape,

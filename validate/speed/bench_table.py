@@ -8,7 +8,7 @@ from validate.speed.bench import Bench, Timing
 
 _HEAD = (
     "artifact", "runtime", "input", "session ms", "image to mask ms", "ratio", "load ms",
-    "MB loaded", "MB peak",
+    "MB file", "MB loaded", "MB peak",
 )  # fmt: skip
 
 
@@ -43,6 +43,7 @@ def _row(one: Timing) -> list[Cell]:
         _spread(one.mask_ms, 1),
         _spread(one.ratio, 2),
         number(one.footprint.load_ms.median, 0),
+        number(one.size_bytes / 1e6, 1),
         number(one.footprint.loaded_mb, 0),
         number(one.footprint.peak_mb, 0),
         *([number(one.throughput.images_per_s, 1)] if one.throughput else []),

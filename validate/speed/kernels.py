@@ -23,7 +23,6 @@ class Kernel:
     the first output.
     """
 
-    index: int
     name: str
     operator: str
     kind: str
@@ -49,15 +48,15 @@ def read_recording(file: Path, warm_up: int) -> Recording:
     runs = [event for event in events if event["name"] == _RUN][warm_up:]
     kept = middle_half([run["dur"] for run in runs])
     nodes = [event for event in events if event["cat"] == "Node" and _is_kernel(event)]
-    total: dict[int, float] = {}
-    seen: dict[int, Mapping[str, Any]] = {}
+    total: dict[tuple[int, str], float] = {}
+    seen: dict[tuple[int, str], Mapping[str, Any]] = {}
     for run in (runs[at] for at in kept):
         for event in nodes:
             if run["ts"] <= event["ts"] < run["ts"] + run["dur"]:
-                index = int(event["args"]["node_index"])
-                seen.setdefault(index, event)
-                total[index] = total.get(index, 0.0) + event["dur"] / 1000
-    kernels = tuple(_kernel(event, total[at] / len(kept)) for at, event in seen.items())
+                key = (int(event["args"]["node_index"]), event["name"])
+                seen.setdefault(key, event)
+                total[key] = total.get(key, 0.0) + event["dur"] / 1000
+    kernels = tuple(_kernel(event, total[key] / len(kept)) for key, event in seen.items())
     return Recording(kernels, sum(runs[at]["dur"] for at in kept) / 1000 / len(kept))
 
 
@@ -76,7 +75,6 @@ def _kernel(event: Mapping[str, Any], ms: float) -> Kernel:
     facts = event["args"]
     outputs = [tuple(shape) for output in facts["output_type_shape"] for shape in output.values()]
     return Kernel(
-        index=int(facts["node_index"]),
         name=str(event["name"]).removesuffix(_TIME),
         operator=facts["op_name"],
         kind=_kind(facts["op_name"], facts["input_type_shape"]),

@@ -39,8 +39,9 @@ def measure_footprint(
 
     Memory is the resident set (VmRSS and, for the peak, VmHWM of /proc/self/status): right after
     the imports, after the first load, and after some runs. Nothing else is open in that process,
-    so nothing is counted twice or already there; a runtime's own library other than onnxruntime
-    (torch, OpenVINO) counts as its cost. Loading is then repeated for the median. `picture` as in
+    so nothing is counted twice or already there. The arrays between image and mask count, and
+    so does a runtime's own library other than onnxruntime (torch, OpenVINO). Loading is then
+    repeated for the median. `picture` as in
     `input_image`. Raises RuntimeUnavailableError when the process fails or is killed.
     """
     command = [sys.executable, "-m", _PROBE, str(file), runtime, weights or "", str(picture or "")]

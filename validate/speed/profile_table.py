@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from tabulate import tabulate
 
 from validate.cells import Cell, number
-from validate.speed.profile import Group, Layer, Profile
+from validate.speed.accounts import Group, Layer
+from validate.speed.profile import Profile
 
 _GROUPS = ("operator", "kernels", "ms", "share %", "GMACs", "GMAC/s", "of peak %")
 _LAYERS = ("layer", "operator", "kind", "output", "ms", "share %", "GMACs", "GMAC/s", "of peak %")
@@ -22,10 +23,12 @@ def profile_lines(found: Profile, layers: int) -> str:
 
 def _title(found: Profile) -> str:
     pinning = "not pinned" if found.cpus is None else "pinned"
+    plain = found.plain_ms
     return (
-        f"{found.file}: input {'x'.join(map(str, found.shape))}, {found.plain_ms:.2f} ms "
-        f"({found.session_ms:.2f} under the profiler, to which the shares refer), "
-        f"{found.rounds} runs; {found.machine['cpu']}, {found.threads} threads {pinning}"
+        f"{found.file}: input {'x'.join(map(str, found.shape))}, {plain.median:.1f} ms "
+        f"({plain.p10:.1f}-{plain.p90:.1f}; {found.session_ms:.1f} under the profiler, to which "
+        f"the shares refer), {found.rounds} runs; {found.machine['cpu']}, {found.threads} threads "
+        f"{pinning}"
     )
 
 
