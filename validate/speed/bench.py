@@ -84,6 +84,8 @@ def bench(
     """
     if not artifacts:
         raise UsageError("bench: give at least one artifact")
+    if rounds < 1:
+        raise UsageError(f"--rounds {rounds}: give 1 or more")
     picture = open_dataset(data, "val", masks=False).first(1).items[0].image if data else None
     with pinned(threads) as pinning:
         split = shares(pinning, parallel) if parallel is not None else None

@@ -44,7 +44,9 @@ def measure_footprint(
     repeated for the median. `picture` as in
     `input_image`. Raises RuntimeUnavailableError when the process fails or is killed.
     """
-    command = [sys.executable, "-m", _PROBE, str(file), runtime, weights or "", str(picture or "")]
+    # -P: a folder that happens to be called validate where the user stands is not ours
+    command = [sys.executable, "-P", "-m", _PROBE]
+    command += [str(file), runtime, weights or "", str(picture or "")]
     paths = os.pathsep.join(path or os.getcwd() for path in sys.path)  # noqa: PTH109
     done = subprocess.run(
         command,

@@ -75,6 +75,18 @@ def test_a_process_that_fails_is_one_line(tiny: Artifact, tmp_path: Path) -> Non
     assert "\n" not in str(caught.value)
 
 
+def test_a_folder_of_the_same_name_is_not_taken_for_ours(
+    tiny: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "validate").mkdir()
+    (tmp_path / "validate/__init__.py").write_text("raise SystemExit(3)")
+    file = tiny.path.resolve()
+    paths = [str(Path(path).resolve()) for path in sys.path]
+    monkeypatch.setattr(sys, "path", paths)
+    monkeypatch.chdir(tmp_path)
+    assert measure_footprint(file, "ort-cpu").load_ms.median > 0
+
+
 def test_a_process_that_is_killed_says_so(
     tiny: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
