@@ -16,6 +16,7 @@ from export.versions import versions
 from validate.datasets import open_dataset
 from validate.latency import WARM_UP, Samples, Spread, spread, take_turns
 from validate.runtimes import Runtime, default_runtime, open_runtime
+from validate.speed.contention import Snapshot, taken_by_others
 from validate.speed.cpus import pinned
 from validate.speed.memory import Footprint, measure_footprint
 from validate.speed.picture import input_image
@@ -51,11 +52,15 @@ class Timing:
 
 @dataclass(frozen=True)
 class Bench:
-    """What was timed, on which CPUs (None: not held fixed) and on which picture."""
+    """What was timed, on which CPUs (None: not held fixed) and on which picture.
+
+    `others` is the percent of these CPUs that was taken by others during the rounds.
+    """
 
     timings: tuple[Timing, ...]
     threads: int
     cpus: tuple[int, ...] | None
+    others: float | None
     rounds: int
     warm_up: int
     picture: str
@@ -95,7 +100,9 @@ def bench(
             for name in runtimes or (None,)
         ]
         timed = {str(at): (case.opened, case.image) for at, case in enumerate(cases)}
+        before = Snapshot.take(pinning.cpus)
         samples = list(take_turns(timed, rounds, partial(progress, "latency")).values())
+        others = taken_by_others(pinning.cpus, before)
         timings: list[Timing] = []
         for done, case in enumerate(cases):
             progress("memory and throughput", done, len(cases))
@@ -112,6 +119,7 @@ def bench(
         timings=tuple(timings),
         threads=pinning.threads,
         cpus=pinning.cpus,
+        others=others,
         rounds=rounds,
         warm_up=WARM_UP,
         picture=picture.name if picture else "synthetic, seed 0",

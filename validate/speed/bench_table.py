@@ -5,6 +5,7 @@ from tabulate import tabulate
 from validate.cells import Cell, number
 from validate.latency import Spread
 from validate.speed.bench import Bench, Timing
+from validate.speed.contention import disturbed
 
 _HEAD = (
     "artifact", "runtime", "input", "session ms", "image to mask ms", "ratio", "load ms",
@@ -30,6 +31,7 @@ def bench_lines(found: Bench) -> str:
         lines.append(f"images/s: {parallel.sessions} sessions on {parallel.threads} threads each.")
     if len({timing.shape for timing in found.timings}) > 1:
         lines.append("warning: inputs differ in shape, so ratios are between different work")
+    lines += disturbed(found.others)
     lines += [f"warning: {t.file}: {text}" for t in found.timings for text in t.warnings]
     return "\n".join(lines)
 

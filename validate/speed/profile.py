@@ -18,6 +18,7 @@ from export.versions import versions
 from validate.latency import WARM_UP, Spread, spread
 from validate.runtime.engine import fed
 from validate.speed.accounts import Group, Layer, groups, layer_entry
+from validate.speed.contention import Snapshot, taken_by_others
 from validate.speed.cpus import Pinning, pinned
 from validate.speed.kernels import Recording, read_recording
 from validate.speed.layers import Layers
@@ -33,7 +34,7 @@ class Profile:
     """The time of one artifact, ms and percent of the session's time under the profiler.
 
     `session_ms` is that time, `plain_ms` the session's without the profiler, measured in turns
-    with it; a wide spread says that the machine was busy. `between_ms` is what no kernel accounts
+    with it; `others` is the percent of the CPUs that others took meanwhile. `between_ms` is what no kernel accounts
     for. `peaks` are the machine's GMAC/s by kind. `macs` are those of the file; `found_macs` those
     of the kernels, less where onnxruntime folded or hid some.
     """
@@ -53,6 +54,7 @@ class Profile:
     layers: tuple[Layer, ...]
     threads: int
     cpus: tuple[int, ...] | None
+    others: float | None
     rounds: int
     machine: dict[str, Any]
     versions: dict[str, str]
@@ -75,7 +77,9 @@ def profile(
         raise UsageError(f"--rounds {rounds}: give 1 or more")
     image = fed(input_image(artifact.manifest), artifact.manifest)
     with pinned(threads) as pinning, tempfile.TemporaryDirectory(prefix="segport-") as scratch:
+        before = Snapshot.take(pinning.cpus)
         recording, plain_ms = _recorded(artifact.path, image, rounds, Path(scratch), progress)
+        others = taken_by_others(pinning.cpus, before)
         optimized = onnx.load(Path(scratch, _OPTIMIZED))
         layers = Layers(onnx.load(artifact.path), optimized, image.shape)
         kinds = {kernel.kind for kernel in recording.kernels if layers.macs_of(kernel)}
@@ -84,7 +88,9 @@ def profile(
         for done, kind in enumerate(sorted(kinds)):
             progress("peak", done, len(kinds))
             peaks[kind] = round(measure_peak(kind), 1)
-    return _account(artifact, image.shape, recording, plain_ms, layers, peaks, pinning, rounds)
+    return _account(
+        artifact, image.shape, recording, plain_ms, layers, peaks, pinning, others, rounds
+    )
 
 
 def _recorded(
@@ -118,6 +124,7 @@ def _account(
     layers: Layers,
     peaks: dict[str, float],
     pinning: Pinning,
+    others: float | None,
     rounds: int,
 ) -> Profile:
     session_ms = recording.session_ms
@@ -144,6 +151,7 @@ def _account(
         layers=tuple(sorted(found, key=lambda layer: -layer.ms)),
         threads=pinning.threads,
         cpus=pinning.cpus,
+        others=others,
         rounds=rounds,
         machine={key: value for key, value in cpu_facts().items() if key != "threads"},
         versions=versions(),

@@ -6,6 +6,7 @@ from tabulate import tabulate
 
 from validate.cells import Cell, number
 from validate.speed.accounts import Group, Layer
+from validate.speed.contention import disturbed
 from validate.speed.profile import Profile
 
 _GROUPS = ("operator", "kernels", "ms", "share %", "GMACs", "GMAC/s", "of peak %")
@@ -45,7 +46,7 @@ def _summary(found: Profile) -> list[str]:
         lines.append(
             f"MACs: {found.found_macs / 1e9:.3f} G in kernels, {found.macs / 1e9:.3f} G in the file"
         )
-    return lines
+    return lines + disturbed(found.others)
 
 
 def not_multiplying(found: Profile) -> Sequence[Group]:
