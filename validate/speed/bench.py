@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.artifact import Artifact, Manifest
-from export.errors import UsageError
+from export.errors import DataError, UsageError
 from export.sessions import cpu_facts
 from export.versions import versions
 from validate.datasets import open_dataset
 from validate.latency import WARM_UP, Samples, Spread, spread, take_turns
-from validate.runtimes import Runtime, default_runtime, open_runtime
+from validate.runtimes import REFERENCES, Runtime, default_runtime, open_runtime
 from validate.speed.contention import Snapshot, taken_by_others
 from validate.speed.cpus import pinned
 from validate.speed.memory import Footprint, measure_footprint
@@ -91,7 +91,9 @@ def bench(
         raise UsageError("bench: give at least one artifact")
     if rounds < 1:
         raise UsageError(f"--rounds {rounds}: give 1 or more")
-    picture = open_dataset(data, "val", masks=False).first(1).items[0].image if data else None
+    if weights is not None and not set(runtimes) & set(REFERENCES):
+        raise UsageError("--weights goes with --runtime torch, which rebuilds the network")
+    picture = _first_picture(data) if data else None
     with pinned(threads) as pinning:
         split = shares(pinning, parallel) if parallel is not None else None
         cases = [
@@ -126,6 +128,13 @@ def bench(
         machine={key: value for key, value in cpu_facts().items() if key != "threads"},
         versions=versions(),
     )
+
+
+def _first_picture(data: str) -> Path:
+    items = open_dataset(data, "val", masks=False).items
+    if not items:
+        raise DataError(f"data {data}: no images to measure on")
+    return items[0].image
 
 
 @dataclass(frozen=True)

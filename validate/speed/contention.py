@@ -12,7 +12,7 @@ _COLUMNS = 8
 """The two after these, time of guests, are in the first two already."""
 
 LIMIT = 5.0
-"""Percent from which a measurement is called disturbed; an idle machine shows about 1."""
+"""Percent from which a measurement is called disturbed."""
 
 
 @dataclass(frozen=True)

@@ -34,9 +34,9 @@ class Profile:
     """The time of one artifact, ms and percent of the session's time under the profiler.
 
     `session_ms` is that time, `plain_ms` the session's without the profiler, measured in turns
-    with it; `others` is the percent of the CPUs that others took meanwhile. `between_ms` is what no kernel accounts
-    for. `peaks` are the machine's GMAC/s by kind. `macs` are those of the file; `found_macs` those
-    of the kernels, less where onnxruntime folded or hid some.
+    with it; `others` is the percent of the CPUs that others took meanwhile. `between_ms` is what
+    no kernel accounts for. `peaks` are the machine's GMAC/s by kind. `macs` are those of the file;
+    `found_macs` those of the kernels, less where onnxruntime folded or hid some.
     """
 
     file: str
@@ -78,19 +78,26 @@ def profile(
     image = fed(input_image(artifact.manifest), artifact.manifest)
     with pinned(threads) as pinning, tempfile.TemporaryDirectory(prefix="segport-") as scratch:
         before = Snapshot.take(pinning.cpus)
-        recording, plain_ms = _recorded(artifact.path, image, rounds, Path(scratch), progress)
+        runs = _recorded(artifact.path, image, rounds, Path(scratch), progress)
         others = taken_by_others(pinning.cpus, before)
         optimized = onnx.load(Path(scratch, _OPTIMIZED))
         layers = Layers(onnx.load(artifact.path), optimized, image.shape)
-        kinds = {kernel.kind for kernel in recording.kernels if layers.macs_of(kernel)}
+        kinds = {kernel.kind for kernel in runs.recording.kernels if layers.macs_of(kernel)}
         kinds &= CANDIDATES.keys()
         peaks: dict[str, float] = {}
         for done, kind in enumerate(sorted(kinds)):
             progress("peak", done, len(kinds))
             peaks[kind] = round(measure_peak(kind), 1)
-    return _account(
-        artifact, image.shape, recording, plain_ms, layers, peaks, pinning, others, rounds
-    )
+    return _account(artifact, image.shape, runs, layers, peaks, pinning, others)
+
+
+@dataclass(frozen=True)
+class _Runs:
+    """`rounds` runs under the profiler and, in turns with them, as many without: `plain_ms`."""
+
+    recording: Recording
+    plain_ms: Spread
+    rounds: int
 
 
 def _recorded(
@@ -99,8 +106,7 @@ def _recorded(
     rounds: int,
     scratch: Path,
     progress: Callable[[str, int, int], None],
-) -> tuple[Recording, Spread]:
-    """Run the file in turns with and without the profiler; return its record and the plain ms."""
+) -> _Runs:
     options = session_options()
     options.enable_profiling = True
     options.profile_file_prefix = str(scratch / "profile")
@@ -113,20 +119,20 @@ def _recorded(
         run(plain, image)
         times.append(1000 * (time.perf_counter() - start))
         progress("profile", done + 1, WARM_UP + rounds)
-    return read_recording(Path(recorded.end_profiling()), WARM_UP), spread(times[WARM_UP:])
+    recording = read_recording(Path(recorded.end_profiling()), WARM_UP)
+    return _Runs(recording, spread(times[WARM_UP:]), rounds)
 
 
 def _account(
     artifact: Artifact,
     shape: tuple[int, ...],
-    recording: Recording,
-    plain_ms: Spread,
+    runs: _Runs,
     layers: Layers,
     peaks: dict[str, float],
     pinning: Pinning,
     others: float | None,
-    rounds: int,
 ) -> Profile:
+    recording = runs.recording
     session_ms = recording.session_ms
     found = [
         layer_entry(kernel, layers.layer(kernel), layers.macs_of(kernel), session_ms, peaks)
@@ -138,7 +144,7 @@ def _account(
         id=artifact.manifest.id,
         shape=shape,
         session_ms=round(session_ms, 3),
-        plain_ms=plain_ms,
+        plain_ms=runs.plain_ms,
         between_ms=round(session_ms - sum(kernel.ms for kernel in recording.kernels), 3),
         int8_share=round(100 * int8_ms / session_ms, 2),
         macs=layers.macs,
@@ -152,7 +158,7 @@ def _account(
         threads=pinning.threads,
         cpus=pinning.cpus,
         others=others,
-        rounds=rounds,
+        rounds=runs.rounds,
         machine={key: value for key, value in cpu_facts().items() if key != "threads"},
         versions=versions(),
     )

@@ -1,5 +1,5 @@
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -136,6 +136,18 @@ def test_real_artifacts_of_two_sizes(tiny: Artifact, int8: Artifact, tmp_path: P
     assert "images/s (1 sessions)" in text and "pinned to CPU" in text
 
 
+def test_a_data_set_without_images_is_refused(
+    tiny: Artifact, tmp_path: Path, make_voc: Callable[..., Path]
+) -> None:
+    empty = make_voc(tmp_path / "VOC2012", val=0)
+    with pytest.raises(DataError, match=r"VOC2012"):
+        bench([tiny], data=str(empty))
+    broken = make_voc(tmp_path / "broken", train=0, val=1)
+    (broken / "JPEGImages/val_000.jpg").write_bytes(b"no picture")
+    with pytest.raises(DataError, match=r"val_000\.jpg"):
+        bench([tiny], data=str(broken))
+
+
 def test_bad_requests(tiny: Artifact, int8: Artifact, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="at least one artifact"):
         bench([])
@@ -145,5 +157,7 @@ def test_bad_requests(tiny: Artifact, int8: Artifact, tmp_path: Path) -> None:
         bench([int8], runtimes=["torch"])
     with pytest.raises(UsageError, match="--rounds 0"):
         bench([tiny], rounds=0)
+    with pytest.raises(UsageError, match="--weights goes with --runtime torch"):
+        bench([tiny], weights="default")
     with pytest.raises(DataError):
         bench([tiny], data=str(tmp_path / "nowhere"))

@@ -15,19 +15,8 @@ TICK = os.sysconf("SC_CLK_TCK")
 
 
 def _line(name: str, **seconds: float) -> str:
-    columns = [
-        "user",
-        "nice",
-        "system",
-        "idle",
-        "iowait",
-        "irq",
-        "softirq",
-        "steal",
-        "guest",
-        "guest_nice",
-    ]
-    return " ".join([name, *(str(round(seconds.get(c, 0) * TICK)) for c in columns)])
+    columns = ("user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal", "guest")
+    return " ".join([name, *(str(round(seconds.get(c, 0) * TICK)) for c in columns), "0"])
 
 
 def test_what_is_neither_idle_nor_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
