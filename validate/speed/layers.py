@@ -13,6 +13,9 @@ _APPENDED = re.compile(r"(_token_\d+|_nchwc|/MatMulAddFusion)+$")
 _PREPENDED = re.compile(r"^(fused |InsertedPrecisionFreeCast_)+")
 """What onnxruntime adds to the name of a layer or, laying it out anew, of the tensor it makes."""
 
+_NORMALIZATION = "_bn"
+"""The same for a BatchNormalization that became a convolution."""
+
 
 class Layers:
     """The layers of a file, to be found from what onnxruntime made of them."""
@@ -38,21 +41,23 @@ class Layers:
         node = self._origin(kernel)
         if node is None:
             return None
-        if kernel.operator in MAC_RULES or kernel.operator.startswith("QLinearConv"):
-            node = self._multiplying(node)
-        return node.name if node is not None else None
+        if kernel.operator in MAC_RULES:
+            node = self._multiplying(node) or node
+        return str(node.name)
 
     def macs_of(self, kernel: Kernel) -> int:
         """Return the MACs of a kernel: the file's for its layer, where that is known.
 
         The file's, because the optimized graph pads channels to whole blocks and that is no
-        work the network asked for. Where no layer is known the optimized graph's own shapes count.
+        work the network asked for. Nor are there any in a BatchNormalization that onnxruntime
+        computes as a depthwise convolution: element-wise work is not counted (see
+        `export.onnx_cost`). Where no layer is known the optimized graph's own shapes count.
         """
         if kernel.operator not in MAC_RULES:
             return 0
         layer = self.layer(kernel)
-        if layer in self._cost:
-            return self._cost[layer]
+        if layer is not None:
+            return self._cost.get(layer, 0)
         node = self._optimized.get(kernel.name)
         if node is None:
             return 0
@@ -64,7 +69,9 @@ class Layers:
 
     def _origin(self, kernel: Kernel) -> NodeProto | None:
         bare = _PREPENDED.sub("", _APPENDED.sub("", kernel.name))
-        found = self._names.get(kernel.name) or self._names.get(bare) or self._makers.get(bare)
+        spellings = (kernel.name, bare, bare.removesuffix(_NORMALIZATION))
+        known = (self._names.get(name) or self._makers.get(name) for name in spellings)
+        found = next((node for node in known if node is not None), None)
         if found is None and (node := self._optimized.get(kernel.name)) is not None:
             found = next((self._makers[t] for t in node.output if t in self._makers), None)
         return found
@@ -81,9 +88,13 @@ class Layers:
                 for one in front
                 if one.op_type in _FUSED
                 for name in one.input
-                if name in self._makers
+                if name in self._makers and self._follows(one, self._makers[name])
             ]
         return None
+
+    def _follows(self, node: NodeProto, before: NodeProto) -> bool:
+        """Whether the two may be one kernel; a BatchNormalization only joins a convolution."""
+        return node.op_type != "BatchNormalization" or before.name in self._cost
 
 
 _FUSED = frozenset(

@@ -111,6 +111,28 @@ def test_a_kernel_that_no_layer_tells_is_counted_from_its_own_shapes() -> None:
     assert layers.macs_of(unheard) == 0
 
 
+def test_a_batch_normalization_has_no_macs_even_as_a_convolution(tmp_path: Path) -> None:
+    """ESPNet normalises sums and concatenations; onnxruntime makes depthwise convolutions."""
+    nodes = [
+        helper.make_node("Conv", ["x", "w1"], ["a"], name="left"),
+        helper.make_node("Conv", ["x", "w2"], ["b"], name="right"),
+        helper.make_node("Add", ["a", "b"], ["sum"], name="add"),
+        helper.make_node(
+            "BatchNormalization", ["sum", "scale", "bias", "bias", "scale"], ["n"], name="norm"
+        ),
+        helper.make_node("Conv", ["n", "w3"], ["y"], name="last"),
+    ]
+    ones = np.linspace(0.5, 1, 16, dtype=np.float32)
+    constants = [
+        weight("w1", 16, 3, 1, 1), weight("w2", 16, 3, 1, 1), weight("w3", 16, 16, 1, 1),
+        constant("scale", ones), constant("bias", ones - 0.7),
+    ]  # fmt: skip
+    graph = model(nodes, [value("x", SHAPE)], [value("y", (1, 16, 16, 16))], constants)
+    layers, kernels = _recorded(saved(graph, tmp_path), tmp_path)
+    total = sum(layers.macs_of(kernel) for kernel in kernels)
+    assert total == layers.macs == 256 * (16 * 3 + 16 * 3 + 16 * 16)
+
+
 def test_kernels_without_macs_have_none(floats: ModelProto, tmp_path: Path) -> None:
     layers, _ = _recorded(saved(floats, tmp_path), tmp_path)
     resize = Kernel("relu", "Resize", "float", (1, 21, 16, 16), 1.0)
