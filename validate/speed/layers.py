@@ -23,7 +23,6 @@ class Layers:
     def __init__(self, file: ModelProto, optimized: ModelProto, shape: tuple[int, ...]) -> None:
         """`shape` is the input's; `optimized` is onnxruntime's graph of `file`."""
         shaped = with_input_shape(file, shape)
-        self._file = file.graph
         self._names = {node.name: node for node in file.graph.node}
         self._makers = {name: node for node in file.graph.node for name in node.output}
         self._cost = {node.name: node.macs for node in graph_cost(shaped).nodes}
