@@ -34,6 +34,10 @@ AllowFallback = Annotated[
         "--allow-fallback", help="Where a GPU runtime is not there, take what is and say so."
     ),
 ]
+Threads = Annotated[
+    int | None,
+    typer.Option(min=1, help="CPUs to hold fixed, a thread on each. Default: all there are."),
+]
 SizeText = Annotated[
     tuple[str, str] | None, typer.Option("--size", help="Height and width, or 'dynamic'.")
 ]

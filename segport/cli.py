@@ -9,6 +9,7 @@ import typer
 from export.errors import SegportError
 from segport.about import Version
 from segport.arguments import expand_dynamic
+from segport.commands.bench import bench
 from segport.commands.compare import compare
 from segport.commands.diagnose import diagnose
 from segport.commands.export import export
@@ -18,6 +19,7 @@ from segport.commands.index import index
 from segport.commands.lint import lint
 from segport.commands.models import models
 from segport.commands.predict import predict
+from segport.commands.profile import profile
 from segport.commands.quantize import quantize
 from segport.commands.report import report
 from segport.commands.run import run
@@ -35,6 +37,8 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "lint": lint,
     "validate": validate,
     "compare": compare,
+    "bench": bench,
+    "profile": profile,
     "diagnose": diagnose,
     "report": report,
     "index": index,

@@ -1,7 +1,7 @@
 """Latency, measured fairly: in turns, after everything else, on the same image."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,32 +30,55 @@ class Latency:
     mask: Spread
 
 
+@dataclass(frozen=True)
+class Samples:
+    """Milliseconds of every round, warm-up left out; what `Latency` sums up."""
+
+    session: list[float]
+    mask: list[float]
+
+    @property
+    def latency(self) -> Latency:
+        """Median and percentiles of both."""
+        return Latency(spread(self.session), spread(self.mask))
+
+
 def measure_latency(
     runtimes: Mapping[str, Runtime],
     image: NDArray[np.float32],
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, Latency]:
-    """Time every runtime on `image` in an interleaved loop: one run of each per round.
+    """Time every runtime on `image`, see `take_turns`."""
+    timed = {key: (runtime, image) for key, runtime in runtimes.items()}
+    return {key: found.latency for key, found in take_turns(timed, ROUNDS, progress).items()}
+
+
+def take_turns(
+    timed: Mapping[str, tuple[Runtime, NDArray[np.float32]]],
+    rounds: int,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> dict[str, Samples]:
+    """Time every runtime on its image in an interleaved loop: one run of each per round.
 
     Interleaving spreads slow phases of the machine over all of them, so ratios hold even
     where absolute times do not.
     """
-    session: dict[str, list[float]] = {key: [] for key in runtimes}
-    mask: dict[str, list[float]] = {key: [] for key in runtimes}
-    for done in range(WARM_UP + ROUNDS):
-        for key, runtime in runtimes.items():
+    found = {key: Samples([], []) for key in timed}
+    for done in range(WARM_UP + rounds):
+        for key, (runtime, image) in timed.items():
             start = time.perf_counter()
             outputs = runtime.engine.outputs(image)
             inferred = time.perf_counter()
             runtime.mask(outputs)
             masked = time.perf_counter()
             if done >= WARM_UP:
-                session[key].append(1000 * (inferred - start))
-                mask[key].append(1000 * (masked - start))
-        progress(done + 1, WARM_UP + ROUNDS)
-    return {key: Latency(_spread(session[key]), _spread(mask[key])) for key in runtimes}
+                found[key].session.append(1000 * (inferred - start))
+                found[key].mask.append(1000 * (masked - start))
+        progress(done + 1, WARM_UP + rounds)
+    return found
 
 
-def _spread(times: list[float]) -> Spread:
+def spread(times: Sequence[float]) -> Spread:
+    """Return median, 10th and 90th percentile, rounded to two decimals."""
     p10, median, p90 = np.percentile(times, [10, 50, 90])
     return Spread(round(float(median), 2), round(float(p10), 2), round(float(p90), 2))

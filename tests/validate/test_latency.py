@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.validate.fakes import FakeEngine, Outputs, logits_of
-from validate.latency import ROUNDS, WARM_UP, measure_latency
+from validate.latency import ROUNDS, WARM_UP, Spread, measure_latency, spread, take_turns
 from validate.runtimes import Runtime
 
 IMAGE = np.zeros((1, 3, 2, 2), np.float32)
@@ -78,3 +78,35 @@ def test_progress_reaches_its_total() -> None:
     runtimes = {"a": Runtime("a", "", FakeEngine(ANSWER))}
     measure_latency(runtimes, IMAGE, lambda *step: seen.append(step))
     assert [done for done, _ in seen] == list(range(1, seen[-1][1] + 1))
+
+
+def test_every_runtime_gets_its_own_image_and_as_many_rounds_as_asked() -> None:
+    seen: dict[str, list[tuple[int, ...]]] = {"a": [], "b": []}
+
+    class Looking(FakeEngine):
+        def __init__(self, key: str) -> None:
+            super().__init__(ANSWER)
+            self._key = key
+
+        def outputs(self, image: np.ndarray) -> Outputs:
+            seen[self._key].append(image.shape)
+            return super().outputs(image)
+
+    large = np.zeros((1, 3, 4, 6), np.float32)
+    found = take_turns(
+        {
+            "a": (Runtime("a", "", Looking("a")), IMAGE),
+            "b": (Runtime("b", "", Looking("b")), large),
+        },
+        rounds=5,
+    )
+    assert seen == {"a": [(1, 3, 2, 2)] * (WARM_UP + 5), "b": [(1, 3, 4, 6)] * (WARM_UP + 5)}
+    assert [len(found[key].session) for key in "ab"] == [len(found[key].mask) for key in "ab"]
+    assert len(found["a"].mask) == 5
+    assert all(m >= s for m, s in zip(found["a"].mask, found["a"].session, strict=True))
+
+
+def test_percentiles_of_a_spread() -> None:
+    # 11 values 0..10: the tenth percentile lies on the second, the ninetieth on the last but one
+    assert spread([10, 0, 9, 1, 8, 2, 7, 3, 6, 4, 5]) == Spread(median=5, p10=1, p90=9)
+    assert spread([1.2345]) == Spread(1.23, 1.23, 1.23)

@@ -1,0 +1,1 @@
+"""How fast an artifact runs, what memory it takes, and where its time goes."""

@@ -1,0 +1,26 @@
+"""The input that artifacts are timed on."""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from export.artifact import Manifest
+from export.image import normalised, synthetic_images
+from validate.datasets import Item
+from validate.protocols import DEFAULT_PROTOCOL
+from validate.samples import Preparation
+
+
+def input_image(manifest: Manifest, picture: Path | None = None) -> NDArray[np.float32]:
+    """Return an artifact's input, float32 (1, 3, H, W), at the size MACs are counted at.
+
+    It is `picture` squashed to that size, or a seeded one: colour fields with ellipses, because
+    noise has no uniform areas and mask heads may be faster on those. The same picture is normalised
+    as each artifact wants it. Raises DataError when the picture cannot be read.
+    """
+    if picture is not None:
+        preparation = Preparation.for_artifact(manifest, DEFAULT_PROTOCOL)
+        return preparation.sample(Item(picture.stem, picture, None)).image
+    (made,) = synthetic_images(1, manifest.size)
+    return normalised(made, manifest.input.mean, manifest.input.std)
