@@ -11,6 +11,7 @@ from export.errors import ComparisonError
 from validate.bootstrap import Interval
 from validate.confusion_file import load_confusions
 from validate.intervals import Intervals, PerImage
+from validate.label_set import LabelSet
 from validate.result import ArtifactResult, Result, load_result
 
 Pair = tuple[float | None, float | None]
@@ -49,12 +50,14 @@ class Comparison:
 def compare_results(first_file: Path, second_file: Path) -> Comparison:
     """Compare two result.json, of one network or of two, on the images both saw.
 
-    Raises ComparisonError when protocol, image list, classes or labels differ or no artifact
-    is in both, DataError for a file (or the confusion.npz beside it) that is no result.
+    Raises ComparisonError when protocol, image list, label set or classes differ or no artifact
+    is in both, DataError for a file (or the confusion.npz beside it) that is no result. Where
+    a result of an earlier version does not say which masks it had, the pixels of each class in
+    each image tell.
     """
     first, second = load_result(first_file), load_result(second_file)
-    for what, (fact, said) in _MUST_EQUAL.items():
-        if fact(first) != fact(second):
+    for what, (differ, said) in _MUST_AGREE.items():
+        if differ(first, second):
             raise ComparisonError(
                 f"cannot compare, {what} differs: {first_file} has {said(first)}; {second_file} "
                 f"has {said(second)}"
@@ -98,16 +101,20 @@ def _class_list(result: Result) -> str:
     return f"{len(_classes(result))} ({', '.join(_classes(result))})"
 
 
-_MUST_EQUAL: dict[str, tuple[Callable[[Result], object], Callable[[Result], str]]] = {
-    "protocol": (lambda result: result.protocol, lambda result: result.protocol),
-    "image list": (lambda result: result.dataset.ids_sha256, _image_list),
-    "labels": (
-        lambda result: result.dataset.labelled,
-        lambda result: "labels" if result.dataset.labelled else "no labels",
+def _label_set(result: Result) -> LabelSet:
+    return LabelSet.of(result.dataset)
+
+
+_MUST_AGREE: dict[str, tuple[Callable[[Result, Result], bool], Callable[[Result], str]]] = {
+    "protocol": (lambda a, b: a.protocol != b.protocol, lambda result: result.protocol),
+    "image list": (lambda a, b: a.dataset.ids_sha256 != b.dataset.ids_sha256, _image_list),
+    "label set": (
+        lambda a, b: _label_set(a).differs(_label_set(b)),
+        lambda result: str(_label_set(result)),
     ),
-    "classes": (_classes, _class_list),
+    "classes": (lambda a, b: _classes(a) != _classes(b), _class_list),
 }
-"""What makes results comparable, by its name in errors: the fact, and how it is said."""
+"""What makes results comparable, by its name in errors: when two differ, and how one is said."""
 
 
 def _compared(

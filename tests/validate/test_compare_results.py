@@ -146,7 +146,10 @@ def test_the_name_of_the_folder_with_the_images_does_not_matter(
             {"dataset": _dataset(ids_sha256="c" * 64)},
             ["image list differs", "bbbbbbbbbbbb", "cccccccccccc"],
         ),
-        ({"dataset": _dataset(labelled=False)}, ["labels differs", "no labels"]),
+        (
+            {"dataset": _dataset(labelled=False)},
+            ["label set differs", "has labels (masks unrecorded);", "has no labels"],
+        ),
         (
             {"artifacts": [lost("int8", 0, class_iou={"background": 1.0, "cow": 2.0})]},
             ["classes differs", "background, cat, dog", "background, cow"],
@@ -175,6 +178,31 @@ def test_other_labels_of_the_same_images_are_refused(first: Path, tmp_path: Path
     other = _write(tmp_path / "relabelled", confusions)
     with pytest.raises(ComparisonError, match="other labels"):
         compare_results(first, other)
+
+
+def test_other_masks_are_refused_by_their_digest(tmp_path: Path) -> None:
+    """Also where each image has as many pixels of each class as before, as in a mirrored mask."""
+    one, other, same, old = (
+        _write(tmp_path / f"{n}", _confusions(1, 0), dataset=_dataset(labels_sha256=digest))
+        for n, digest in enumerate(("d" * 64, "e" * 64, "d" * 64, None))
+    )
+    answer = segport("compare", one, other)
+    assert (answer.code, answer.out, len(answer.errors)) == (2, "", 1)
+    for text in ("label set differs", f"{one} has labels (masks dddddddddddd); {other} has labels"):
+        assert text in answer.errors[0]
+    assert compare_results(one, same).images == IMAGES
+    # a result of an earlier version does not say; its pixels do
+    assert compare_results(one, old).images == compare_results(old, other).images == IMAGES
+
+
+def test_unlabelled_against_labelled_is_refused_whichever_digest_is_known(tmp_path: Path) -> None:
+    labelled = _write(
+        tmp_path / "with", _confusions(1, 0), dataset=_dataset(labels_sha256="d" * 64)
+    )
+    without = _write(tmp_path / "without", _confusions(1, 0), dataset=_dataset(labelled=False))
+    for pair in ((labelled, without), (without, labelled)):
+        with pytest.raises(ComparisonError, match=r"label set differs.*has (no )?labels"):
+            compare_results(*pair)
 
 
 def test_results_without_labels_compare_agreement(tmp_path: Path) -> None:
