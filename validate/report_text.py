@@ -1,14 +1,29 @@
 """What reports say of a result in words and plain tables, whatever their format."""
 
+from collections.abc import Sequence
+
 from validate.cells import Cell, interval, number
+from validate.gating.verdict import Verdict
 from validate.result import ArtifactResult, Result
 from validate.result_cells import machine_cells
+from validate.verdict_lines import verdict_lines
 
 CLASS_NOTE = (
     "Images: how many have the class in their label. The interval of a class in fewer "
     "than ten is too narrow (of three it holds the truth in about 88 of 100 cases, not "
     "in 95); a class in one image has none."
 )
+
+
+def verdict_list(result: Result, verdicts: Sequence[Verdict]) -> str:
+    """Return a Markdown list: each artifact's gravest outcome, what it lost, and all reasons."""
+    lines = []
+    for line in verdict_lines(result, verdicts):
+        outcome = line.outcome.upper() or "NOT JUDGED"
+        doubt = ", inconclusive" if line.inconclusive else ""
+        lines.append(f"- **{outcome}{doubt}** `{line.id}` {line.sentence}".rstrip())
+        lines += [f"  - {reason}" for reason in line.reasons]
+    return "\n".join(lines)
 
 
 def interval_text(result: Result) -> list[str]:

@@ -19,7 +19,6 @@ from validate.page.charts import class_chart, drop_chart
 from validate.page.confusion import FAINT, confusion_chart, largest_changes, shares
 from validate.page.gallery import ALIKE, cards, class_legend, difference_legend
 from validate.page.svg import inline_svg, page_style
-from validate.page.verdicts import verdict_lines
 from validate.report_text import CLASS_NOTE, class_table, fact_rows, interval_text, notes
 from validate.result import PICTURE_FILE, Result
 from validate.result_cells import (
@@ -29,6 +28,7 @@ from validate.result_cells import (
     artifact_rows,
     worst_rows,
 )
+from validate.verdict_lines import verdict_lines
 
 _HERE = Path(__file__).parent
 _CHANGES = 6
