@@ -24,9 +24,12 @@ class _Model(BaseModel):
 
 
 class CountsFile(_Model):
-    """Where an entry's per-image pixel counts lie; `file` is relative to the baseline."""
+    """Where an entry's per-image pixel counts lie; `file` is relative to the baseline.
 
-    file: str
+    Never elsewhere: an update removes the files that no entry names any more.
+    """
+
+    file: str = Field(pattern=r"^[^/\\]+-counts/[^/\\]+\.npz$")
     sha256: str
 
 

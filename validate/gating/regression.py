@@ -105,6 +105,7 @@ def _judge_miou(
     noun, now, before = "mIoU", artifact.miou, entry.miou
     if now is None and before is None:  # no labels, so the reference's classes stand for them
         noun, now, before = "fidelity mIoU", artifact.fidelity_miou, entry.fidelity_miou
+        pair = None  # counts are of labels
     if now is None or before is None:
         where = "the baseline" if now is not None else "the result"
         return Verdict(artifact.id, Outcome.UNKNOWN, f"no {noun} in {where}", CHECK)
@@ -152,6 +153,8 @@ def _counts_of(entry: BaselineEntry, baseline: Path) -> Counts | None:
 def check_miou(counts: Counts, miou: float | None, where: str) -> None:
     """Raise DataError unless counts add up to the mIoU (percent) they are said to belong to."""
     found = counts_miou(counts)
+    if found is None and miou is None:  # masks without a single labelled pixel
+        return
     if found is None or miou is None or not np.isclose(found, miou, rtol=0, atol=1e-6):
         raise DataError(f"{where}: adds up to mIoU {found}, not to the {miou} that it belongs to")
 

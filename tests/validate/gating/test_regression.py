@@ -133,6 +133,39 @@ def test_an_update_removes_the_counts_it_replaces_and_no_others(tmp_path: Path) 
     assert files == named and len(files) == 2 and not old.exists()
 
 
+@pytest.mark.parametrize("file", ["../precious.npz", "/tmp/precious.npz", "x-counts/../p.npz"])
+def test_a_baseline_names_no_files_outside_its_own_folder(tmp_path: Path, file: str) -> None:
+    """An update removes the counts that no entry names any more."""
+    path = _baseline(tmp_path, _confusions([100] * 5))
+    document = json.loads(path.read_text())
+    document["entries"][0]["counts"]["file"] = file
+    path.write_text(json.dumps(document))
+    with pytest.raises(DataError, match=r"baseline\.json: damaged \(entries\.0\.counts\.file"):
+        update_baseline(_write(tmp_path / "now", _confusions([50] * 5)), path)
+
+
+def test_masks_without_a_labelled_pixel_are_held_against_fidelity(tmp_path: Path) -> None:
+    nothing: dict[str, Any] = {"miou": None, "drop": None, "class_iou": {}}
+    counts = {"int8": np.zeros((4, 3, CLASSES), np.int64)}
+    confusions = np.zeros((4, CLASSES, CLASSES), np.int64)
+
+    def result(folder: str, fidelity: float) -> Result:
+        (tmp_path / folder).mkdir()
+        np.savez_compressed(tmp_path / folder / "confusion.npz", int8=confusions)
+        int8 = artifact_result("int8", fidelity_miou=fidelity, **nothing)
+        masks = result_of().dataset.model_copy(update={"labels_sha256": "d" * 64})
+        return result_of(artifacts=[int8], dataset=masks)
+
+    path = tmp_path / "baseline.json"
+    before = result("before", 95.0)
+    assert np.array_equal(result_counts(before, tmp_path / "before")["int8"], counts["int8"])
+    update_baseline(before, path, counts)
+    now = result("now", 94.0)
+    (verdict,) = gate(now, folder=tmp_path / "now", baseline=path)
+    assert verdict.outcome is Outcome.FAIL and verdict.interval is None
+    assert verdict.reason == ("fidelity mIoU 94.000 is -1.000 against the baseline, tolerance 0.2")
+
+
 @pytest.mark.parametrize("damage", ["gone", "other"])
 def test_counts_that_are_not_those_of_the_baseline_are_an_error(
     tmp_path: Path, damage: str
@@ -255,3 +288,20 @@ def test_another_runtime_is_a_difference_too(tmp_path: Path) -> None:
     *_, warning = gate(result_of(cuda), baseline=path)
     assert warning.outcome is Outcome.WARN
     assert "runtime of int8 ort-cpu (CPUExecutionProvider) -> ort-cuda" in warning.reason
+
+
+def test_a_package_of_another_runtime_is_no_difference(tmp_path: Path) -> None:
+    path = tmp_path / "baseline.json"
+    there, here = ({"versions": {"openvino": version}} for version in ("2026.0.0", "2026.4.1"))
+
+    def warnings(runtime: str) -> list[Verdict]:
+        before, now = (
+            result_of(artifacts=[artifact_result("int8", runtime=runtime)], environment=environment)
+            for environment in (there, here)
+        )
+        update_baseline(before, path)
+        return [v for v in gate(now, baseline=path) if v.outcome is Outcome.WARN]
+
+    assert warnings("ort-cpu") == []
+    (warning,) = warnings("openvino")
+    assert "openvino 2026.0.0 -> 2026.4.1" in warning.reason
