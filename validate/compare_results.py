@@ -93,12 +93,13 @@ def _image_list(result: Result) -> str:
     return f"{facts.images} images of {facts.name}:{facts.split} (ids {facts.ids_sha256[:12]})"
 
 
-def _classes(result: Result) -> list[str]:
-    return list(result.artifacts[0].class_iou) if result.artifacts else []
+def _other_classes(first: Result, second: Result) -> bool:
+    names = first.class_names, second.class_names
+    return all(names) and names[0] != names[1]  # an unlabelled result of old does not name them
 
 
 def _class_list(result: Result) -> str:
-    return f"{len(_classes(result))} ({', '.join(_classes(result))})"
+    return f"{len(result.class_names)} ({', '.join(result.class_names)})"
 
 
 def _label_set(result: Result) -> LabelSet:
@@ -112,7 +113,7 @@ _MUST_AGREE: dict[str, tuple[Callable[[Result, Result], bool], Callable[[Result]
         lambda a, b: _label_set(a).differs(_label_set(b)),
         lambda result: str(_label_set(result)),
     ),
-    "classes": (lambda a, b: _classes(a) != _classes(b), _class_list),
+    "classes": (_other_classes, _class_list),
 }
 """What makes results comparable, by its name in errors: when two differ, and how one is said."""
 

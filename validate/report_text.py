@@ -27,22 +27,28 @@ def verdict_list(result: Result, verdicts: Sequence[Verdict]) -> str:
 
 
 def interval_text(result: Result) -> list[str]:
-    """Return how the intervals were made and what "at borders" means; nothing without them."""
-    made = result.bootstrap
-    if made is None:
-        return []
-    borders = "label borders" if result.dataset.labelled else "borders of the reference's classes"
-    return [
-        f"Intervals: {made.level:g} %, {made.method}; {made.resamples} resamples, seed "
-        f"{made.seed}. They say what other images of the same kind would have given. At borders: "
-        f"agreement within 5 px of {borders}; inside: on all other pixels."
-    ]
+    """Return how the intervals were made and what "at borders" means, as far as there are any."""
+    said = []
+    if made := result.bootstrap:
+        said.append(
+            f"Intervals: {made.level:g} %, {made.method}; {made.resamples} resamples, seed "
+            f"{made.seed}. They say what other images of the same kind would have given."
+        )
+    if any(a.agreement_boundary is not None for a in result.artifacts):
+        labelled = result.dataset.labelled
+        borders = "label borders" if labelled else "borders of the reference's classes"
+        said.append(f"At borders: agreement within 5 px of {borders}; inside: on all other pixels.")
+    return [" ".join(said)] if said else []
 
 
 def class_rows(result: Result) -> list[list[Cell]]:
     """Return each class's name and its IoU by artifact."""
-    names = list(result.artifacts[0].class_iou) if result.artifacts else []
-    return [[n, *(number(a.class_iou.get(n), 2) for a in result.artifacts)] for n in names]
+    if not any(a.class_iou for a in result.artifacts):
+        return []
+    return [
+        [name, *(number(a.class_iou.get(name), 2) for a in result.artifacts)]
+        for name in result.class_names
+    ]
 
 
 def class_table(result: Result) -> tuple[list[str], list[list[Cell]]]:

@@ -158,7 +158,7 @@ def test_the_name_of_the_folder_with_the_images_does_not_matter(
             {"artifacts": [artifact_result("fp16", class_iou=dict.fromkeys(CLASSES, 1.0))]},
             ["no artifact is in both", "torch-fp32, int8", "fp16"],
         ),
-        ({"artifacts": []}, ["classes differs"]),
+        ({"artifacts": []}, ["no artifact is in both", "none"]),
     ],
 )
 def test_what_may_not_be_compared_is_refused_with_both_sides_named(
@@ -206,7 +206,7 @@ def test_unlabelled_against_labelled_is_refused_whichever_digest_is_known(tmp_pa
 
 
 def test_results_without_labels_compare_agreement(tmp_path: Path) -> None:
-    def write(folder: Path, agreement: float) -> Path:
+    def write(folder: Path, agreement: float, **changes: Any) -> Path:
         artifacts = [
             artifact_result(id, miou=None, drop=None, class_iou={}, agreement=agreement)
             for id in IDS
@@ -215,10 +215,14 @@ def test_results_without_labels_compare_agreement(tmp_path: Path) -> None:
         np.savez(folder / "confusion.npz")
         path = folder / "result.json"
         dataset = _dataset(labelled=False)
-        path.write_text(result_of(dataset=dataset, artifacts=artifacts).to_json())
+        path.write_text(result_of(dataset=dataset, artifacts=artifacts, **changes).to_json())
         return path
 
-    found = compare_results(write(tmp_path / "a", 99.5), write(tmp_path / "b", 98.0))
+    old, other = write(tmp_path / "a", 99.5), write(tmp_path / "c", 99.0, classes=["sky", "sea"])
+    with pytest.raises(ComparisonError, match=r"classes differs.*2 \(sky, sea\).*3 \(backgr"):
+        compare_results(other, write(tmp_path / "d", 98.0, classes=list(CLASSES)))
+    assert compare_results(old, other).images == IMAGES  # an older result does not say
+    found = compare_results(old, write(tmp_path / "b", 98.0))
     assert found.artifacts[1].agreement == (99.5, 98.0)
     assert (found.artifacts[1].miou, found.artifacts[1].change) == ((None, None), None)
     assert found.artifacts[1].change_ci95 is None

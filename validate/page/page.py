@@ -107,7 +107,7 @@ def _confusions(material: Material) -> list[dict[str, Any]]:
     if result.reference not in confusions:
         return []
     reference = confusions[result.reference]
-    classes = list(result.artifacts[0].class_iou)
+    classes = result.class_names
     others = {key: one for key, one in confusions.items() if key != result.reference}
     differences = {key: shares(one) - shares(reference) for key, one in others.items()}
     found = []
@@ -142,7 +142,7 @@ def _pictures(material: Material) -> dict[str, Any]:
         "cards": shown,
         "hidden_cards": len(pictures) - len(shown),
         "picture_file": PICTURE_FILE,
-        "class_legend": class_legend(visible, list(result.artifacts[0].class_iou)),
+        "class_legend": class_legend(visible, result.class_names),
         "difference_legend": difference_legend(),
         "worst_head": list(WORST_COLUMNS),
         "worst_rows": worst_rows(result),
