@@ -12,6 +12,7 @@ from PIL import Image
 from export.artifact import Artifact
 from export.classes import palette
 from tests.segport.command import Answer, segport
+from tests.timing import few_rounds
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
@@ -98,4 +99,5 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
 def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Answer, Path]:
     """What `segport run demo` answered, and its folder; read only. Takes a minute."""
     folder = tmp_path_factory.mktemp("demo")
-    return segport("run", "demo", "-o", folder), folder
+    with few_rounds():
+        return segport("run", "demo", "-o", folder), folder

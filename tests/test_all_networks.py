@@ -7,7 +7,8 @@ import pytest
 
 from export.artifact import load_artifact
 from export.onnx_export import export_model
-from export.zoo import ZOO
+from export.torch_cost import torch_cost
+from export.zoo import ZOO, meta_network
 from quantize.quantization import quantize
 from validate.datasets import open_dataset
 from validate.runtimes import open_runtime
@@ -20,6 +21,8 @@ SIZE = (257, 257)
 @pytest.mark.parametrize("name", ZOO)
 def test_export_fp16_int8_and_inference(name: str, voc: Path, tmp_path: Path) -> None:
     fp32 = export_model(name, "random", tmp_path, size=SIZE)
+    # which at 513x513 is the published figure: tests/export/test_zoo.py
+    assert fp32.manifest.macs == torch_cost(meta_network(name, 21), SIZE).macs
     dataset = open_dataset(f"{voc}:train", "train", masks=False)
     samples = Samples(dataset, Preparation.for_artifact(fp32.manifest, "squash"))
     logits = {}
