@@ -70,6 +70,11 @@ def compare_results(first_file: Path, second_file: Path) -> Comparison:
         )
     ours, theirs = load_confusions(first, first_file), load_confusions(second, second_file)
     if any(not _same_labels(ours[id], theirs[id]) for id in ids if id in ours):
+        if first.shape != second.shape:
+            raise ComparisonError(
+                f"cannot compare, labels are of other sizes: {first_file} has {_size(first)}; "
+                f"{second_file} has {_size(second)}; validate both with --protocol full"
+            )
         raise ComparisonError(
             f"{first_file} and {second_file}: the same images have other labels; validate both "
             "on the same masks"
@@ -100,6 +105,10 @@ def _other_classes(first: Result, second: Result) -> bool:
 
 def _class_list(result: Result) -> str:
     return f"{len(result.class_names)} ({', '.join(result.class_names)})"
+
+
+def _size(result: Result) -> str:
+    return "x".join(map(str, result.shape[1:]))
 
 
 def _label_set(result: Result) -> LabelSet:

@@ -180,6 +180,13 @@ def test_other_labels_of_the_same_images_are_refused(first: Path, tmp_path: Path
         compare_results(first, other)
 
 
+def test_labels_of_other_sizes_are_refused_with_what_to_do(first: Path, tmp_path: Path) -> None:
+    half = {id: matrices // 2 for id, matrices in _confusions(1, 0).items()}
+    other = _write(tmp_path / "half", half, shape=(3, 257, 257))
+    with pytest.raises(ComparisonError, match=r"sizes: .*513x513; .*257x257; .*--protocol full"):
+        compare_results(first, other)
+
+
 def test_other_masks_are_refused_by_their_digest(tmp_path: Path) -> None:
     """Also where each image has as many pixels of each class as before, as in a mirrored mask."""
     one, other, same, old = (

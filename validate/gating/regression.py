@@ -86,8 +86,15 @@ def _other_labels(
     class in each image tell, where both sides have them.
     """
     ours = LabelSet.of(result.dataset)
-    if not ours.differs(entry.label_set) and (pair is None or _same_labels(*pair)):
-        return None
+    if not ours.differs(entry.label_set):
+        if pair is None or _same_labels(*pair):
+            return None
+        if ours == entry.label_set and ours.sha256:
+            size = "x".join(map(str, result.shape[1:]))
+            return (
+                f"the masks are those of {file}, but not their pixels: the result has them at "
+                f"{size}, the baseline at another size; renew the entry with --update-baseline"
+            )
     return (
         f"not the labels of the baseline, though image ids are the same: the result has {ours}, "
         f"{file} has {entry.label_set}; validate on the same masks, or renew the entry with "

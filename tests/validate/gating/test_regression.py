@@ -107,6 +107,17 @@ def test_other_labels_under_the_same_image_ids_are_not_compared(tmp_path: Path) 
     assert "not the labels of the baseline" in verdict.reason
 
 
+def test_the_same_masks_at_another_size_are_not_compared(tmp_path: Path) -> None:
+    masks = result_of().dataset.model_copy(update={"labels_sha256": "d" * 64})
+    path, confusions = tmp_path / "baseline.json", _confusions([100] * 4)
+    before = _write(tmp_path / "before", confusions, dataset=masks)
+    update_baseline(before, path, result_counts(before, tmp_path / "before"))
+    now = _write(tmp_path / "now", confusions // 2, dataset=masks, shape=(3, 257, 257))
+    (verdict,) = gate(now, folder=tmp_path / "now", baseline=path)
+    assert verdict.outcome is Outcome.UNKNOWN
+    assert "the masks are those of baseline.json" in verdict.reason and "257x257" in verdict.reason
+
+
 def test_counts_are_one_small_file_beside_the_baseline(tmp_path: Path) -> None:
     path = _baseline(tmp_path, _confusions([100] * 200))
     (entry,) = load_baseline(path).entries
