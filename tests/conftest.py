@@ -96,6 +96,16 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
 
 
 @pytest.fixture(scope="session")
+def trained(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+    """A DeepLab with a real checkpoint at 257x257, for tests marked `shared`; read only."""
+    from export.onnx_export import export_model
+
+    checkpoint = shared / "checkpoints/deeplabv3_mobilenet_voc_os16.pth"
+    folder = tmp_path_factory.mktemp("trained")
+    return export_model("deeplabv3_mobilenet", str(checkpoint), folder, size=(257, 257))
+
+
+@pytest.fixture(scope="session")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Answer, Path]:
     """What `segport run demo` answered, and its folder; read only. Takes a minute."""
     folder = tmp_path_factory.mktemp("demo")
