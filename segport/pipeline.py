@@ -3,16 +3,16 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from export.artifact import NOMINAL_SIZE, Artifact
+from export.artifact import Artifact
 from export.errors import UsageError
 from export.files import check_writable
-from export.onnx_export import export_model
-from export.onnx_import import import_model
 from quantize.quantization import Search, Settings, check_settings, quantize
+from segport.fp32 import make_fp32
 from segport.progress import Stages
 from segport.recipe import ArtifactSection, Recipe
 from segport.searching import Request, open_search, requested
 from validate.comparison import validate
+from validate.data.download import fetch
 from validate.datasets import Dataset, open_dataset
 from validate.gate import gate
 from validate.gating.baseline import load_baseline
@@ -35,11 +35,19 @@ class RunResult:
     pictures: tuple[Path, ...] = ()
 
 
-def run(recipe: Recipe, folder: Path, progress: Stages, *, command: str | None = None) -> RunResult:
+def run(
+    recipe: Recipe,
+    folder: Path,
+    progress: Stages,
+    *,
+    command: str | None = None,
+    download: bool = False,
+) -> RunResult:
     """Do everything a recipe says.
 
-    Artifacts are written to `folder`, each protocol's report to `folder/<protocol>/`. Raises
-    SegportError as the stages do; artifacts that were finished before stay.
+    Artifacts are written to `folder`, each protocol's report to `folder/<protocol>/`. With
+    `download` data sets that are not there are fetched. Raises SegportError as the stages do;
+    artifacts that were finished before stay.
     """
     check_writable(folder)
     if recipe.validation.runtime is not None:
@@ -50,6 +58,8 @@ def run(recipe: Recipe, folder: Path, progress: Stages, *, command: str | None =
     for section in recipe.artifact:
         check_settings(section.precision, settings_of(section, recipe.data.seed))
         _request(section, recipe)
+    for source, split in recipe.sources if download else ():
+        fetch(source, split, progress.stage("download"))
     validation = open_dataset(recipe.data.validation, "val").first(recipe.data.limit)
     calibration = open_dataset(recipe.data.calibration, "train", masks=False).sample(
         recipe.data.samples, recipe.data.seed
@@ -58,7 +68,7 @@ def run(recipe: Recipe, folder: Path, progress: Stages, *, command: str | None =
     if recipe.gate and recipe.gate.baseline and Path(recipe.gate.baseline).exists():
         load_baseline(Path(recipe.gate.baseline))  # a new one is made from this run's result
     progress.stage("export")
-    fp32 = _fp32(recipe, folder)
+    fp32 = make_fp32(recipe, folder)
     _check_runtime(recipe, fp32)
     samples = _samples(fp32, calibration, recipe.data.calibration_protocol)
     artifacts = [fp32]
@@ -115,35 +125,6 @@ def settings_of(section: ArtifactSection, seed: int) -> Settings:
         guard=section.guard,
         keep_float=section.keep_float,
         seed=seed,
-    )
-
-
-def _fp32(recipe: Recipe, folder: Path) -> Artifact:
-    model = recipe.model
-    if model.onnx is not None:
-        if model.size == "dynamic":
-            raise UsageError("recipe: [model] size of an imported file is two numbers")
-        return import_model(
-            Path(model.onnx),
-            folder,
-            mean=model.mean,
-            std=model.std,
-            size=model.size,
-            classes=model.classes,
-            name=recipe.name,
-        )
-    assert model.name is not None and model.weights is not None  # load_recipe checked
-    return export_model(
-        model.name,
-        model.weights,
-        folder,
-        seed=model.seed,
-        size=None if model.size == "dynamic" else model.size or NOMINAL_SIZE,
-        batch=None if model.batch == "dynamic" else model.batch,
-        output_stride=model.output_stride,
-        output=model.output,
-        classes=model.classes,
-        name=recipe.name,
     )
 
 

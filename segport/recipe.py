@@ -143,6 +143,13 @@ class Recipe(_Section):
     validation: ValidateSection = Field(default_factory=ValidateSection, alias="validate")
     gate: GateSection | None = None
 
+    @property
+    def sources(self) -> list[tuple[str, str]]:
+        """All DATA that the run reads, each with the split it means where it names none."""
+        searched = [section.data for section in self.artifact if section.data]
+        images = [(data, "train") for data in (self.data.calibration, *searched)]
+        return [*images, (self.data.validation, "val")]
+
 
 def load_recipe(file: Path) -> Recipe:
     """Read a recipe and resolve its paths.

@@ -12,6 +12,7 @@ from PIL import Image
 from export.artifact import Artifact
 from export.classes import palette
 from tests.segport.command import Answer, segport
+from tests.timing import few_rounds
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
@@ -95,7 +96,18 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
 
 
 @pytest.fixture(scope="session")
+def trained(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+    """A DeepLab with a real checkpoint at 257x257, for tests marked `shared`; read only."""
+    from export.onnx_export import export_model
+
+    checkpoint = shared / "checkpoints/deeplabv3_mobilenet_voc_os16.pth"
+    folder = tmp_path_factory.mktemp("trained")
+    return export_model("deeplabv3_mobilenet", str(checkpoint), folder, size=(257, 257))
+
+
+@pytest.fixture(scope="session")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Answer, Path]:
     """What `segport run demo` answered, and its folder; read only. Takes a minute."""
     folder = tmp_path_factory.mktemp("demo")
-    return segport("run", "demo", "-o", folder), folder
+    with few_rounds():
+        return segport("run", "demo", "-o", folder), folder

@@ -11,6 +11,7 @@ from export.errors import ComparisonError
 from validate.bootstrap import Interval
 from validate.confusion_file import load_confusions
 from validate.intervals import Intervals, PerImage
+from validate.label_set import LabelSet
 from validate.result import ArtifactResult, Result, load_result
 
 Pair = tuple[float | None, float | None]
@@ -49,12 +50,14 @@ class Comparison:
 def compare_results(first_file: Path, second_file: Path) -> Comparison:
     """Compare two result.json, of one network or of two, on the images both saw.
 
-    Raises ComparisonError when protocol, image list, classes or labels differ or no artifact
-    is in both, DataError for a file (or the confusion.npz beside it) that is no result.
+    Raises ComparisonError when protocol, image list, label set or classes differ or no artifact
+    is in both, DataError for a file (or the confusion.npz beside it) that is no result. Where
+    a result of an earlier version does not say which masks it had, the pixels of each class in
+    each image tell.
     """
     first, second = load_result(first_file), load_result(second_file)
-    for what, (fact, said) in _MUST_EQUAL.items():
-        if fact(first) != fact(second):
+    for what, (differ, said) in _MUST_AGREE.items():
+        if differ(first, second):
             raise ComparisonError(
                 f"cannot compare, {what} differs: {first_file} has {said(first)}; {second_file} "
                 f"has {said(second)}"
@@ -67,6 +70,11 @@ def compare_results(first_file: Path, second_file: Path) -> Comparison:
         )
     ours, theirs = load_confusions(first, first_file), load_confusions(second, second_file)
     if any(not _same_labels(ours[id], theirs[id]) for id in ids if id in ours):
+        if first.shape != second.shape:
+            raise ComparisonError(
+                f"cannot compare, labels are of other sizes: {first_file} has {_size(first)}; "
+                f"{second_file} has {_size(second)}; validate both with --protocol full"
+            )
         raise ComparisonError(
             f"{first_file} and {second_file}: the same images have other labels; validate both "
             "on the same masks"
@@ -90,24 +98,33 @@ def _image_list(result: Result) -> str:
     return f"{facts.images} images of {facts.name}:{facts.split} (ids {facts.ids_sha256[:12]})"
 
 
-def _classes(result: Result) -> list[str]:
-    return list(result.artifacts[0].class_iou) if result.artifacts else []
+def _other_classes(first: Result, second: Result) -> bool:
+    names = first.class_names, second.class_names
+    return all(names) and names[0] != names[1]  # an unlabelled result of old does not name them
 
 
 def _class_list(result: Result) -> str:
-    return f"{len(_classes(result))} ({', '.join(_classes(result))})"
+    return f"{len(result.class_names)} ({', '.join(result.class_names)})"
 
 
-_MUST_EQUAL: dict[str, tuple[Callable[[Result], object], Callable[[Result], str]]] = {
-    "protocol": (lambda result: result.protocol, lambda result: result.protocol),
-    "image list": (lambda result: result.dataset.ids_sha256, _image_list),
-    "labels": (
-        lambda result: result.dataset.labelled,
-        lambda result: "labels" if result.dataset.labelled else "no labels",
+def _size(result: Result) -> str:
+    return "x".join(map(str, result.shape[1:]))
+
+
+def _label_set(result: Result) -> LabelSet:
+    return LabelSet.of(result.dataset)
+
+
+_MUST_AGREE: dict[str, tuple[Callable[[Result, Result], bool], Callable[[Result], str]]] = {
+    "protocol": (lambda a, b: a.protocol != b.protocol, lambda result: result.protocol),
+    "image list": (lambda a, b: a.dataset.ids_sha256 != b.dataset.ids_sha256, _image_list),
+    "label set": (
+        lambda a, b: _label_set(a).differs(_label_set(b)),
+        lambda result: str(_label_set(result)),
     ),
-    "classes": (_classes, _class_list),
+    "classes": (_other_classes, _class_list),
 }
-"""What makes results comparable, by its name in errors: the fact, and how it is said."""
+"""What makes results comparable, by its name in errors: when two differ, and how one is said."""
 
 
 def _compared(

@@ -130,6 +130,7 @@ def validate(
         environment=environment(),
         command=command,
         overlap_allowed=bool(shared),
+        classes=list(first.classes),
         class_images=_class_images(confusions, first.classes),
         bootstrap=bootstrap_facts(losses),
         artifacts=entries,

@@ -13,7 +13,14 @@ from validate.cells import Cell, markdown_table, number
 from validate.diagnosis_file import load_diagnosis
 from validate.gating.verdict import Verdict
 from validate.material import Material
-from validate.report_text import CLASS_NOTE, class_rows, fact_rows, interval_text, notes
+from validate.report_text import (
+    CLASS_NOTE,
+    class_rows,
+    fact_rows,
+    interval_text,
+    notes,
+    verdict_list,
+)
 from validate.result import CONFUSION_FILE, PICTURE_FILE, RESULT_FILE, Result, load_result
 from validate.result_cells import (
     ARTIFACT_COLUMNS,
@@ -37,7 +44,7 @@ def report(
     """Write the report of a result into `folder`, and the files it was made of; return all.
 
     `formats` are names of REPORT_FORMATS, None for all. `verdicts` are the gate's and
-    `diagnoses` folders that `segport diagnose` wrote, for formats that show them. Raises
+    `diagnoses` folders that `segport diagnose` wrote; report.md shows the former alone. Raises
     UsageError for an unknown format, DataError when `result_file` is no result or a file beside
     it or of a diagnosis is damaged or another result's, ArtifactError when `folder` cannot be
     written.
@@ -93,8 +100,8 @@ def terminal_report(result: Result) -> str:
     return "\n".join([head, *_overlap_note(result), "", table, *notes(result)])
 
 
-def markdown_report(result: Result) -> str:
-    """Return report.md."""
+def markdown_report(result: Result, verdicts: Sequence[Verdict] = ()) -> str:
+    """Return report.md; it starts with what the gate said, where that is known."""
     parts = [
         f"# {result.name}: what each artifact lost",
         f"Protocol `{result.protocol}`, {result.dataset.images} images of `{result.dataset.name}:"
@@ -102,6 +109,7 @@ def markdown_report(result: Result) -> str:
         f"`{result.reference}`. mIoU is the mean over the classes that occur in the labels; a drop "
         "is reference - artifact, in points.",
         *_overlap_note(result),
+        *(["## Verdicts", verdict_list(result, verdicts)] if verdicts else []),
         "## Summary",
         markdown_table(_summary_rows(result), _summary_head(result)),
         "FLOPs follow the published table's rule (THOP MACs / 4.5e8); MACs are "
@@ -121,7 +129,7 @@ def markdown_report(result: Result) -> str:
 
 
 def _markdown(material: Material) -> str:
-    return markdown_report(material.result)
+    return markdown_report(material.result, material.verdicts)
 
 
 def _html(material: Material) -> str:

@@ -1,8 +1,12 @@
 """What reports say of a result in words and plain tables, whatever their format."""
 
+from collections.abc import Sequence
+
 from validate.cells import Cell, interval, number
+from validate.gating.verdict import Verdict
 from validate.result import ArtifactResult, Result
 from validate.result_cells import machine_cells
+from validate.verdict_lines import verdict_lines
 
 CLASS_NOTE = (
     "Images: how many have the class in their label. The interval of a class in fewer "
@@ -11,23 +15,40 @@ CLASS_NOTE = (
 )
 
 
+def verdict_list(result: Result, verdicts: Sequence[Verdict]) -> str:
+    """Return a Markdown list: each artifact's gravest outcome, what it lost, and all reasons."""
+    lines = []
+    for line in verdict_lines(result, verdicts):
+        outcome = line.outcome.upper() or "NOT JUDGED"
+        doubt = ", inconclusive" if line.inconclusive else ""
+        lines.append(f"- **{outcome}{doubt}** `{line.id}` {line.sentence}".rstrip())
+        lines += [f"  - {reason}" for reason in line.reasons]
+    return "\n".join(lines)
+
+
 def interval_text(result: Result) -> list[str]:
-    """Return how the intervals were made and what "at borders" means; nothing without them."""
-    made = result.bootstrap
-    if made is None:
-        return []
-    borders = "label borders" if result.dataset.labelled else "borders of the reference's classes"
-    return [
-        f"Intervals: {made.level:g} %, {made.method}; {made.resamples} resamples, seed "
-        f"{made.seed}. They say what other images of the same kind would have given. At borders: "
-        f"agreement within 5 px of {borders}; inside: on all other pixels."
-    ]
+    """Return how the intervals were made and what "at borders" means, as far as there are any."""
+    said = []
+    if made := result.bootstrap:
+        said.append(
+            f"Intervals: {made.level:g} %, {made.method}; {made.resamples} resamples, seed "
+            f"{made.seed}. They say what other images of the same kind would have given."
+        )
+    if any(a.agreement_boundary is not None for a in result.artifacts):
+        labelled = result.dataset.labelled
+        borders = "label borders" if labelled else "borders of the reference's classes"
+        said.append(f"At borders: agreement within 5 px of {borders}; inside: on all other pixels.")
+    return [" ".join(said)] if said else []
 
 
 def class_rows(result: Result) -> list[list[Cell]]:
     """Return each class's name and its IoU by artifact."""
-    names = list(result.artifacts[0].class_iou) if result.artifacts else []
-    return [[n, *(number(a.class_iou.get(n), 2) for a in result.artifacts)] for n in names]
+    if not any(a.class_iou for a in result.artifacts):
+        return []
+    return [
+        [name, *(number(a.class_iou.get(name), 2) for a in result.artifacts)]
+        for name in result.class_names
+    ]
 
 
 def class_table(result: Result) -> tuple[list[str], list[list[Cell]]]:

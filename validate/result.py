@@ -120,8 +120,9 @@ class ArtifactResult(_Model):
 class Result(_Model):
     """All artifacts of one network under one protocol on one image list.
 
-    `class_images` counts, for every class, the images whose label has it; empty without
-    labels. `bootstrap` is null where there is no interval.
+    `classes` are the network's, in the order of their indices; empty in results of earlier
+    versions. `class_images` counts, for every class, the images whose label has it; empty
+    without labels. `bootstrap` is null where there is no interval.
     """
 
     schema_: Literal[1] = Field(default=1, alias="schema")
@@ -138,6 +139,7 @@ class Result(_Model):
     environment: dict[str, Any]
     command: str | None
     overlap_allowed: bool
+    classes: list[str] = []
     class_images: dict[str, int] = {}
     bootstrap: BootstrapFacts | None = None
     artifacts: list[ArtifactResult]
@@ -145,6 +147,11 @@ class Result(_Model):
     def artifact(self, id: str) -> ArtifactResult | None:
         """Return the artifact with this id, or None."""
         return next((entry for entry in self.artifacts if entry.id == id), None)
+
+    @property
+    def class_names(self) -> list[str]:
+        """The network's classes; of an unlabelled result of an earlier version unknown: none."""
+        return self.classes or (list(self.artifacts[0].class_iou) if self.artifacts else [])
 
     def to_json(self) -> str:
         """Return the file's text."""

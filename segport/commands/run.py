@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from segport.arguments import AsJson
+from segport.arguments import AsJson, Download
 from segport.output import command_line, say
 
 DEMO = "demo"
@@ -17,6 +17,7 @@ def run(
     out: Annotated[
         Path | None, typer.Option("-o", "--out", help="Folder to write to. Default: runs/<name>.")
     ] = None,
+    download: Download = False,
     as_json: AsJson = False,
 ) -> None:
     """Do the whole job a recipe describes; the exit code is the gate's.
@@ -39,7 +40,7 @@ def run(
         else:
             loaded = load_recipe(recipe)
             folder = out or Path("runs") / loaded.name
-            done = run_recipe(loaded, folder, progress, command=command_line())
+            done = run_recipe(loaded, folder, progress, command=command_line(), download=download)
     code = exit_code([verdict for _, verdict in done.verdicts]) if done.verdicts else 0
     if as_json:
         document = {

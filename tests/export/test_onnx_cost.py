@@ -136,17 +136,11 @@ def test_free_dimensions_are_filled_in() -> None:
 
 @pytest.mark.slow
 @pytest.mark.shared
-@pytest.mark.parametrize(
-    "name",
-    [
-        f"{head}_{backbone}"
-        for backbone in ("mobilenet", "resnet50", "resnet101")
-        for head in ("deeplabv3", "deeplabv3plus")
-    ],
-)
+@pytest.mark.parametrize("name", ["deeplabv3_mobilenet", "deeplabv3plus_mobilenet"])
 def test_macs_of_the_exported_graph_are_the_published_ones(
     name: str, shared: Path, tmp_path: Path
 ) -> None:
+    """Those of all twelve are torch's, by tests/test_all_networks.py, and torch's the published."""
     published = json.loads((shared / "published.json").read_text())["vainf_deeplab_voc"]
 
     manifest = export_model(name, "random", tmp_path).manifest

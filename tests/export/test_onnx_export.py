@@ -248,22 +248,20 @@ def test_mask_alone(tiny: Artifact, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.shared
-def test_a_real_checkpoint_on_a_real_image(shared: Path, tmp_path: Path) -> None:
+def test_a_real_checkpoint_on_a_real_image(shared: Path, trained: Artifact) -> None:
     checkpoint = shared / "checkpoints/deeplabv3_mobilenet_voc_os16.pth"
     voc = shared / "voc/VOCdevkit/VOC2012"
     name = (voc / "ImageSets/Segmentation/val.txt").read_text().split()[0]
     size = (257, 257)
 
-    artifact = export_model("deeplabv3_mobilenet", str(checkpoint), tmp_path, size=size)
-
-    manifest = artifact.manifest
+    manifest = trained.manifest
     assert (manifest.output_stride, manifest.weights.how) == (16, "file")
     assert manifest.weights.sha256 == sha256_of(checkpoint)
     assert (manifest.params, manifest.checks["global_average_pools"]) == (5_113_877, 1)
-    assert "BatchNormalization" not in operators(artifact.path)
+    assert "BatchNormalization" not in operators(trained.path)
     picture = Image.open(voc / f"JPEGImages/{name}.jpg").convert("RGB").resize(size)
     label = Image.open(voc / f"SegmentationClass/{name}.png").resize(size, Image.Resampling.NEAREST)
-    (logits,) = computed(artifact.path, input=normalised(np.asarray(picture), MEAN, STD))
+    (logits,) = computed(trained.path, input=normalised(np.asarray(picture), MEAN, STD))
     wanted = np.asarray(label)
     right = (logits[0].argmax(0) == wanted)[wanted != 255]
     assert right.mean() > 0.8  # a wrong weight or a wrong preprocessing gives far less

@@ -145,8 +145,10 @@ def test_table_in_a_fresh_process_takes_less_than_five_seconds() -> None:
         rows, clock, processor = child.stdout.split()
         assert int(rows) == 12
         times.append((float(clock), float(processor)))
-    assert min(clock for clock, _ in times) < 5
-    assert min(processor for _, processor in times) < 5
+        best = [min(column) for column in zip(*times, strict=True)]
+        if max(best) < 5:
+            return
+    raise AssertionError(times)
 
 
 @pytest.mark.parametrize("name", VAINF)

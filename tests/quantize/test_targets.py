@@ -1,4 +1,3 @@
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +7,6 @@ import pytest
 
 from export.artifact import Artifact, load_artifact
 from export.errors import UsageError
-from export.onnx_export import export_model
 from export.sessions import cpu_facts, open_session, run
 from quantize.quantization import Settings, quantize
 from quantize.targets import TARGETS, default_target, explain_default, get_target, verifiable
@@ -111,26 +109,21 @@ def test_what_this_host_cannot_verify_is_null_with_a_reason(
 
 
 @pytest.fixture(scope="module")
-def deeplab(
-    shared: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[Artifact, Samples]]:
-    checkpoint = shared / "checkpoints/deeplabv3_mobilenet_voc_os16.pth"
-    folder = tmp_path_factory.mktemp("deeplab")
-    artifact = export_model("deeplabv3_mobilenet", str(checkpoint), folder, size=(257, 257))
+def real_samples(shared: Path, trained: Artifact) -> Samples:
     dataset = open_dataset(f"{shared}/voc/VOCdevkit:train", "train", masks=False).sample(4, 0)
-    yield artifact, Samples(dataset, Preparation.for_artifact(artifact.manifest, "squash"))
+    return Samples(dataset, Preparation.for_artifact(trained.manifest, "squash"))
 
 
 @pytest.mark.shared
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(TARGETS))
 def test_every_target_takes_a_real_network(
-    name: str, deeplab: tuple[Artifact, Samples], tmp_path: Path
+    name: str, trained: Artifact, real_samples: Samples, tmp_path: Path
 ) -> None:
-    artifact, samples = deeplab
-    made = quantize(artifact, "int8", tmp_path, samples=samples, settings=Settings(target=name))
-    image = samples[0].image
-    reference, found = (run(open_session(a.path), image)[0] for a in (artifact, made))
+    settings = Settings(target=name)
+    made = quantize(trained, "int8", tmp_path, samples=real_samples, settings=settings)
+    image = real_samples[0].image
+    reference, found = (run(open_session(a.path), image)[0] for a in (trained, made))
     agreement = (reference.argmax(1) == found.argmax(1)).mean()
     # one scale per weight tensor needs preparing first: see the README's demo
     assert agreement > (0.96 if TARGETS[name].per_channel else 0.5)

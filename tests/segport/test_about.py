@@ -58,6 +58,8 @@ def test_it_answers_in_about_a_second_without_torch() -> None:
         answer = process(SCRIPT, "--version")
         times.append(time.perf_counter() - start)
         assert answer.returncode == 0, answer.stderr
+        if times[-1] < 1.5:
+            break
     assert min(times) < 1.5
     code = (
         "import sys; from segport.about import about; about()\n"

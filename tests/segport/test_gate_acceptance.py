@@ -19,6 +19,7 @@ from quantize.quantization import Settings, quantize
 from segport.demo import WEIGHTS
 from segport.demo.dataset import write_dataset
 from tests.segport.command import Answer, segport
+from tests.timing import few_rounds
 from validate.comparison import validate
 from validate.counts import counts_of
 from validate.datasets import open_dataset
@@ -76,7 +77,8 @@ def _run(fp32: Artifact, folder: Path, seed: int) -> Result:
         protocol="squash",
         settings=Settings(seed=seed, skipped=("gptq",)),  # a tenth of the time, twice the noise
     )
-    return validate([fp32, int8], str(scenes), folder)
+    with few_rounds():
+        return validate([fp32, int8], str(scenes), folder)
 
 
 def _gate(folder: Path, baseline: Path) -> Answer:

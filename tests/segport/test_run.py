@@ -52,6 +52,7 @@ def test_tables_report_paths_and_verdicts_are_printed(done: Done) -> None:
         assert str(out / protocol / "report.html") in answer.out
         for id in ("fp32", "fp16", "int8"):
             assert f"PASS  {protocol} {id}: drop " in answer.out
+            assert f"- **PASS** `{id}`" in (out / protocol / "report.md").read_text()
 
 
 def test_stages_are_named_on_standard_error(done: Done) -> None:

@@ -46,6 +46,8 @@ def test_a_report_with_its_page_is_there_within_three_seconds(done: Done, tmp_pa
         answer = process(*command)
         times.append(time.perf_counter() - start)
         assert answer.returncode == 0, answer.stderr
+        if times[-1] < 3:
+            break
     assert min(times) < 3
 
 

@@ -3,12 +3,16 @@
 import json
 import shutil
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
+from zipfile import ZipFile
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from export.artifact import Artifact
+from export.classes import VOC_CLASSES
 from tests.segport.command import segport
 
 
@@ -60,10 +64,24 @@ def test_the_terminal_shows_fidelity_where_there_is_no_miou(
     assert "mIoU" in heads[1] and "drop" in heads[1]
 
 
-def test_a_report_takes_it(tiny: Artifact, pictures: Path, tmp_path: Path) -> None:
-    assert segport("validate", tiny.path, "--data", pictures, "-o", tmp_path).code == 0
+def test_a_report_takes_it(tiny: Artifact, pictures: Path, voc: Path, tmp_path: Path) -> None:
+    int8 = ["--precision", "int8", "--calibration", f"{voc}:train", "-o", tmp_path]
+    assert segport("quantize", tiny.path, *int8).code == 0
+    files = [tiny.path, *tmp_path.glob("*.onnx")]
+    data = ["--data", pictures, "--pictures", 2, "-o", tmp_path]
+    assert segport("validate", *files, *data).code == 0
     assert segport("report", tmp_path / "result.json", "-o", tmp_path / "report").code == 0
-    assert "agreement" in (tmp_path / "report/report.md").read_text()
+    text = (tmp_path / "report/report.md").read_text()
+    page = (tmp_path / "report/report.html").read_text()
+    for report in (text, page):
+        assert "agreement" in report
+        assert "within 5 px of borders of the reference" in report
+    # what the pictures' colours mean is said without labels too
+    with ZipFile(tmp_path / "pictures.zip") as archive:
+        pngs = [archive.read(name) for name in archive.namelist() if name.endswith(".png")]
+    shown = {int(i) for png in pngs for i in np.unique(np.asarray(Image.open(BytesIO(png))))}
+    swatches = page.split("Difference pictures:")[0]
+    assert shown and all(f"</span>{VOC_CLASSES[index]}</li>" in swatches for index in shown)
 
 
 def test_a_run_takes_it(write_recipe: Callable[..., Path], pictures: Path, tmp_path: Path) -> None:

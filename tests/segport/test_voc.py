@@ -7,6 +7,7 @@ import pytest
 
 from export.artifact import load_artifact
 from tests.segport.command import segport
+from tests.timing import few_rounds
 from validate.result import load_result
 
 RECIPE = """
@@ -40,7 +41,8 @@ int8 = 5
 def test_deeplabv3_mobilenet_from_checkpoint_to_verdict(shared: Path, tmp_path: Path) -> None:
     recipe = tmp_path / "recipe.toml"
     recipe.write_text(RECIPE.format(shared=shared))
-    answer = segport("run", recipe, "-o", tmp_path / "out")
+    with few_rounds():
+        answer = segport("run", recipe, "-o", tmp_path / "out")
     assert (answer.code, answer.errors) == (0, []), answer.out
 
     result = load_result(tmp_path / "out/squash/result.json")

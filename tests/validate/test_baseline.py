@@ -9,7 +9,7 @@ from tests.validate.results import artifact_result, lost, result_of
 from validate.gate import gate
 from validate.gating.baseline import load_baseline, update_baseline
 from validate.gating.verdict import Outcome, exit_code
-from validate.result import Result
+from validate.result import DatasetFacts, Result
 
 
 @pytest.fixture
@@ -64,6 +64,13 @@ def test_no_entry_cannot_be_told(baseline: Path) -> None:
         assert verdicts[-1].outcome == Outcome.UNKNOWN
         assert "no entry in the baseline" in verdicts[-1].reason
         assert exit_code(verdicts) == 2
+    (_, moved) = gate(strangers[2], baseline=baseline)
+    assert moved.reason == (
+        "no entry in the baseline for net, squash on images cccccccccccc; there: squash on images "
+        "bbbbbbbbbbbb"
+    )
+    (_, protocol) = gate(strangers[1], baseline=baseline)
+    assert "net, full on images bbbbbbbbbbbb; there: squash on images bbb" in protocol.reason
 
 
 def test_a_regression_outweighs_a_missing_entry(baseline: Path) -> None:
@@ -80,7 +87,12 @@ def test_broken_logits_fail(baseline: Path) -> None:
 def _unlabelled(fidelity: float | None) -> Result:
     nothing: dict[str, Any] = {"miou": None, "drop": None, "class_iou": {}}
     int8 = artifact_result("int8", fidelity_miou=fidelity, **nothing)
-    return result_of(artifacts=[artifact_result("torch-fp32", **nothing), int8])
+    artifacts = [artifact_result("torch-fp32", **nothing), int8]
+    return result_of(artifacts=artifacts, dataset=_dataset(labelled=False))
+
+
+def _dataset(**changes: Any) -> DatasetFacts:
+    return result_of().dataset.model_copy(update=changes)
 
 
 def test_unlabelled_results_are_held_against_their_fidelity(tmp_path: Path) -> None:
@@ -96,7 +108,41 @@ def test_unlabelled_results_are_held_against_their_fidelity(tmp_path: Path) -> N
 def test_labels_on_one_side_only_cannot_be_told(baseline: Path) -> None:
     verdicts = gate(_unlabelled(95.0), baseline=baseline)
     assert [v.outcome for v in verdicts] == [Outcome.UNKNOWN, Outcome.UNKNOWN]
-    assert "no mIoU in the result" in verdicts[1].reason
+    assert "the result has no labels, baseline.json has labels (masks unr" in verdicts[1].reason
+    update_baseline(_unlabelled(95.0), baseline)
+    masks = _dataset(labels_sha256="d" * 64)
+    *_, verdict = gate(result_of(lost("int8", 0.4), dataset=masks), baseline=baseline)
+    assert verdict.outcome is Outcome.UNKNOWN
+    assert "the result has labels (masks dddddddddddd), baseline.json has no lab" in verdict.reason
+
+
+def test_masks_of_another_digest_cannot_be_told(tmp_path: Path) -> None:
+    def result(digest: str | None) -> Result:
+        return result_of(lost("int8", 0.4), dataset=_dataset(labels_sha256=digest))
+
+    path = tmp_path / "baseline.json"
+    update_baseline(result("d" * 64), path)
+    assert exit_code(gate(result("d" * 64), baseline=path, class_tolerance=1)) == 0
+    assert exit_code(gate(result(None), baseline=path)) == 0  # a result of an earlier version
+    verdicts = gate(result("e" * 64), baseline=path, class_tolerance=1)
+    assert exit_code(verdicts) == 2
+    assert [v.outcome for v in verdicts] == [Outcome.UNKNOWN] * 4  # classes neither
+    sides = "result has labels (masks eeeeeeeeeeee), baseline.json has labels (masks dddddddddddd)"
+    assert all(sides in verdict.reason for verdict in verdicts)
+    update_baseline(result("e" * 64), path)  # renews the entry, and leaves none of the old masks
+    assert len(load_baseline(path).entries) == 2
+    assert exit_code(gate(result("e" * 64), baseline=path)) == 0
+    broken = result_of(lost("int8", 0.4, nonfinite_images=1), dataset=_dataset())
+    assert exit_code(gate(broken, baseline=path)) == 1
+
+
+def test_a_baseline_of_an_earlier_version_has_no_digest_of_its_masks(baseline: Path) -> None:
+    document = json.loads(baseline.read_text())
+    for entry in document["entries"]:
+        del entry["labels_sha256"]
+    baseline.write_text(json.dumps(document))
+    masks = _dataset(labels_sha256="d" * 64)
+    assert exit_code(gate(result_of(lost("int8", 0.4), dataset=masks), baseline=baseline)) == 0
 
 
 def test_updating_replaces_equal_keys_and_keeps_the_others(baseline: Path) -> None:
@@ -126,6 +172,7 @@ def test_entries_hold_what_the_design_says(baseline: Path) -> None:
         "name": "net",
         "protocol": "squash",
         "ids_sha256": "b" * 64,
+        "labels_sha256": None,
         "id": "int8",
         "miou": 79.6,
         "drop": 0.4,

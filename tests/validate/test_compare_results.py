@@ -146,7 +146,10 @@ def test_the_name_of_the_folder_with_the_images_does_not_matter(
             {"dataset": _dataset(ids_sha256="c" * 64)},
             ["image list differs", "bbbbbbbbbbbb", "cccccccccccc"],
         ),
-        ({"dataset": _dataset(labelled=False)}, ["labels differs", "no labels"]),
+        (
+            {"dataset": _dataset(labelled=False)},
+            ["label set differs", "has labels (masks unrecorded);", "has no labels"],
+        ),
         (
             {"artifacts": [lost("int8", 0, class_iou={"background": 1.0, "cow": 2.0})]},
             ["classes differs", "background, cat, dog", "background, cow"],
@@ -155,7 +158,7 @@ def test_the_name_of_the_folder_with_the_images_does_not_matter(
             {"artifacts": [artifact_result("fp16", class_iou=dict.fromkeys(CLASSES, 1.0))]},
             ["no artifact is in both", "torch-fp32, int8", "fp16"],
         ),
-        ({"artifacts": []}, ["classes differs"]),
+        ({"artifacts": []}, ["no artifact is in both", "none"]),
     ],
 )
 def test_what_may_not_be_compared_is_refused_with_both_sides_named(
@@ -177,8 +180,40 @@ def test_other_labels_of_the_same_images_are_refused(first: Path, tmp_path: Path
         compare_results(first, other)
 
 
+def test_labels_of_other_sizes_are_refused_with_what_to_do(first: Path, tmp_path: Path) -> None:
+    half = {id: matrices // 2 for id, matrices in _confusions(1, 0).items()}
+    other = _write(tmp_path / "half", half, shape=(3, 257, 257))
+    with pytest.raises(ComparisonError, match=r"sizes: .*513x513; .*257x257; .*--protocol full"):
+        compare_results(first, other)
+
+
+def test_other_masks_are_refused_by_their_digest(tmp_path: Path) -> None:
+    """Also where each image has as many pixels of each class as before, as in a mirrored mask."""
+    one, other, same, old = (
+        _write(tmp_path / f"{n}", _confusions(1, 0), dataset=_dataset(labels_sha256=digest))
+        for n, digest in enumerate(("d" * 64, "e" * 64, "d" * 64, None))
+    )
+    answer = segport("compare", one, other)
+    assert (answer.code, answer.out, len(answer.errors)) == (2, "", 1)
+    for text in ("label set differs", f"{one} has labels (masks dddddddddddd); {other} has labels"):
+        assert text in answer.errors[0]
+    assert compare_results(one, same).images == IMAGES
+    # a result of an earlier version does not say; its pixels do
+    assert compare_results(one, old).images == compare_results(old, other).images == IMAGES
+
+
+def test_unlabelled_against_labelled_is_refused_whichever_digest_is_known(tmp_path: Path) -> None:
+    labelled = _write(
+        tmp_path / "with", _confusions(1, 0), dataset=_dataset(labels_sha256="d" * 64)
+    )
+    without = _write(tmp_path / "without", _confusions(1, 0), dataset=_dataset(labelled=False))
+    for pair in ((labelled, without), (without, labelled)):
+        with pytest.raises(ComparisonError, match=r"label set differs.*has (no )?labels"):
+            compare_results(*pair)
+
+
 def test_results_without_labels_compare_agreement(tmp_path: Path) -> None:
-    def write(folder: Path, agreement: float) -> Path:
+    def write(folder: Path, agreement: float, **changes: Any) -> Path:
         artifacts = [
             artifact_result(id, miou=None, drop=None, class_iou={}, agreement=agreement)
             for id in IDS
@@ -187,10 +222,14 @@ def test_results_without_labels_compare_agreement(tmp_path: Path) -> None:
         np.savez(folder / "confusion.npz")
         path = folder / "result.json"
         dataset = _dataset(labelled=False)
-        path.write_text(result_of(dataset=dataset, artifacts=artifacts).to_json())
+        path.write_text(result_of(dataset=dataset, artifacts=artifacts, **changes).to_json())
         return path
 
-    found = compare_results(write(tmp_path / "a", 99.5), write(tmp_path / "b", 98.0))
+    old, other = write(tmp_path / "a", 99.5), write(tmp_path / "c", 99.0, classes=["sky", "sea"])
+    with pytest.raises(ComparisonError, match=r"classes differs.*2 \(sky, sea\).*3 \(backgr"):
+        compare_results(other, write(tmp_path / "d", 98.0, classes=list(CLASSES)))
+    assert compare_results(old, other).images == IMAGES  # an older result does not say
+    found = compare_results(old, write(tmp_path / "b", 98.0))
     assert found.artifacts[1].agreement == (99.5, 98.0)
     assert (found.artifacts[1].miou, found.artifacts[1].change) == ((None, None), None)
     assert found.artifacts[1].change_ci95 is None

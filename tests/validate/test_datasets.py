@@ -153,6 +153,15 @@ def test_images_and_masks_must_have_equal_stems(tmp_path: Path) -> None:
     assert _ids(open_dataset(str(tmp_path), "val", masks=False)) == ["a", "b"]
 
 
+def test_what_macos_leaves_beside_files_is_no_image(tmp_path: Path) -> None:
+    for folder in ("images", "masks"):
+        (tmp_path / folder).mkdir()
+        save_mask(tmp_path / folder / "a.png", [[0]])
+        (tmp_path / folder / "._a.png").write_bytes(b"resource fork")
+    assert _ids(open_dataset(str(tmp_path), "val")) == ["a"]
+    assert _ids(open_dataset(str(tmp_path / "images"), "val")) == ["a"]
+
+
 def test_one_stem_with_two_endings_is_refused(tmp_path: Path) -> None:
     for name in ("a.png", "a.jpg"):
         save_rgb(tmp_path / name, PIXEL)

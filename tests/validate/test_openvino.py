@@ -73,17 +73,25 @@ def test_float16_files_and_inputs_run(
 
 
 def test_int8_files_run_in_int8_and_agree_with_onnxruntime(
-    int8: Artifact, for_openvino: Artifact, samples: Samples
+    tiny: Artifact, int8: Artifact, for_openvino: Artifact, samples: Samples
 ) -> None:
+    """They round ties differently: by less than what int8 itself changes, and for no worse."""
     pytest.importorskip("openvino")
+
+    def logits(artifact: Artifact, runtime: str) -> np.ndarray:
+        engine = open_runtime(artifact, runtime).engine
+        return np.concatenate([engine.outputs(sample.image)["logits"] for sample in samples])
+
+    def distance(one: np.ndarray, other: np.ndarray) -> float:
+        return float(np.sqrt(np.mean((one - other) ** 2)))
+
+    exact = logits(tiny, "ort-cpu")
     for artifact in (int8, for_openvino):
-        found, expected = open_runtime(artifact, "openvino"), open_runtime(artifact, "ort-cpu")
-        masks = [
-            [opened.mask(opened.engine.outputs(s.image)) for s in samples]
-            for opened in (found, expected)
-        ]
-        assert (np.stack(masks[0]) == np.stack(masks[1])).mean() > 0.99
-        assert found.int8_layers
+        assert open_runtime(artifact, "openvino").int8_layers
+        found, expected = logits(artifact, "openvino"), logits(artifact, "ort-cpu")
+        assert (found.argmax(1) == expected.argmax(1)).mean() > 0.98
+        assert 0 < distance(found, expected) < distance(expected, exact)
+        assert distance(found, exact) < 1.05 * distance(expected, exact)
 
 
 def test_the_share_of_int8_is_openvinos_own(

@@ -13,6 +13,8 @@ from tests.validate.diagnoses import faulty_layer
 from tests.validate.page.folders import result_folder
 from tests.validate.results import artifact_result, lost, result_of
 from validate.diagnosis_report import write_diagnosis
+from validate.gate import gate
+from validate.gating.verdict import Outcome, Verdict
 from validate.report import markdown_report, report, terminal_report
 from validate.result import (
     BootstrapFacts,
@@ -61,6 +63,28 @@ def test_summary_has_the_columns_of_the_publishedtable() -> None:
             "shape": "3x513x513",
         }
     ]
+
+
+def test_the_gates_verdicts_come_first_where_they_are_known() -> None:
+    result = _result()
+    verdicts = gate(result, max_drop={"int8": 0.3, "fp16": 0.1}, max_size={"int8": "6MB"})
+    text = markdown_report(result, [*verdicts, Verdict("environment", Outcome.WARN, "another")])
+    before, after = text.split("\n## Verdicts\n\n")
+    assert "## " not in before
+    assert after.split("\n\n")[0].splitlines() == [
+        "- **NOT JUDGED** `fp32` lost 0.00 points of mIoU; agrees with torch-fp32 on 100.00 % of "
+        "pixels; 20.00 MB; 10.0 ms.",
+        "- **PASS** `fp16` lost 0.03 points of mIoU; agrees with torch-fp32 on 100.00 % of pixels; "
+        "0.50 times the size and 1.00 times the time of fp32.",
+        "  - pass: drop +0.030 is within 0.1",
+        "- **FAIL** `int8` lost 0.46 points of mIoU; agrees with torch-fp32 on 97.25 % of pixels; "
+        "0.25 times the size and 0.40 times the time of fp32.",
+        "  - fail: drop +0.460 exceeds 0.3",
+        "  - pass: size 5.000 MB is within 6 MB",
+        "- **WARN** `environment`",
+        "  - warn: another",
+    ]
+    assert markdown_report(result) == before + "\n" + after.split("\n\n", 1)[1]
 
 
 def test_artifact_rows_with_ratios_to_the_fp32_file() -> None:

@@ -30,7 +30,9 @@ def test_json_has_the_keys_of_the_design() -> None:
     document = _document()
     assert document["schema"] == 1
     assert document.keys() >= TOP
-    assert document.keys() - TOP == {"command", "overlap_allowed", "class_images", "bootstrap"}
+    assert document.keys() - TOP == {
+        "command", "overlap_allowed", "classes", "class_images", "bootstrap",
+    }  # fmt: skip
     assert document["dataset"].keys() >= {"name", "split", "images", "ids_sha256"}
     for entry in document["artifacts"]:
         assert entry.keys() >= ARTIFACT

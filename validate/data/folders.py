@@ -28,7 +28,7 @@ def read_pairs(root: Path, split: str, masks: bool) -> Dataset:
 def images_root(root: Path) -> Path | None:
     """Return the folder of images that `root` is or holds as images/, or None."""
     folder = root / "images" if (root / "images").is_dir() else root
-    return folder if any(p.suffix.lower() in SUFFIXES for p in folder.iterdir()) else None
+    return folder if any(map(_is_image, folder.iterdir())) else None
 
 
 def read_images(root: Path, split: str, masks: bool) -> Dataset:
@@ -37,7 +37,12 @@ def read_images(root: Path, split: str, masks: bool) -> Dataset:
     return Dataset(root.resolve().name, "all", items)
 
 
+def _is_image(path: Path) -> bool:
+    # macOS leaves a ._x.png beside x.png on other file systems
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+
+
 def _by_stem(folder: Path) -> dict[str, Path]:
-    files = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES)
+    files = sorted(p for p in folder.iterdir() if _is_image(p))
     refuse_repeats(folder, (p.stem for p in files))
     return {p.stem: p for p in files}

@@ -38,11 +38,25 @@ def read_voc(root: Path, split: str, masks: bool) -> Dataset:
     """
     file = _list_file(root, split)
     lines = read_list(root, file)
-    labels = root / (AUGMENTED if "aug" in file.stem.lower() else MASKS)
-    items = tuple(_item(root, line, labels if labels.is_dir() else None, masks) for line in lines)
+    labels = _labels(root, file, lines) if masks else None
+    items = tuple(_item(root, line, labels, masks) for line in lines)
     refuse_repeats(root, (item.id for item in items))
     refuse_absent(root, file.name, items)
     return Dataset(root.resolve().name, file.stem, items)
+
+
+def _labels(root: Path, file: Path, lines: list[list[str]]) -> Path | None:
+    """Return the folder of masks that a list of ids means, None where the root has no masks."""
+    augmented = "aug" in file.stem.lower()
+    labels = root / (AUGMENTED if augmented else MASKS)
+    if labels.is_dir():
+        return labels
+    if augmented and (root / MASKS).is_dir() and any("/" not in line[0] for line in lines):
+        raise DataError(
+            f"data {root}: {file.name} needs SBD's labels in {AUGMENTED}/, which is not there; "
+            "put them there, or give a split that VOC's own labels have"
+        )
+    return None
 
 
 def _item(root: Path, line: list[str], labels: Path | None, masks: bool) -> Item:
@@ -50,7 +64,7 @@ def _item(root: Path, line: list[str], labels: Path | None, masks: bool) -> Item
         image, mask = (root / part.lstrip("/") for part in (line[0], line[-1]))
         return Item(image.stem, image, mask if masks else None)
     image = root / IMAGES / f"{line[0]}.jpg"
-    return Item(line[0], image, labels / f"{line[0]}.png" if masks and labels else None)
+    return Item(line[0], image, labels and labels / f"{line[0]}.png")
 
 
 def _list_file(root: Path, split: str) -> Path:

@@ -13,6 +13,7 @@ from export.errors import DataError
 from export.files import new_files
 from validate.counts import Counts
 from validate.gating.counts_file import pack_counts
+from validate.label_set import LabelSet
 from validate.result import ArtifactResult, Result
 
 Key = tuple[str, str, str, str]
@@ -23,9 +24,12 @@ class _Model(BaseModel):
 
 
 class CountsFile(_Model):
-    """Where an entry's per-image pixel counts lie; `file` is relative to the baseline."""
+    """Where an entry's per-image pixel counts lie; `file` is relative to the baseline.
 
-    file: str
+    Never elsewhere: an update removes the files that no entry names any more.
+    """
+
+    file: str = Field(pattern=r"^[^/\\]+-counts/[^/\\]+\.npz$")
     sha256: str
 
 
@@ -39,6 +43,7 @@ class BaselineEntry(_Model):
     name: str
     protocol: str
     ids_sha256: str
+    labels_sha256: str | None = None
     id: str
     miou: float | None
     drop: float | None
@@ -54,6 +59,12 @@ class BaselineEntry(_Model):
     def key(self) -> Key:
         """What identifies an entry."""
         return self.name, self.protocol, self.ids_sha256, self.id
+
+    @property
+    def label_set(self) -> LabelSet:
+        """The labels that the figures are of."""
+        labelled = self.miou is not None or self.labels_sha256 is not None
+        return LabelSet(labelled, self.labels_sha256)
 
 
 class Baseline(_Model):
@@ -129,6 +140,7 @@ def _entry(result: Result, artifact: ArtifactResult, counts: CountsFile | None) 
         name=result.name,
         protocol=result.protocol,
         ids_sha256=result.dataset.ids_sha256,
+        labels_sha256=result.dataset.labels_sha256,
         id=artifact.id,
         miou=artifact.miou,
         drop=artifact.drop,

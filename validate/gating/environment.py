@@ -1,6 +1,6 @@
 """Where two results were made, as far as the same file may give other numbers there."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from validate.gating.baseline import BaselineEntry, Key, key_of
@@ -11,6 +11,8 @@ _SOFTWARE = (
     "onnxruntime", "onnxruntime-gpu", "openvino", "torch", "torchvision", "pillow", "segport",
 )  # fmt: skip
 """What computes, decodes and resizes. A new numpy counts the same pixels."""
+_RUNTIMES = frozenset({"openvino"})
+"""Software that computes in the runtime of its name only; beside others it is of no account."""
 
 
 def environment_warning(
@@ -32,7 +34,8 @@ def _changes(
     entry: BaselineEntry, artifact: ArtifactResult, environment: Mapping[str, Any]
 ) -> list[str]:
     """Return "what before -> now" for everything that matters and differs."""
-    before, now = _facts(entry.environment), _facts(environment)
+    runtimes = (entry.runtime, artifact.runtime)
+    before, now = _facts(entry.environment, runtimes), _facts(environment, runtimes)
     if entry.runtime is not None:  # entries of earlier versions do not say
         before |= {f"runtime of {artifact.id}": f"{entry.runtime} ({entry.provider})"}
         now |= {f"runtime of {artifact.id}": f"{artifact.runtime} ({artifact.provider})"}
@@ -43,11 +46,15 @@ def _changes(
     ]
 
 
-def _facts(environment: Mapping[str, Any]) -> dict[str, str]:
+def _facts(environment: Mapping[str, Any], runtimes: Sequence[str | None]) -> dict[str, str]:
     versions = environment.get("versions", {})
     settings = environment.get("session_settings", {})
     return {
-        **{name: str(versions[name]) for name in _SOFTWARE if name in versions},
+        **{
+            name: str(versions[name])
+            for name in _SOFTWARE
+            if name in versions and (name not in _RUNTIMES or name in runtimes)
+        },
         "instruction sets": " ".join(environment.get("isa", [])) or "none",
         "machine": str(environment.get("machine")),
         "threads": str(environment.get("threads")),

@@ -15,6 +15,7 @@ from validate.gating.environment import environment_warning
 from validate.gating.judgement import Reading, judge
 from validate.gating.verdict import Outcome, Verdict
 from validate.intervals import class_figures
+from validate.label_set import LabelSet
 from validate.result import ArtifactResult, Result
 
 CHECK = "baseline"
@@ -53,11 +54,52 @@ def judge_baseline(
         pair = (
             (before, counts[artifact.id]) if before is not None and artifact.id in counts else None
         )
-        verdicts.append(_judge_miou(artifact, entry, pair, tolerance.miou, on_inconclusive))
+        labels = _other_labels(result, entry, pair, baseline.name)
+        verdicts.append(
+            _refused(artifact, labels, CHECK)
+            or _judge_miou(artifact, entry, pair, tolerance.miou, on_inconclusive)
+        )
         if tolerance.class_iou is not None:
-            verdicts.append(_judge_classes(artifact, entry, tolerance.class_iou))
+            verdicts.append(
+                _refused(artifact, labels, CLASS_CHECK)
+                or _judge_classes(artifact, entry, tolerance.class_iou)
+            )
     warning = environment_warning(result, entries, baseline.name)
     return [*verdicts, warning] if warning else verdicts
+
+
+def _refused(artifact: ArtifactResult, other_labels: str | None, check: str) -> Verdict | None:
+    """Return what is said instead of a comparison, or None where there can be one."""
+    if failure := broken(artifact, check):
+        return failure
+    if other_labels:
+        return Verdict(artifact.id, Outcome.UNKNOWN, other_labels, check)
+    return None
+
+
+def _other_labels(
+    result: Result, entry: BaselineEntry, pair: tuple[Counts, Counts] | None, file: str
+) -> str | None:
+    """Return how the labels differ from those of the entry, None where nothing says so.
+
+    An entry of an earlier version does not say which masks it had: then the pixels of each
+    class in each image tell, where both sides have them.
+    """
+    ours = LabelSet.of(result.dataset)
+    if not ours.differs(entry.label_set):
+        if pair is None or _same_labels(*pair):
+            return None
+        if ours == entry.label_set and ours.sha256:
+            size = "x".join(map(str, result.shape[1:]))
+            return (
+                f"the masks are those of {file}, but not their pixels: the result has them at "
+                f"{size}, the baseline at another size; renew the entry with --update-baseline"
+            )
+    return (
+        f"not the labels of the baseline, though image ids are the same: the result has {ours}, "
+        f"{file} has {entry.label_set}; validate on the same masks, or renew the entry with "
+        "--update-baseline"
+    )
 
 
 def _judge_miou(
@@ -67,17 +109,13 @@ def _judge_miou(
     tolerance: float,
     on_inconclusive: str | None,
 ) -> Verdict:
-    if failure := broken(artifact, CHECK):
-        return failure
     noun, now, before = "mIoU", artifact.miou, entry.miou
     if now is None and before is None:  # no labels, so the reference's classes stand for them
         noun, now, before = "fidelity mIoU", artifact.fidelity_miou, entry.fidelity_miou
+        pair = None  # counts are of labels
     if now is None or before is None:
         where = "the baseline" if now is not None else "the result"
         return Verdict(artifact.id, Outcome.UNKNOWN, f"no {noun} in {where}", CHECK)
-    if pair is not None and not _same_labels(*pair):
-        reason = "the labels are not those of the baseline, though image ids are the same"
-        return Verdict(artifact.id, Outcome.UNKNOWN, reason, CHECK)
     change = Reading(now - before, _interval(*pair) if pair is not None else None)
     judged = judge(change, -tolerance, at_most=False, on_inconclusive=on_inconclusive, no_change=0)
     return Verdict(
@@ -94,8 +132,6 @@ def _judge_miou(
 
 
 def _judge_classes(artifact: ArtifactResult, entry: BaselineEntry, tolerance: float) -> Verdict:
-    if failure := broken(artifact, CLASS_CHECK):
-        return failure
     changes = {
         name: now - before
         for name, before in (entry.class_iou or {}).items()
@@ -124,6 +160,8 @@ def _counts_of(entry: BaselineEntry, baseline: Path) -> Counts | None:
 def check_miou(counts: Counts, miou: float | None, where: str) -> None:
     """Raise DataError unless counts add up to the mIoU (percent) they are said to belong to."""
     found = counts_miou(counts)
+    if found is None and miou is None:  # masks without a single labelled pixel
+        return
     if found is None or miou is None or not np.isclose(found, miou, rtol=0, atol=1e-6):
         raise DataError(f"{where}: adds up to mIoU {found}, not to the {miou} that it belongs to")
 
@@ -142,11 +180,10 @@ def _same_labels(before: Counts, now: Counts) -> bool:
 
 def _no_entry(result: Result, id: str, entries: Mapping[Key, BaselineEntry]) -> str:
     others = sorted(
-        {
-            protocol
-            for name, protocol, _, entry_id in entries
-            if (name, entry_id) == (result.name, id)
-        }
+        f"{protocol} on images {ids_sha256[:12]}"
+        for name, protocol, ids_sha256, entry_id in entries
+        if (name, entry_id) == (result.name, id)
     )
-    there = f"; there: {', '.join(others)} on other images or protocols" if others else ""
-    return f"no entry in the baseline for {result.name}, {result.protocol}, this image list{there}"
+    there = f"; there: {', '.join(others)}" if others else ""
+    wanted = f"{result.protocol} on images {result.dataset.ids_sha256[:12]}"
+    return f"no entry in the baseline for {result.name}, {wanted}{there}"

@@ -35,7 +35,7 @@ def class_chart(result: Result) -> Figure | None:
     """Return bars of every class that has an IoU: the reference's, then each artifact's."""
     names = [
         name
-        for name in (result.artifacts[0].class_iou if result.artifacts else {})
+        for name in result.class_names
         if any(a.class_iou.get(name) is not None for a in result.artifacts)
     ]
     if not names:

@@ -19,7 +19,6 @@ from validate.page.charts import class_chart, drop_chart
 from validate.page.confusion import FAINT, confusion_chart, largest_changes, shares
 from validate.page.gallery import ALIKE, cards, class_legend, difference_legend
 from validate.page.svg import inline_svg, page_style
-from validate.page.verdicts import verdict_lines
 from validate.report_text import CLASS_NOTE, class_table, fact_rows, interval_text, notes
 from validate.result import PICTURE_FILE, Result
 from validate.result_cells import (
@@ -29,6 +28,7 @@ from validate.result_cells import (
     artifact_rows,
     worst_rows,
 )
+from validate.verdict_lines import verdict_lines
 
 _HERE = Path(__file__).parent
 _CHANGES = 6
@@ -107,7 +107,7 @@ def _confusions(material: Material) -> list[dict[str, Any]]:
     if result.reference not in confusions:
         return []
     reference = confusions[result.reference]
-    classes = list(result.artifacts[0].class_iou)
+    classes = result.class_names
     others = {key: one for key, one in confusions.items() if key != result.reference}
     differences = {key: shares(one) - shares(reference) for key, one in others.items()}
     found = []
@@ -142,7 +142,7 @@ def _pictures(material: Material) -> dict[str, Any]:
         "cards": shown,
         "hidden_cards": len(pictures) - len(shown),
         "picture_file": PICTURE_FILE,
-        "class_legend": class_legend(visible, list(result.artifacts[0].class_iou)),
+        "class_legend": class_legend(visible, result.class_names),
         "difference_legend": difference_legend(),
         "worst_head": list(WORST_COLUMNS),
         "worst_rows": worst_rows(result),

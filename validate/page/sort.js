@@ -4,8 +4,8 @@ for (const table of document.querySelectorAll("table.sortable")) {
   const heads = [...table.tHead.rows[0].cells];
   const key = (row, column) => {
     const text = row.cells[column].textContent.trim();
-    const value = parseFloat(text);
-    return Number.isNaN(value) ? text : value;
+    // "98.7 %" and "+0.46 (+0.10 to +0.90)" are numbers, the image id "2007_000033" is none
+    return /^[-+]?[\d.]+(e[-+]?\d+)?(\s|$)/.test(text) ? parseFloat(text) : text;
   };
   const compare = (a, b) =>
     typeof a === typeof b

@@ -163,6 +163,35 @@ def test_without_a_network_the_command_says_what_to_download(
     assert not (tmp_path / "VOCdevkit").exists()
 
 
+def _recipe(folder: Path, precision: str) -> Path:
+    path = folder / "recipe.toml"
+    path.write_text(
+        f"""
+        name = "tiny"
+        model = {{ name = "tests.networks:tiny", weights = "default", size = [65, 65] }}
+        data = {{ calibration = "VOCdevkit", validation = "VOCdevkit" }}
+        artifact = [{{ precision = "{precision}" }}]
+        """
+    )
+    return path
+
+
+def test_a_run_fetches_what_its_recipe_names(
+    serve_voc: Callable[[str], None], tmp_path: Path
+) -> None:
+    serve_voc("2012")
+    recipe, out = _recipe(tmp_path, "fp16"), tmp_path / "out"
+    answer = segport("run", recipe, "-o", out)
+    assert answer.code == 2 and "VOCdevkit: no such folder" in answer.errors[-1]
+    misspelt = segport("run", _recipe(tmp_path, "fp61"), "-o", out, "--download")
+    assert misspelt.code == 2 and not (tmp_path / "VOCdevkit").exists()  # found before
+    answer = segport("run", _recipe(tmp_path, "fp16"), "-o", out, "--download", "--json")
+    assert answer.code == 0, answer.err
+    (result,) = answer.json["results"]
+    assert (result["dataset"]["split"], result["dataset"]["images"]) == ("val", 3)
+    assert {path.name for path in tmp_path.iterdir()} >= {"VOCdevkit", "out"}
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [

@@ -67,6 +67,18 @@ def test_trainaug_of_pairs_says_itself_which_files(root: Path, tmp_path: Path) -
     assert not open_dataset(f"{root}:{listed}", "val", masks=False).labelled
 
 
+def test_trainaug_without_sbds_labels_is_no_unlabelled_run(root: Path) -> None:
+    shutil.rmtree(root / "SegmentationClassAug")
+    (root / LISTS / "trainaug.txt").write_text("train_002\n")
+    with pytest.raises(DataError, match=r"trainaug\.txt needs SBD's labels"):
+        open_dataset(f"{root}:trainaug", "val")
+    images = open_dataset(f"{root}:trainaug", "val", masks=False)  # calibration needs none
+    assert [item.id for item in images.items] == ["train_002"]
+    pair = "/JPEGImages/train_001.jpg /SegmentationClass/train_001.png\n"
+    (root / LISTS / "trainaug.txt").write_text(pair)
+    assert _masks(open_dataset(f"{root}:trainaug", "val")) == ["SegmentationClass/train_001.png"]
+
+
 def test_a_list_may_lie_in_the_root(root: Path) -> None:
     (root / "few.txt").write_text("val_001\n")
     assert [item.id for item in open_dataset(f"{root}:few.txt", "val").items] == ["val_001"]

@@ -103,7 +103,19 @@ def test_without_counts_on_either_side_the_point_decides(tmp_path: Path) -> None
 
 def test_other_labels_under_the_same_image_ids_are_not_compared(tmp_path: Path) -> None:
     verdict = _judged(tmp_path, _confusions([0] * 4, seed=0), _confusions([0] * 4, seed=1))
-    assert verdict.outcome is Outcome.UNKNOWN and "labels" in verdict.reason
+    assert verdict.outcome is Outcome.UNKNOWN
+    assert "not the labels of the baseline" in verdict.reason
+
+
+def test_the_same_masks_at_another_size_are_not_compared(tmp_path: Path) -> None:
+    masks = result_of().dataset.model_copy(update={"labels_sha256": "d" * 64})
+    path, confusions = tmp_path / "baseline.json", _confusions([100] * 4)
+    before = _write(tmp_path / "before", confusions, dataset=masks)
+    update_baseline(before, path, result_counts(before, tmp_path / "before"))
+    now = _write(tmp_path / "now", confusions // 2, dataset=masks, shape=(3, 257, 257))
+    (verdict,) = gate(now, folder=tmp_path / "now", baseline=path)
+    assert verdict.outcome is Outcome.UNKNOWN
+    assert "the masks are those of baseline.json" in verdict.reason and "257x257" in verdict.reason
 
 
 def test_counts_are_one_small_file_beside_the_baseline(tmp_path: Path) -> None:
@@ -130,6 +142,39 @@ def test_an_update_removes_the_counts_it_replaces_and_no_others(tmp_path: Path) 
     files = {f"baseline-counts/{f.name}" for f in (tmp_path / "baseline-counts").iterdir()}
     named = {entry.counts.file for entry in load_baseline(path).entries if entry.counts}
     assert files == named and len(files) == 2 and not old.exists()
+
+
+@pytest.mark.parametrize("file", ["../precious.npz", "/tmp/precious.npz", "x-counts/../p.npz"])
+def test_a_baseline_names_no_files_outside_its_own_folder(tmp_path: Path, file: str) -> None:
+    """An update removes the counts that no entry names any more."""
+    path = _baseline(tmp_path, _confusions([100] * 5))
+    document = json.loads(path.read_text())
+    document["entries"][0]["counts"]["file"] = file
+    path.write_text(json.dumps(document))
+    with pytest.raises(DataError, match=r"baseline\.json: damaged \(entries\.0\.counts\.file"):
+        update_baseline(_write(tmp_path / "now", _confusions([50] * 5)), path)
+
+
+def test_masks_without_a_labelled_pixel_are_held_against_fidelity(tmp_path: Path) -> None:
+    nothing: dict[str, Any] = {"miou": None, "drop": None, "class_iou": {}}
+    counts = {"int8": np.zeros((4, 3, CLASSES), np.int64)}
+    confusions = np.zeros((4, CLASSES, CLASSES), np.int64)
+
+    def result(folder: str, fidelity: float) -> Result:
+        (tmp_path / folder).mkdir()
+        np.savez_compressed(tmp_path / folder / "confusion.npz", int8=confusions)
+        int8 = artifact_result("int8", fidelity_miou=fidelity, **nothing)
+        masks = result_of().dataset.model_copy(update={"labels_sha256": "d" * 64})
+        return result_of(artifacts=[int8], dataset=masks)
+
+    path = tmp_path / "baseline.json"
+    before = result("before", 95.0)
+    assert np.array_equal(result_counts(before, tmp_path / "before")["int8"], counts["int8"])
+    update_baseline(before, path, counts)
+    now = result("now", 94.0)
+    (verdict,) = gate(now, folder=tmp_path / "now", baseline=path)
+    assert verdict.outcome is Outcome.FAIL and verdict.interval is None
+    assert verdict.reason == ("fidelity mIoU 94.000 is -1.000 against the baseline, tolerance 0.2")
 
 
 @pytest.mark.parametrize("damage", ["gone", "other"])
@@ -254,3 +299,20 @@ def test_another_runtime_is_a_difference_too(tmp_path: Path) -> None:
     *_, warning = gate(result_of(cuda), baseline=path)
     assert warning.outcome is Outcome.WARN
     assert "runtime of int8 ort-cpu (CPUExecutionProvider) -> ort-cuda" in warning.reason
+
+
+def test_a_package_of_another_runtime_is_no_difference(tmp_path: Path) -> None:
+    path = tmp_path / "baseline.json"
+    there, here = ({"versions": {"openvino": version}} for version in ("2026.0.0", "2026.4.1"))
+
+    def warnings(runtime: str) -> list[Verdict]:
+        before, now = (
+            result_of(artifacts=[artifact_result("int8", runtime=runtime)], environment=environment)
+            for environment in (there, here)
+        )
+        update_baseline(before, path)
+        return [v for v in gate(now, baseline=path) if v.outcome is Outcome.WARN]
+
+    assert warnings("ort-cpu") == []
+    (warning,) = warnings("openvino")
+    assert "openvino 2026.0.0 -> 2026.4.1" in warning.reason

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from tests.validate.page.folders import HOSTILE, result_folder
+from tests.validate.results import artifact_result, lost, result_of
 from validate.report import report
+from validate.result import ImageAgreement
 
 pytestmark = pytest.mark.browser
 
@@ -121,6 +123,18 @@ def test_a_click_sorts_and_another_turns_it_round(chromium: Any, page_file: Path
     visit.page.keyboard.press("Enter")
     assert visit.column("artifact") == ["fp32", "int8", "torch-fp32"]
     assert visit.said == []
+
+
+def test_ids_that_start_with_a_number_are_sorted_as_text(chromium: Any, tmp_path: Path) -> None:
+    ids = ["2007_000061", "2007_000033", "2007_000129"]
+    worst = [ImageAgreement(id=id, agreement=90.0 + n) for n, id in enumerate(ids)]
+    artifacts = [artifact_result("torch-fp32"), lost("int8", 1, worst_images=worst)]
+    (tmp_path / "result.json").write_text(result_of(artifacts=artifacts).to_json())
+    report(tmp_path / "result.json", tmp_path)
+    visit = _visit(chromium, tmp_path / "report.html")
+    sheet = visit.page.locator("table", has=visit.page.get_by_text(ids[0]))
+    sheet.get_by_role("button", name="image").click()
+    assert [row.split()[1] for row in sheet.locator("tbody tr").all_inner_texts()] == sorted(ids)
 
 
 def test_without_scripts_the_tables_are_there(chromium: Any, page_file: Path) -> None:
