@@ -1,8 +1,7 @@
 """Run artifacts over a data set, image by image, and keep what comparisons need."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,12 +13,17 @@ from validate.agreement import ImageCounts, boundary, count_image
 from validate.datasets import Dataset
 from validate.metrics import Confusion, confusion
 from validate.protocols import get_protocol
-from validate.runtimes import Runtime
+from validate.runtime.engine import Outputs, Runtime
 from validate.samples import Labelled, Preparation, ahead
 
 Progress = Callable[[int, int], None]
 See = Callable[[Labelled, Mapping[str, NDArray[np.uint8]]], None]
 """Looks at an image and what every artifact predicts for it."""
+
+_Inferred = tuple[Labelled, Mapping[str, Outputs]]
+"""An image and what every runtime made of it."""
+_BEHIND = 1
+"""Images whose outputs wait to be counted while the next one is inferred; each has all logits."""
 
 
 @dataclass
@@ -47,18 +51,25 @@ def evaluate(
     see: See = lambda image, predicted: None,
     progress: Progress = lambda done, total: None,
 ) -> dict[str, Evaluation]:
-    """Predict every image with every runtime, decoding ahead of inference.
+    """Predict every image with every runtime, decoding ahead of inference and counting behind it.
 
-    `reference` is a key of `runtimes`. `see` is shown every image once. Raises
-    DataError for unusable images or masks.
+    `reference` is a key of `runtimes`. `see` is shown every image once, in list order, by
+    another thread. Raises DataError for unusable images or masks.
     """
     found = {key: Evaluation() for key in runtimes}
     total = len(dataset.items)
     if total == 0:
         raise DataError(f"data {dataset.name}:{dataset.split}: no images to validate on")
-    for done, image in enumerate(ahead(preparation.labelled, dataset.items), start=1):
+
+    def inferred() -> Iterator[_Inferred]:
+        for image in ahead(preparation.labelled, dataset.items):
+            tensor = image.sample.image
+            yield image, {key: runtime.engine.outputs(tensor) for key, runtime in runtimes.items()}
+
+    def counted(one: _Inferred) -> None:
+        image, outputs = one
         predicted = {
-            key: _predict(runtime, image, preparation, found[key])
+            key: _classes(runtime, outputs[key], image, preparation, found[key])
             for key, runtime in runtimes.items()
         }
         expected = predicted[reference]
@@ -68,6 +79,8 @@ def evaluate(
             found[key].images.append(count_image(image.sample.id, classes == expected, near))
             _count(found[key], image, classes, expected, preparation.classes)
         see(image, predicted)
+
+    for done, _ in enumerate(ahead(counted, inferred(), depth=_BEHIND), start=1):
         progress(done, total)
     return found
 
@@ -85,11 +98,14 @@ def _count(
     evaluation.fidelity = against if evaluation.fidelity is None else evaluation.fidelity + against
 
 
-def _predict(
-    runtime: Runtime, image: Labelled, preparation: Preparation, evaluation: Evaluation
+def _classes(
+    runtime: Runtime,
+    outputs: Outputs,
+    image: Labelled,
+    preparation: Preparation,
+    evaluation: Evaluation,
 ) -> NDArray[np.uint8]:
     """Return the class of every pixel, and note an image whose logits are not finite."""
-    outputs = runtime.engine.outputs(image.sample.image)
     logits = outputs.get("logits")
     if logits is not None and not _finite(logits):
         evaluation.nonfinite.append(image.sample.id)
@@ -98,7 +114,7 @@ def _predict(
 
 def compared_classes(
     runtime: Runtime,
-    outputs: dict[str, NDArray[Any]],
+    outputs: Outputs,
     image: Labelled,
     preparation: Preparation,
 ) -> NDArray[np.uint8]:
@@ -110,9 +126,12 @@ def compared_classes(
 
 
 def _finite(logits: NDArray[np.floating]) -> bool:
-    """Whether no value is inf or NaN; one sum tells, and is faster than looking at each."""
-    with np.errstate(invalid="ignore"):
-        return bool(np.isfinite(logits.sum(dtype=np.float64)))
+    """Whether no value is inf or NaN; a sum tells, and is faster than looking at each.
+
+    One in float32 is faster still, but may overflow where all values are finite.
+    """
+    with np.errstate(invalid="ignore", over="ignore"):
+        return bool(np.isfinite(logits.sum()) or np.isfinite(logits.sum(dtype=np.float64)))
 
 
 def at_size(outputs: Mapping[str, NDArray[np.generic]], size: tuple[int, int]) -> NDArray[np.uint8]:
