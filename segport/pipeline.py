@@ -14,7 +14,7 @@ from segport.progress import Stages
 from segport.recipe import ArtifactSection, Recipe
 from segport.searching import open_search
 from segport.source import make_fp32
-from segport.stages import Reuse
+from segport.stages import Reuse, Stage
 from validate.comparison import result_files, validate
 from validate.datasets import Dataset, open_dataset
 from validate.gate import gate
@@ -96,7 +96,7 @@ def run(
                 progress=stage.begin(),
             )
             stage.finish(_files(made))
-        artifacts.append(load_artifact(stage.files[0]))
+        artifacts.append(_loaded(stage))
     common |= dependencies.of_validation(recipe, artifacts)
     judged_on = dependencies.of_images(validation)
     results: list[tuple[Result, Path]] = []
@@ -144,7 +144,12 @@ def _fp32(recipe: Recipe, folder: Path, reuse: Reuse, common: dependencies.Input
     if not stage.done:
         stage.begin()
         stage.finish(_files(make_fp32(recipe, folder)))
-    return load_artifact(stage.files[0])
+    return _loaded(stage)
+
+
+def _loaded(stage: Stage) -> Artifact:
+    (file,) = (path for path in stage.files if path.suffix == ".onnx")
+    return load_artifact(file)
 
 
 def _files(artifact: Artifact) -> list[Path]:

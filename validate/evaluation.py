@@ -20,10 +20,10 @@ Progress = Callable[[int, int], None]
 See = Callable[[Labelled, Mapping[str, NDArray[np.uint8]]], None]
 """Looks at an image and what every artifact predicts for it."""
 
-_Inferred = tuple[Labelled, Mapping[str, Outputs]]
-"""An image and what every runtime made of it."""
+_Inferred = tuple[Labelled, str, Outputs]
+"""An image and what the runtime of this key made of it."""
 _BEHIND = 1
-"""Images whose outputs wait to be counted while the next one is inferred; each has all logits."""
+"""Outputs that wait to be counted while the next ones are inferred; logits are large."""
 
 
 @dataclass
@@ -63,25 +63,32 @@ def evaluate(
 
     def inferred() -> Iterator[_Inferred]:
         for image in ahead(preparation.labelled, dataset.items):
-            tensor = image.sample.image
-            yield image, {key: runtime.engine.outputs(tensor) for key, runtime in runtimes.items()}
+            for key, runtime in runtimes.items():
+                yield image, key, runtime.engine.outputs(image.sample.image)
 
-    def counted(one: _Inferred) -> None:
-        image, outputs = one
-        predicted = {
-            key: _classes(runtime, outputs[key], image, preparation, found[key])
-            for key, runtime in runtimes.items()
-        }
+    predicted: dict[str, NDArray[np.uint8]] = {}
+
+    def counted(one: _Inferred) -> bool:
+        """Return whether these outputs were the last of their image, so that it was counted."""
+        image, key, outputs = one
+        predicted[key] = _classes(runtimes[key], outputs, image, preparation, found[key])
+        if len(predicted) < len(runtimes):
+            return False
         expected = predicted[reference]
         # as in fidelity, the reference stands in for a label that is not there
         near = boundary(expected if image.label is None else image.label)
-        for key, classes in predicted.items():
-            found[key].images.append(count_image(image.sample.id, classes == expected, near))
-            _count(found[key], image, classes, expected, preparation.classes)
-        see(image, predicted)
+        for other, classes in predicted.items():
+            found[other].images.append(count_image(image.sample.id, classes == expected, near))
+            _count(found[other], image, classes, expected, preparation.classes)
+        see(image, dict(predicted))
+        predicted.clear()
+        return True
 
-    for done, _ in enumerate(ahead(counted, inferred(), depth=_BEHIND), start=1):
-        progress(done, total)
+    done = 0
+    for last in ahead(counted, inferred(), depth=_BEHIND):
+        if last:
+            done += 1
+            progress(done, total)
     return found
 
 
