@@ -70,7 +70,8 @@ def run(
     reuse = Reuse(folder, progress, force)
     common = dependencies.everywhere()
     fp32 = _fp32(recipe, folder, reuse, common)
-    samples = _samples(fp32, calibration, recipe.data.calibration_protocol)
+    prepared = Preparation.for_artifact(fp32.manifest, recipe.data.calibration_protocol)
+    samples = Samples(calibration, prepared)
     common |= dependencies.of_artifact(fp32)
     drawn = dependencies.of_images(calibration)
     stages = [
@@ -105,6 +106,7 @@ def run(
         target = folder / protocol
         stage = reuse.stage(f"validate {protocol}", common | {"validation images": judged_on})
         if not stage.done:
+            stage.begin()
             validate(
                 artifacts,
                 recipe.data.validation,
@@ -183,10 +185,6 @@ def _check_runtime(recipe: Recipe, fp32: Artifact) -> None:
     if chosen.runtime is not None:
         weights = weights_of(recipe) if chosen.runtime in REFERENCES else None
         open_runtime(fp32, chosen.runtime, weights=weights, allow_fallback=chosen.allow_fallback)
-
-
-def _samples(artifact: Artifact, dataset: Dataset, protocol: str) -> Samples:
-    return Samples(dataset, Preparation.for_artifact(artifact.manifest, protocol))
 
 
 def _gate(recipe: Recipe, result: Result, folder: Path) -> list[Verdict]:
