@@ -27,10 +27,10 @@ from export.versions import versions
 from segport.asked import reference_of, request_of, runtime_of, settings_of
 from segport.recipe import ArtifactSection, Recipe
 from segport.searching import judges
-from validate.comparison import result_files
 from validate.data.instances import Instances
 from validate.datasets import Dataset, Item
 from validate.gating.verdict import Verdict
+from validate.result import result_files
 
 Inputs = dict[str, Any]
 

@@ -15,7 +15,7 @@ from segport.recipe import ArtifactSection, Recipe
 from segport.searching import open_search
 from segport.source import make_fp32
 from segport.stages import Reuse, Stage
-from validate.comparison import result_files, validate
+from validate.comparison import validate
 from validate.datasets import Dataset, open_dataset
 from validate.gate import gate
 from validate.gating.baseline import load_baseline
@@ -23,7 +23,7 @@ from validate.gating.verdict import Verdict
 from validate.overlap import refuse_overlap, same_files
 from validate.protocols import get_protocol
 from validate.report import report
-from validate.result import RESULT_FILE, Result, load_result
+from validate.result import RESULT_FILE, Result, load_result, result_files
 from validate.runtimes import REFERENCES, get_opener, open_runtime
 from validate.samples import Preparation, Samples
 
@@ -70,8 +70,8 @@ def run(
     reuse = Reuse(folder, progress, force)
     common = dependencies.everywhere()
     fp32 = _fp32(recipe, folder, reuse, common)
-    prepared = Preparation.for_artifact(fp32.manifest, recipe.data.calibration_protocol)
-    samples = Samples(calibration, prepared)
+    protocol = recipe.data.calibration_protocol
+    samples = Samples(calibration, Preparation.for_artifact(fp32.manifest, protocol))
     common |= dependencies.of_artifact(fp32)
     drawn = dependencies.of_images(calibration)
     stages = [
@@ -91,7 +91,7 @@ def run(
                 section.precision,
                 folder,
                 samples=samples,
-                protocol=recipe.data.calibration_protocol,
+                protocol=protocol,
                 settings=settings_of(section, recipe.data.seed),
                 search=_search(section, recipe, fp32, calibration),
                 progress=stage.begin(),
@@ -135,11 +135,8 @@ def run(
 
 
 def _fp32(recipe: Recipe, folder: Path, reuse: Reuse, common: dependencies.Inputs) -> Artifact:
-    """Return the fp32 artifact; a network of the user's own is exported every time.
-
-    Its code may depend on anything, so only running it tells whether it is the same.
-    """
-    if recipe.model.name is not None and ":" in recipe.model.name:
+    """Return the fp32 artifact, an earlier run's unless the network is the user's own."""
+    if ":" in (recipe.model.name or ""):  # its code may depend on anything: only running it tells
         reuse.progress.stage("export")
         return make_fp32(recipe, folder)
     stage = reuse.stage("export", common | dependencies.of_export(recipe))
@@ -161,8 +158,8 @@ def _files(artifact: Artifact) -> list[Path]:
 def _report(
     target: Path, verdicts: Sequence[Verdict], reuse: Reuse, common: dependencies.Inputs
 ) -> None:
-    inputs = common | dependencies.of_report(target, verdicts)
-    stage = reuse.stage(f"report {target.name}", inputs)
+    shown = dependencies.of_report(target, verdicts)
+    stage = reuse.stage(f"report {target.name}", common | shown)
     if not stage.done:
         stage.begin()
         written = report(target / RESULT_FILE, target, verdicts=verdicts)

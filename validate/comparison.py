@@ -164,12 +164,6 @@ def write_result(
         (folder / PICTURE_FILE).unlink(missing_ok=True)
 
 
-def result_files(folder: Path) -> list[Path]:
-    """Return the files that `validate` wrote to `folder`; that of pictures may not be there."""
-    files = [folder / name for name in (RESULT_FILE, CONFUSION_FILE, PICTURE_FILE)]
-    return [path for path in files if path.is_file()]
-
-
 def _dataset_facts(dataset: Dataset) -> DatasetFacts:
     return DatasetFacts(
         name=dataset.name,

@@ -14,6 +14,7 @@ from PIL import Image
 from export.artifact import Artifact
 from segport import dependencies
 from segport.progress import Stages
+from segport.recipe import Recipe
 from segport.stages import RECORD_FILE, Reuse, Stage
 from tests.segport.command import Answer, segport
 from tests.segport.process import process
@@ -330,6 +331,34 @@ def test_weights_beside_an_onnx_file_count_too(tiny: Artifact, tmp_path: Path) -
     data[5] ^= 1
     (tmp_path / "net.bin").write_bytes(data)
     assert dependencies._onnx_contents(file) != before
+
+
+def test_weights_and_class_names_count_by_their_contents(tmp_path: Path) -> None:
+    def digests(folder: Path) -> dict[str, object]:
+        folder.mkdir(exist_ok=True)
+        recipe = Recipe.model_validate(
+            {
+                "name": "net",
+                "model": {
+                    "name": "deeplabv3_mobilenet",
+                    "weights": str(folder / "w.pth"),
+                    "classes": str(folder / "names.txt"),
+                },
+                "data": {"calibration": "c", "validation": "v"},
+            }
+        )
+        return dependencies.of_export(recipe)
+
+    for place in ("one", "two"):
+        (tmp_path / place).mkdir()
+        (tmp_path / place / "w.pth").write_bytes(b"weights")
+        (tmp_path / place / "names.txt").write_text("sky\nroad\n")
+    one = digests(tmp_path / "one")
+    assert digests(tmp_path / "two") == one
+    (tmp_path / "two/w.pth").write_bytes(b"Weights")
+    assert {k for k, v in digests(tmp_path / "two").items() if v != one[k]} == {"weights"}
+    (tmp_path / "one/names.txt").write_text("road\nsky\n")
+    assert {k for k, v in digests(tmp_path / "one").items() if v != one[k]} == {"classes"}
 
 
 def test_a_second_run_of_a_zoo_network_does_not_import_torch(
