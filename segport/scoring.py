@@ -17,7 +17,6 @@ from validate.datasets import Dataset
 from validate.evaluation import compared_classes
 from validate.latency import measure_latency
 from validate.metrics import Confusion, confusion, miou
-from validate.runtime.engine import Outputs
 from validate.runtimes import OrtEngine, Runtime
 from validate.samples import Labelled, Preparation, ahead
 
@@ -37,19 +36,11 @@ class _Predictions:
         """Yield each image with its predicted classes; those of the artifact itself for None."""
         source = model.SerializeToString() if model is not None else self._artifact.path
         runtime = _opened(source, self._artifact)
-
-        def inferred() -> Iterator[tuple[Labelled, Outputs]]:
-            for image in ahead(self._preparation.labelled, self._dataset.items):
-                yield image, runtime.engine.outputs(image.sample.image)
-
-        def classified(one: tuple[Labelled, Outputs]) -> tuple[Labelled, NDArray[np.uint8]]:
-            image, outputs = one
-            return image, compared_classes(runtime, outputs, image, self._preparation)
-
-        for image, classes in ahead(classified, inferred(), depth=1):
+        for image in ahead(self._preparation.labelled, self._dataset.items):
             sample = image.sample
             self.images[sample.id] = ImageRef(id=sample.id, sha256=sample.sha256)
-            yield image, classes
+            outputs = runtime.engine.outputs(sample.image)
+            yield image, compared_classes(runtime, outputs, image, self._preparation)
 
 
 class Drop:
