@@ -34,9 +34,12 @@ def normalised(
     """Turn an RGB image, uint8 (H, W, 3), into network input, float32 (1, 3, H, W)."""
     deviation = np.asarray(std, np.float32)
     shift = np.asarray(mean, np.float32) / deviation
-    pixels: NDArray[np.float32] = image.astype(np.float32) * (np.float32(1 / 255) / deviation)
-    planes = (pixels - shift).transpose(2, 0, 1)
-    return np.ascontiguousarray(planes)[None]
+    scale = np.float32(1 / 255) / deviation
+    planes = np.empty((1, 3, *image.shape[:2]), np.float32)
+    for channel, plane in enumerate(planes[0]):  # plane by plane, nothing is transposed
+        np.multiply(image[..., channel], scale[channel], out=plane, dtype=np.float32)
+        plane -= shift[channel]
+    return planes
 
 
 def restored(

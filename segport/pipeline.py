@@ -1,16 +1,20 @@
 """The whole way in one function: export, quantize, validate, report, gate."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from export.artifact import Artifact
+from export.artifact import Artifact, load_artifact
 from export.errors import UsageError
 from export.files import check_writable
-from quantize.quantization import Search, Settings, check_settings, quantize
-from segport.fp32 import make_fp32
+from quantize.quantization import Search, check_settings, quantize
+from segport import dependencies
+from segport.asked import id_of, reference_of, request_of, settings_of, weights_of
 from segport.progress import Stages
 from segport.recipe import ArtifactSection, Recipe
-from segport.searching import Request, open_search, requested
+from segport.searching import open_search
+from segport.source import make_fp32
+from segport.stages import Reuse, Stage
 from validate.comparison import validate
 from validate.data.download import fetch
 from validate.datasets import Dataset, open_dataset
@@ -20,7 +24,7 @@ from validate.gating.verdict import Verdict
 from validate.overlap import refuse_overlap, same_files
 from validate.protocols import get_protocol
 from validate.report import report
-from validate.result import RESULT_FILE, Result
+from validate.result import RESULT_FILE, Result, load_result, result_files
 from validate.runtimes import REFERENCES, get_opener, open_runtime
 from validate.samples import Preparation, Samples
 
@@ -41,9 +45,10 @@ def run(
     progress: Stages,
     *,
     command: str | None = None,
+    force: bool = False,
     download: bool = False,
 ) -> RunResult:
-    """Do everything a recipe says.
+    """Do everything a recipe says, except, without `force`, what an earlier run did alike.
 
     Artifacts are written to `folder`, each protocol's report to `folder/<protocol>/`. With
     `download` data sets that are not there are fetched. Raises SegportError as the stages do;
@@ -57,7 +62,7 @@ def run(
             raise UsageError(f'recipe: protocol {protocol} needs [model] size = "dynamic"')
     for section in recipe.artifact:
         check_settings(section.precision, settings_of(section, recipe.data.seed))
-        _request(section, recipe)
+        request_of(section, recipe)
     for source, split in recipe.sources if download else ():
         fetch(source, split, progress.stage("download"))
     validation = open_dataset(recipe.data.validation, "val").first(recipe.data.limit)
@@ -67,102 +72,121 @@ def run(
     refuse_overlap(same_files(calibration, validation), validation, recipe.validation.allow_overlap)
     if recipe.gate and recipe.gate.baseline and Path(recipe.gate.baseline).exists():
         load_baseline(Path(recipe.gate.baseline))  # a new one is made from this run's result
-    progress.stage("export")
-    fp32 = make_fp32(recipe, folder)
-    _check_runtime(recipe, fp32)
-    samples = _samples(fp32, calibration, recipe.data.calibration_protocol)
+    reuse = Reuse(folder, progress, force)
+    common = dependencies.everywhere()
+    fp32 = _fp32(recipe, folder, reuse, common)
+    protocol = recipe.data.calibration_protocol
+    samples = Samples(calibration, Preparation.for_artifact(fp32.manifest, protocol))
+    common |= dependencies.of_artifact(fp32)
+    drawn = dependencies.of_images(calibration)
+    stages = [
+        reuse.stage(
+            f"quantize {id_of(section)}",
+            common | dependencies.of_quantization(section, recipe, calibration, drawn),
+        )
+        for section in recipe.artifact
+    ]
+    if not all(stage.done for stage in stages):
+        _check_runtime(recipe, fp32)
     artifacts = [fp32]
-    for section in recipe.artifact:
-        stage = progress.stage(f"quantize {section.precision}")
-        artifacts.append(
-            quantize(
+    for section, stage in zip(recipe.artifact, stages, strict=True):
+        if not stage.done:
+            made = quantize(
                 fp32,
                 section.precision,
                 folder,
                 samples=samples,
-                protocol=recipe.data.calibration_protocol,
+                protocol=protocol,
                 settings=settings_of(section, recipe.data.seed),
                 search=_search(section, recipe, fp32, calibration),
-                progress=stage,
+                progress=stage.begin(),
             )
-        )
+            stage.finish(_files(made))
+        artifacts.append(_loaded(stage))
+    common |= dependencies.of_validation(recipe, artifacts)
+    judged_on = dependencies.of_images(validation)
     results: list[tuple[Result, Path]] = []
+    verdicts: list[tuple[str, Verdict]] = []
     for protocol in recipe.validation.protocols:
         target = folder / protocol
-        result = validate(
-            artifacts,
-            recipe.data.validation,
-            target,
-            protocol=protocol,
-            reference=_reference(recipe),
-            weights=_weights(recipe),
-            runtime=recipe.validation.runtime,
-            limit=recipe.data.limit,
-            allow_overlap=recipe.validation.allow_overlap,
-            allow_fallback=recipe.validation.allow_fallback,
-            pictures=recipe.validation.pictures,
-            command=command,
-            progress=progress,
-        )
-        report(target / RESULT_FILE, target)
+        stage = reuse.stage(f"validate {protocol}", common | {"validation images": judged_on})
+        if not stage.done:
+            stage.begin()
+            validate(
+                artifacts,
+                recipe.data.validation,
+                target,
+                protocol=protocol,
+                reference=reference_of(recipe),
+                weights=weights_of(recipe),
+                runtime=recipe.validation.runtime,
+                limit=recipe.data.limit,
+                allow_overlap=recipe.validation.allow_overlap,
+                allow_fallback=recipe.validation.allow_fallback,
+                pictures=recipe.validation.pictures,
+                command=command,
+                progress=progress,
+            )
+            stage.finish(result_files(target))
+        result = load_result(target / RESULT_FILE)
         results.append((result, target))
-    verdicts = [(r, target, _gate(recipe, r, target)) for r, target in results]
-    for _, target, judged in verdicts:
-        if judged:  # again, with what the gate said
-            report(target / RESULT_FILE, target, verdicts=judged)
-    lines = [(r.protocol, verdict) for r, _, judged in verdicts for verdict in judged]
-    return RunResult(artifacts, results, lines)
+        judged: list[Verdict] = []
+        try:
+            judged = _gate(recipe, result, target)
+        finally:  # a report is there also when the gate cannot judge
+            _report(target, judged, reuse, common)
+        verdicts += [(protocol, verdict) for verdict in judged]
+    return RunResult(artifacts, results, verdicts)
 
 
-def settings_of(section: ArtifactSection, seed: int) -> Settings:
-    """Turn a recipe's artifact section into quantization settings."""
-    return Settings(
-        target=section.target,
-        range=section.range,
-        added=section.added,
-        skipped=section.skip,
-        io=section.io,
-        guard=section.guard,
-        keep_float=section.keep_float,
-        seed=seed,
-    )
+def _fp32(recipe: Recipe, folder: Path, reuse: Reuse, common: dependencies.Inputs) -> Artifact:
+    """Return the fp32 artifact, an earlier run's unless the network is the user's own."""
+    if ":" in (recipe.model.name or ""):  # its code may depend on anything: only running it tells
+        reuse.progress.stage("export")
+        return make_fp32(recipe, folder)
+    stage = reuse.stage("export", common | dependencies.of_export(recipe))
+    if not stage.done:
+        stage.begin()
+        stage.finish(_files(make_fp32(recipe, folder)))
+    return _loaded(stage)
+
+
+def _loaded(stage: Stage) -> Artifact:
+    (file,) = (path for path in stage.files if path.suffix == ".onnx")
+    return load_artifact(file)
+
+
+def _files(artifact: Artifact) -> list[Path]:
+    return [artifact.path, artifact.path.with_suffix(".json")]
+
+
+def _report(
+    target: Path, verdicts: Sequence[Verdict], reuse: Reuse, common: dependencies.Inputs
+) -> None:
+    shown = dependencies.of_report(target, verdicts)
+    stage = reuse.stage(f"report {target.name}", common | shown)
+    if not stage.done:
+        stage.begin()
+        written = report(target / RESULT_FILE, target, verdicts=verdicts)
+        stage.finish(path for path in written if path not in result_files(target))
 
 
 def _search(
     section: ArtifactSection, recipe: Recipe, fp32: Artifact, calibration: Dataset
 ) -> Search | None:
-    request = _request(section, recipe)
+    request = request_of(section, recipe)
     if request is None:
         return None
     preparation = Preparation.for_artifact(fp32.manifest, recipe.data.calibration_protocol)
     return open_search(request, fp32, calibration, preparation, recipe.data.seed)
 
 
-def _request(section: ArtifactSection, recipe: Recipe) -> Request | None:
-    data = section.data or recipe.data.calibration
-    return requested(section.max_drop, section.min_agreement, data)
-
-
-def _reference(recipe: Recipe) -> str | None:
-    chosen = recipe.validation.reference or ("fp32" if recipe.model.onnx else "torch")
-    return None if chosen == "fp32" else chosen
-
-
-def _weights(recipe: Recipe) -> str | None:
-    rebuilt = {_reference(recipe), recipe.validation.runtime} & set(REFERENCES)
-    return recipe.model.weights if rebuilt else None
-
-
 def _check_runtime(recipe: Recipe, fp32: Artifact) -> None:
     """Open the recipe's runtime now: whether it is here should not show after quantization."""
     chosen = recipe.validation
     if chosen.runtime is not None:
-        weights = _weights(recipe) if chosen.runtime in REFERENCES else None
+        weights = weights_of(recipe) if chosen.runtime in REFERENCES else None
         open_runtime(fp32, chosen.runtime, weights=weights, allow_fallback=chosen.allow_fallback)
-
-
-def _samples(artifact: Artifact, dataset: Dataset, protocol: str) -> Samples:
-    return Samples(dataset, Preparation.for_artifact(artifact.manifest, protocol))
 
 
 def _gate(recipe: Recipe, result: Result, folder: Path) -> list[Verdict]:

@@ -35,6 +35,10 @@ class Stages:
     def __call__(self, name: str, done: int, total: int) -> None:
         """Report that `done` of `total` steps of stage `name` are over; total 0 is unknown."""
 
+    def note(self, text: str) -> None:
+        """Say something that is no stage, in one line that stays."""
+        self(text, 0, 0)
+
 
 class _Bar(Stages):
     """One bar for a whole command."""
@@ -49,6 +53,9 @@ class _Bar(Stages):
             self._stage = name
             self._progress.reset(self._task, total=None)
         self._progress.update(self._task, description=name, completed=done, total=total or None)
+
+    def note(self, text: str) -> None:
+        self._progress.console.print(text, markup=False, highlight=False)
 
 
 class _Lines(Stages):

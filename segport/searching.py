@@ -41,6 +41,17 @@ def requested(
     return Request(Budget("min_agreement", min_agreement), data)
 
 
+def judges(request: Request, calibration: Dataset | None, seed: int) -> Dataset:
+    """Return at most SCORING_IMAGES of the request's data set, drawn by `seed`.
+
+    Images of `calibration` are no judges, unless there are no others.
+    """
+    dataset = open_dataset(request.data, "train", masks=request.budget.kind == "max_drop")
+    used = {item.image for item in calibration.items} if calibration else set()
+    others = tuple(item for item in dataset.items if item.image not in used)
+    return replace(dataset, items=others or dataset.items).sample(SCORING_IMAGES, seed)
+
+
 def open_search(
     request: Request,
     artifact: Artifact,
@@ -48,17 +59,10 @@ def open_search(
     preparation: Preparation,
     seed: int,
 ) -> Search:
-    """Return the search of `request`, judged on at most SCORING_IMAGES drawn by `seed`.
-
-    Images of `calibration` are no judges, unless there are no others. fp32 is run here, once.
-    """
-    kind = request.budget.kind
-    dataset = open_dataset(request.data, "train", masks=kind == "max_drop")
-    used = {item.image for item in calibration.items} if calibration else set()
-    others = tuple(item for item in dataset.items if item.image not in used)
-    judges = replace(dataset, items=others or dataset.items).sample(SCORING_IMAGES, seed)
-    score = SCORES[kind](artifact, judges, preparation)
-    image = preparation.sample(judges.items[0]).image
+    """Return the search of `request`, with its `judges`. fp32 is run here, once."""
+    dataset = judges(request, calibration, seed)
+    score = SCORES[request.budget.kind](artifact, dataset, preparation)
+    image = preparation.sample(dataset.items[0]).image
 
     def latency(models: Sequence[ModelProto]) -> list[float]:
         return session_times(artifact, image, models)

@@ -56,6 +56,8 @@ def evaluate(
     total = len(dataset.items)
     if total == 0:
         raise DataError(f"data {dataset.name}:{dataset.split}: no images to validate on")
+    # Counting takes 15 ms of 230 here. In a thread, while the next image is inferred, it cost 40:
+    # torch and onnxruntime split their work evenly and wait for the core that does something else.
     for done, image in enumerate(ahead(preparation.labelled, dataset.items), start=1):
         predicted = {
             key: _predict(runtime, image, preparation, found[key])
@@ -110,9 +112,12 @@ def compared_classes(
 
 
 def _finite(logits: NDArray[np.floating]) -> bool:
-    """Whether no value is inf or NaN; one sum tells, and is faster than looking at each."""
-    with np.errstate(invalid="ignore"):
-        return bool(np.isfinite(logits.sum(dtype=np.float64)))
+    """Whether no value is inf or NaN; a sum tells, and is faster than looking at each.
+
+    One in float32 is faster still, but may overflow where all values are finite.
+    """
+    with np.errstate(invalid="ignore", over="ignore"):
+        return bool(np.isfinite(logits.sum()) or np.isfinite(logits.sum(dtype=np.float64)))
 
 
 def at_size(outputs: Mapping[str, NDArray[np.generic]], size: tuple[int, int]) -> NDArray[np.uint8]:

@@ -170,3 +170,9 @@ def load_result(path: Path) -> Result:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "content"
         raise DataError(f"{path}: not a result of schema 1 ({where}: {first['msg']})") from error
+
+
+def result_files(folder: Path) -> list[Path]:
+    """Return the files that `validate` wrote to `folder`; that of pictures may not be there."""
+    files = [folder / name for name in (RESULT_FILE, CONFUSION_FILE, PICTURE_FILE)]
+    return [path for path in files if path.is_file()]

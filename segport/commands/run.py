@@ -18,11 +18,15 @@ def run(
         Path | None, typer.Option("-o", "--out", help="Folder to write to. Default: runs/<name>.")
     ] = None,
     download: Download = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Also do again what an earlier run did alike.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Do the whole job a recipe describes; the exit code is the gate's.
 
-    'demo' is the job on generated scenes and a network that comes with Segport.
+    'demo' is the job on generated scenes and a network that comes with Segport. Stages whose
+    inputs are those of an earlier run into the same folder are reused.
     """
     from segport.progress import stages
 
@@ -36,11 +40,13 @@ def run(
 
         if str(recipe) == DEMO:
             folder = out or Path("runs") / DEMO
-            done = run_demo(folder, progress, command=command_line())
+            done = run_demo(folder, progress, command=command_line(), force=force)
         else:
             loaded = load_recipe(recipe)
             folder = out or Path("runs") / loaded.name
-            done = run_recipe(loaded, folder, progress, command=command_line(), download=download)
+            done = run_recipe(
+                loaded, folder, progress, command=command_line(), force=force, download=download
+            )
     code = exit_code([verdict for _, verdict in done.verdicts]) if done.verdicts else 0
     if as_json:
         document = {

@@ -19,7 +19,9 @@ _SHOWN = (4, 11, 16)
 """Validation scenes in the picture: some objects, a small one alone, many that overlap."""
 
 
-def run_demo(folder: Path, progress: Stages, *, command: str | None = None) -> RunResult:
+def run_demo(
+    folder: Path, progress: Stages, *, command: str | None = None, force: bool = False
+) -> RunResult:
     """Write scenes, checkpoint and recipe to `folder`, run the recipe there, draw a picture.
 
     Everything `segport.pipeline.run` writes, and `scenes.png`.
@@ -30,7 +32,7 @@ def run_demo(folder: Path, progress: Stages, *, command: str | None = None) -> R
             shutil.copyfile(source, temporary)
     write_dataset(folder / "scenes", SCENES, progress.stage("draw scenes"))
     recipe = load_recipe(folder / RECIPE.name)
-    done = run(recipe, folder, progress, command=command)
+    done = run(recipe, folder, progress, command=command, force=force)
     progress.stage("draw picture")
     validation = open_dataset(recipe.data.validation, "val")
     shown = replace(validation, items=tuple(validation.items[i] for i in _SHOWN))

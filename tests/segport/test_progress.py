@@ -67,3 +67,24 @@ def test_on_a_terminal_a_bar_shows_how_far_it_is(monkeypatch: pytest.MonkeyPatch
         progress.stage("quantize int8")(3, 64)
     shown = terminal.getvalue()
     assert "quantize int8" in shown and "3/64" in shown
+
+
+def test_a_note_is_a_line_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    with stages() as progress:
+        progress.note("export: reused, nothing changed")
+        progress.stage("quantize int8")
+    assert _without_times(capsys.readouterr().err) == [
+        "export: reused, nothing changed",
+        "quantize int8",
+    ]
+
+
+def test_a_note_stays_on_a_terminal_where_the_bar_vanishes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    terminal = _Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    with stages() as progress:
+        progress.stage("export")
+        progress.note("quantize int8: again ([validate] changed)")
+    assert "quantize int8: again ([validate] changed)\n" in terminal.getvalue()

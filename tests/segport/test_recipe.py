@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from export.errors import UsageError
-from segport.pipeline import settings_of
+from segport.asked import settings_of
 from segport.recipe import load_recipe
 from validate.gating.kinds import KINDS
 

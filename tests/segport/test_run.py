@@ -18,6 +18,7 @@ def test_a_recipe_gives_artifacts_reports_and_exit_code_0(done: Done) -> None:
     answer, out = done
     assert (answer.code, answer.errors) == (0, [])
     assert sorted(path.name for path in out.iterdir()) == [
+        ".segport-stages.json",
         "center-crop",
         "squash",
         "tiny-fp16.json",

@@ -1,16 +1,15 @@
-"""The fp32 artifact that a recipe starts from."""
+"""Where a run starts: the fp32 artifact that a recipe's `[model]` describes."""
 
 from pathlib import Path
 
 from export.artifact import NOMINAL_SIZE, Artifact
 from export.errors import UsageError
-from export.onnx_export import export_model
 from export.onnx_import import import_model
 from segport.recipe import Recipe
 
 
 def make_fp32(recipe: Recipe, folder: Path) -> Artifact:
-    """Export or import what `[model]` names into `folder`; raises SegportError as those do."""
+    """Export the network, or import the file, into `folder`. Raises SegportError as they do."""
     model = recipe.model
     if model.onnx is not None:
         if model.size == "dynamic":
@@ -24,6 +23,8 @@ def make_fp32(recipe: Recipe, folder: Path) -> Artifact:
             classes=model.classes,
             name=recipe.name,
         )
+    from export.onnx_export import export_model  # brings torch, which takes its time
+
     assert model.name is not None and model.weights is not None  # load_recipe checked
     return export_model(
         model.name,

@@ -1,0 +1,190 @@
+"""Measure `segport run`: time against its inferences alone, peak memory, and a second run.
+
+    python benchmarks/pipeline.py recipes/deeplabv3_mobilenet.toml [--images 200] [-o runs/pipeline]
+
+The run is a process of its own with an empty cache of calibration statistics; its time is from
+start to end, start of the interpreter and import of torch included. An inference is from image
+tensor to class mask, as `segport validate` computes it, all runtimes in turns, nothing else
+going on. The sum counts one per image, protocol and runtime, and one of fp32 per calibration
+image; what else infers (export's check, a second pass of calibration, the latency loop) is
+overhead. For the loop of `segport validate` alone, blocks of images are inferred and evaluated
+alternately, so that slow phases of the machine meet both; the ratio is that of the medians per
+image. Needs an idle machine.
+"""
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from statistics import median
+
+from export.artifact import Artifact, load_artifact
+from segport.asked import reference_of, runtime_of, weights_of
+from segport.pipeline import run
+from segport.progress import Stages
+from segport.recipe import Recipe, load_recipe
+from validate.cells import markdown_table
+from validate.datasets import Dataset, open_dataset
+from validate.evaluation import evaluate
+from validate.result import RESULT_FILE, load_result
+from validate.runtimes import REFERENCES, TORCH_ID, Runtime, open_runtime, open_torch
+from validate.samples import Preparation
+
+BLOCK = 10
+"""Images that are inferred, then evaluated."""
+
+
+@dataclass
+class _Clock(Stages):
+    """Notes when stages begin, and how much memory the process had needed by then."""
+
+    begun: list[tuple[str, float, float]] = field(default_factory=list)
+
+    def __call__(self, name: str, done: int, total: int) -> None:
+        if not self.begun or self.begun[-1][0] != name:
+            self.begun.append((name, time.perf_counter(), _peak()))
+
+    def facts(self) -> list[tuple[str, float, float]]:
+        """Return name, seconds and peak memory so far (MB) of every stage."""
+        ends = [*self.begun[1:], ("", time.perf_counter(), _peak())]
+        return [
+            (name, end[1] - start, end[2])
+            for (name, start, _), end in zip(self.begun, ends, strict=True)
+        ]
+
+
+def main() -> None:
+    """Print one table per figure, and write them as JSON."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("recipe", type=Path)
+    parser.add_argument("--images", type=int, help="validate on the first so many")
+    parser.add_argument("-o", "--out", type=Path, default=Path("runs/pipeline"))
+    parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    recipe = load_recipe(options.recipe)
+    if options.images:
+        data = recipe.data.model_copy(update={"limit": options.images})
+        recipe = recipe.model_copy(update={"data": data})
+    if options.child:
+        _run(recipe, options.out)
+        return
+    arguments = [__file__, str(options.recipe), "-o", str(options.out)]
+    arguments += ["--images", str(options.images)] if options.images else []
+    with tempfile.TemporaryDirectory() as cache:
+        (options.out / ".segport-stages.json").unlink(missing_ok=True)
+        first = _timed(arguments, cache)
+        second = _timed(arguments, cache)
+    print(markdown_table(first["stages"], ["stage", "s", "peak MB"]))
+    alone, loop = _loop(recipe, options.out)
+    print(markdown_table([[key, _ms(value)] for key, value in alone.items()], ["alone", "ms"]))
+    facts = _figures(recipe, first, second, alone, loop)
+    print(markdown_table([[key, value] for key, value in facts.items()], ["figure", "value"]))
+    document = {"first": first, "second": second, "alone_s": alone, "figures": facts}
+    (options.out / "pipeline.json").write_text(json.dumps(document, indent=1) + "\n")
+
+
+def _run(recipe: Recipe, folder: Path) -> None:
+    """Do the run in this process and print what the clock saw as the last line."""
+    clock = _Clock()
+    clock.stage("imports and data sets")
+    run(recipe, folder, clock)
+    stages = [[name, f"{seconds:.1f}", f"{peak:.0f}"] for name, seconds, peak in clock.facts()]
+    print(json.dumps({"stages": stages, "torch": "torch" in sys.modules, "peak_mb": _peak()}))
+
+
+def _timed(arguments: list[str], cache: str) -> dict[str, object]:
+    start = time.perf_counter()
+    answer = subprocess.run(
+        [sys.executable, *arguments, "--child"],
+        env={**os.environ, "XDG_CACHE_HOME": cache},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    seconds = time.perf_counter() - start
+    return {"seconds": seconds, **json.loads(answer.stdout.splitlines()[-1])}
+
+
+def _loop(recipe: Recipe, folder: Path) -> tuple[dict[str, float], float]:
+    """Return the seconds of one inference of each runtime, and of one image of the loop."""
+    artifacts = [load_artifact(folder / str(file)) for file in _files(recipe, folder)]
+    runtimes = _runtimes(recipe, artifacts)
+    reference = next(iter(runtimes))
+    preparation = Preparation.for_artifact(artifacts[0].manifest, recipe.validation.protocols[0])
+    dataset = open_dataset(recipe.data.validation, "val").first(recipe.data.limit).sorted()
+    alone: dict[str, list[float]] = {key: [] for key in runtimes}
+    loop: list[float] = []
+    for block in _blocks(dataset):
+        for item in block.items:
+            image = preparation.sample(item).image
+            for key, runtime in runtimes.items():
+                start = time.perf_counter()
+                runtime.mask(runtime.engine.outputs(image))
+                alone[key].append(time.perf_counter() - start)
+        start = time.perf_counter()
+        evaluate(runtimes, reference, block, preparation)
+        loop.append((time.perf_counter() - start) / len(block.items))
+    return {key: median(times) for key, times in alone.items()}, median(loop)
+
+
+def _files(recipe: Recipe, folder: Path) -> list[str | None]:
+    result = load_result(folder / recipe.validation.protocols[0] / RESULT_FILE)
+    return [artifact.file for artifact in result.artifacts if artifact.file]
+
+
+def _runtimes(recipe: Recipe, artifacts: list[Artifact]) -> dict[str, Runtime]:
+    """Open what `segport validate` opens, the reference first."""
+    reference, weights = reference_of(recipe), weights_of(recipe)
+    opened: dict[str, Runtime] = {}
+    if reference in REFERENCES:
+        opened[TORCH_ID] = open_torch(artifacts[0].manifest, weights, reference)
+    for artifact in artifacts:
+        name = runtime_of(recipe, artifact)
+        opened[artifact.manifest.id] = open_runtime(artifact, name, weights=weights)
+    return opened
+
+
+def _blocks(dataset: Dataset) -> Iterator[Dataset]:
+    for start in range(0, len(dataset.items), BLOCK):
+        yield replace(dataset, items=dataset.items[start : start + BLOCK])
+
+
+def _figures(
+    recipe: Recipe,
+    first: Mapping[str, object],
+    second: Mapping[str, object],
+    alone: Mapping[str, float],
+    loop: float,
+) -> dict[str, str]:
+    images = len(open_dataset(recipe.data.validation, "val").first(recipe.data.limit).items)
+    once = sum(alone.values())
+    total = images * len(recipe.validation.protocols) * once + recipe.data.samples * alone["fp32"]
+    whole = float(str(first["seconds"]))
+    return {
+        "whole run": f"{whole:.1f} s",
+        "its inferences alone": f"{total:.1f} s",
+        "whole run / inferences": f"{whole / total:.2f}",
+        "loop of validate / inferences": f"{loop / once:.2f}",
+        "peak memory": f"{float(str(first['peak_mb'])):.0f} MB",
+        "second run": f"{float(str(second['seconds'])):.1f} s, torch imported: {second['torch']}",
+    }
+
+
+def _peak() -> float:
+    """MB of this process so far; Linux counts in KiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
+
+
+def _ms(seconds: float) -> str:
+    return f"{1000 * seconds:.1f}"
+
+
+if __name__ == "__main__":
+    main()

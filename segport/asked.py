@@ -1,0 +1,50 @@
+"""What a recipe asks for, in the words of the functions that do it."""
+
+from export.artifact import Artifact
+from quantize.quantization import Settings
+from segport.recipe import ArtifactSection, Recipe
+from segport.searching import Request, requested
+from validate.runtimes import REFERENCES, default_runtime
+
+
+def settings_of(section: ArtifactSection, seed: int) -> Settings:
+    """Turn a recipe's artifact section into quantization settings."""
+    return Settings(
+        target=section.target,
+        range=section.range,
+        added=section.added,
+        skipped=section.skip,
+        io=section.io,
+        guard=section.guard,
+        keep_float=section.keep_float,
+        seed=seed,
+    )
+
+
+def request_of(section: ArtifactSection, recipe: Recipe) -> Request | None:
+    """Return the precision search that an artifact asks for, None for none. Raises UsageError."""
+    data = section.data or recipe.data.calibration
+    return requested(section.max_drop, section.min_agreement, data)
+
+
+def id_of(section: ArtifactSection) -> str:
+    """Return the id that the artifact will have, such as `int8@npu`."""
+    other = section.target != "cpu" and section.precision == "int8"
+    return f"{section.precision}@{section.target}" if other else section.precision
+
+
+def reference_of(recipe: Recipe) -> str | None:
+    """Return the reference as `validate` takes it; None is the fp32 artifact."""
+    chosen = recipe.validation.reference or ("fp32" if recipe.model.onnx else "torch")
+    return None if chosen == "fp32" else chosen
+
+
+def weights_of(recipe: Recipe) -> str | None:
+    """Return the checkpoint where the torch network has to be built again, else None."""
+    rebuilt = {reference_of(recipe), recipe.validation.runtime} & set(REFERENCES)
+    return recipe.model.weights if rebuilt else None
+
+
+def runtime_of(recipe: Recipe, artifact: Artifact) -> str:
+    """Return the name of the runtime; by default, float16 files have another without a GPU."""
+    return recipe.validation.runtime or default_runtime(artifact.manifest)

@@ -1,0 +1,160 @@
+"""What each stage of a run depends on, by name, as values that JSON can say.
+
+Files count by their contents, not by where they lie.
+"""
+
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, requires, version
+from pathlib import Path
+from typing import Any
+
+import onnx
+from google.protobuf.message import DecodeError
+
+import export
+import quantize
+import segport
+import validate
+from export.artifact import Artifact
+from export.errors import DataError
+from export.files import sha256_of
+from export.providers import cuda_device
+from export.sessions import cpu_facts
+from export.versions import versions
+from segport.asked import reference_of, request_of, runtime_of, settings_of
+from segport.recipe import ArtifactSection, Recipe
+from segport.searching import judges
+from validate.data.instances import Instances
+from validate.datasets import Dataset, Item
+from validate.gating.verdict import Verdict
+from validate.result import result_files
+
+Inputs = dict[str, Any]
+
+
+def everywhere() -> Inputs:
+    """Return what every stage depends on: Segport's own code, packages and the machine."""
+    return {
+        "Segport's code": _code(),
+        "versions": versions() | _required(),
+        "machine": [cpu_facts(), cuda_device()],
+    }
+
+
+def of_export(recipe: Recipe) -> Inputs:
+    """Return what the fp32 file depends on: the `[model]` section and the files it names."""
+    model = recipe.model
+    files = {"weights", "onnx", "classes"}
+    return {
+        "name": recipe.name,
+        "[model]": model.model_dump(mode="json", exclude=files),
+        "weights": _named(model.weights),
+        "onnx file": model.onnx and [Path(model.onnx).name, _onnx_contents(Path(model.onnx))],
+        "classes": _named(model.classes),
+    }
+
+
+def of_artifact(artifact: Artifact) -> Inputs:
+    """Return what stages depend on that read an artifact: its bytes and its manifest.
+
+    Without an fp32 one's parity figures, which no stage reads: their last digits may vary.
+    """
+    unread = {"checks"} if artifact.manifest.precision == "fp32" else set[str]()
+    return {
+        f"{artifact.manifest.id} file": artifact.manifest.model_dump(mode="json", exclude=unread)
+    }
+
+
+def of_quantization(
+    section: ArtifactSection, recipe: Recipe, calibration: Dataset, drawn: Any
+) -> Inputs:
+    """Return what an artifact depends on beside fp32; `drawn` is `of_images(calibration)`."""
+    found: Inputs = {
+        "settings": asdict(settings_of(section, recipe.data.seed).resolved()),
+        "calibration protocol": recipe.data.calibration_protocol,
+        "calibration images": drawn,
+    }
+    if request := request_of(section, recipe):
+        found["budget"] = asdict(request.budget)
+        found["scoring images"] = of_images(judges(request, calibration, recipe.data.seed))
+    return found
+
+
+def of_validation(recipe: Recipe, artifacts: Sequence[Artifact]) -> Inputs:
+    """Return what results depend on beside images; the protocol is in the name of the stage."""
+    found: Inputs = {
+        "[validate]": recipe.validation.model_dump(mode="json", exclude={"protocols"}),
+        "reference": reference_of(recipe),
+        "runtimes": [runtime_of(recipe, artifact) for artifact in artifacts],
+    }
+    for artifact in artifacts:
+        found |= of_artifact(artifact)
+    return found
+
+
+def of_images(dataset: Dataset) -> Any:
+    """Return id and contents of every image and label. Raises DataError for an unreadable one."""
+    return [[dataset.name, dataset.split], [_contents(item) for item in dataset.items]]
+
+
+def of_report(folder: Path, verdicts: Sequence[Verdict]) -> Inputs:
+    """Return what the report of the result in `folder` shows."""
+    return {
+        "result": {path.name: sha256_of(path) for path in result_files(folder)},
+        "verdicts": [asdict(verdict) for verdict in verdicts],
+    }
+
+
+def _code() -> list[str]:
+    """Return a digest per file of the four packages; a version would miss an edited file."""
+    folders = [
+        Path(str(package.__file__)).parent for package in (export, quantize, segport, validate)
+    ]
+    return [
+        f"{path.relative_to(folder.parent)} {sha256_of(path)}"
+        for folder in folders
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and "__pycache__" not in path.parts
+    ]
+
+
+def _required() -> dict[str, str]:
+    """Return the versions of what Segport says it requires, as far as it is installed."""
+    found = {}
+    try:
+        names = [re.split(r"[^\w.-]", line)[0] for line in requires("segport") or ()]
+    except PackageNotFoundError:  # run from its source
+        return {}
+    for name in names:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:  # of an extra
+            continue
+    return found
+
+
+def _named(source: str | None) -> Any:
+    """Return name and contents where `source` is a file; the words that are none as they are."""
+    path = Path(source or "")
+    return [path.name, sha256_of(path)] if path.is_file() else source
+
+
+def _onnx_contents(file: Path) -> str:
+    """Return a digest of a network with the weights that it may keep in files beside it."""
+    try:
+        data = onnx.load(file).SerializeToString(deterministic=True)
+    except (DecodeError, onnx.checker.ValidationError, ValueError, OSError):
+        return "unreadable"  # which the import explains
+    return hashlib.sha256(data).hexdigest()
+
+
+def _contents(item: Item) -> list[str | None]:
+    mask = item.mask
+    try:
+        label = mask.digest if isinstance(mask, Instances) else sha256_of(mask) if mask else None
+        return [item.id, sha256_of(item.image), label]
+    except OSError as error:
+        raise DataError(f"image {item.id}: cannot read {error.filename} ({error})") from error
