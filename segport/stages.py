@@ -14,7 +14,6 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from export.files import new_files, sha256_of
-from segport.memory import give_back
 from segport.progress import Stages, Step
 
 RECORD_FILE = ".segport-stages.json"
@@ -46,7 +45,6 @@ class Stage:
 
     def begin(self) -> Step:
         """Show that the stage is at work; return what takes its progress."""
-        give_back()  # what the stages before it freed
         return self.reuse.progress.stage(self.name)
 
     def finish(self, files: Iterable[Path]) -> None:
