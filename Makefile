@@ -1,8 +1,8 @@
 # make demo: install everything into .venv and run the whole job on generated scenes.
 # make test: install and run the tests. make lint: ruff and mypy.
 # make reports: run demo and every recipe, renew reports/ (needs ../shared and an idle machine).
-# make bench-quantizers: compare with onnxruntime's quantizer and NNCF in a venv of its own
-#   (needs ../shared and an idle machine).
+# make bench: compare with onnxruntime, NNCF, OpenVINO and torch in a venv of its own
+#   (needs ../shared and an idle machine); make bench-quantizers: the quantizers alone.
 # make demo-network: train the demo's checkpoint again (about an hour on 2 cores).
 PYTHON ?= python3
 VENV := .venv
@@ -11,7 +11,7 @@ STAMP := $(VENV)/.installed
 BENCH := .venv-bench
 MADE := runs/reports
 
-.PHONY: demo test test-fast lint reports bench-quantizers demo-network clean
+.PHONY: demo test test-fast lint reports bench bench-quantizers demo-network clean
 
 demo: $(STAMP)
 	@$(BIN)/segport run demo -o runs/demo
@@ -42,6 +42,10 @@ reports: $(STAMP)
 	$(BIN)/segport models --markdown > reports/zoo.md
 	$(BIN)/python benchmarks/protocols.py reports/deeplabv3_mobilenet -o reports/protocols.md
 	$(BIN)/segport index reports
+
+bench: bench-quantizers
+	$(BENCH)/bin/python benchmarks/heads.py
+	$(BENCH)/bin/python benchmarks/masks.py
 
 bench-quantizers: $(BENCH)/.installed
 	$(BENCH)/bin/python benchmarks/quantizers.py
