@@ -67,7 +67,7 @@ held = np.ones(10_000_000)  # 80 MB
 now = resident()
 assert 75e6 < now - before < 100e6, (before, now)
 del held
-assert resident("VmHWM") >= now
+assert resident("VmHWM") > now - 1e6  # Linux counts in batches of pages
 forget_peak()
 assert resident("VmHWM") < now - 60e6
 """
