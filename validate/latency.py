@@ -31,7 +31,7 @@ class Latency:
 
 
 @dataclass(frozen=True)
-class Samples:
+class Rounds:
     """Milliseconds of every round, warm-up left out; what `Latency` sums up."""
 
     session: list[float]
@@ -57,13 +57,13 @@ def take_turns(
     timed: Mapping[str, tuple[Runtime, NDArray[np.float32]]],
     rounds: int,
     progress: Callable[[int, int], None] = lambda done, total: None,
-) -> dict[str, Samples]:
+) -> dict[str, Rounds]:
     """Time every runtime on its image in an interleaved loop: one run of each per round.
 
     Interleaving spreads slow phases of the machine over all of them, so ratios hold even
     where absolute times do not.
     """
-    found = {key: Samples([], []) for key in timed}
+    found = {key: Rounds([], []) for key in timed}
     for done in range(WARM_UP + rounds):
         for key, (runtime, image) in timed.items():
             start = time.perf_counter()

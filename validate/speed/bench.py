@@ -14,7 +14,7 @@ from export.errors import DataError, UsageError
 from export.sessions import cpu_facts
 from export.versions import versions
 from validate.datasets import open_dataset
-from validate.latency import WARM_UP, Samples, Spread, spread, take_turns
+from validate.latency import WARM_UP, Rounds, Spread, spread, take_turns
 from validate.runtimes import REFERENCES, Runtime, default_runtime, open_runtime
 from validate.speed.contention import Snapshot, taken_by_others
 from validate.speed.cpus import pinned
@@ -172,7 +172,7 @@ def _timed_runtime(manifest: Manifest) -> str:
 
 
 def _timing(
-    case: _Case, own: Samples, first: Samples, footprint: Footprint, throughput: Throughput | None
+    case: _Case, own: Rounds, first: Rounds, footprint: Footprint, throughput: Throughput | None
 ) -> Timing:
     ratios = [one / base for one, base in zip(own.mask, first.mask, strict=True)]
     latency = own.latency
