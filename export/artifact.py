@@ -88,6 +88,11 @@ class ImageRef(_Strict):
     sha256: str
 
 
+def artifact_id(precision: str, target: str | None) -> str:
+    """Return what tells artifacts of a network apart; `target` is None for all but int8."""
+    return precision if target in (None, "cpu") else f"{precision}@{target}"
+
+
 class Manifest(_Strict):
     """Everything about an artifact that its bytes do not say. MACs are of one image."""
 
@@ -130,8 +135,7 @@ class Manifest(_Strict):
     @property
     def id(self) -> str:
         """`fp32`, `fp16`, `int8`, or `int8@<target>` for a target other than cpu."""
-        other = self.target not in (None, "cpu")
-        return f"{self.precision}@{self.target}" if other else self.precision
+        return artifact_id(self.precision, self.target)
 
     @property
     def stem(self) -> str:

@@ -1,6 +1,6 @@
 """What a recipe asks for, in the words of the functions that do it."""
 
-from export.artifact import Artifact
+from export.artifact import Artifact, artifact_id
 from quantize.quantization import Settings
 from segport.recipe import ArtifactSection, Recipe
 from segport.searching import Request, requested
@@ -29,8 +29,7 @@ def request_of(section: ArtifactSection, recipe: Recipe) -> Request | None:
 
 def id_of(section: ArtifactSection) -> str:
     """Return the id that the artifact will have, such as `int8@npu`."""
-    other = section.target != "cpu" and section.precision == "int8"
-    return f"{section.precision}@{section.target}" if other else section.precision
+    return artifact_id(section.precision, section.target if section.precision == "int8" else None)
 
 
 def reference_of(recipe: Recipe) -> str | None:
