@@ -188,7 +188,7 @@ def _observed(
     """Collect all statistics in one pass over the images; derive ranges and weights."""
     target, rule = choices.target, range_rule(choices.rule)
     method = rounding_method(choices.methods)
-    sources = range_sources(model, layers)
+    sources = range_sources(model, layers, joined=True)
     observed = {name: rule.statistic(len(samples)) for name in sorted(set(sources.values()))}
     moments = input_moments(model, layers) if method else {}
     statistics: dict[str, list[Statistic]] = {name: [one] for name, one in observed.items()}

@@ -13,6 +13,7 @@ METHODS: dict[str, str] = {
     "repair-dead-channels": "set weights that are next to zero to zero, so that scales hold",
     "equalize": "cross-layer equalization: make the channels of each weight tensor alike",
     "absorb-bias": "move the constant part of channels that are always on into the next bias",
+    "convolve-before-resize": "let a convolution behind a Resize work on the small rows",
     FOLD_CLIP: "leave out a Relu or Clip that the quantized range replaces",
     "gptq": "round weights so that the layer's output keeps its values (error compensation)",
     "adaround": "learn for each weight whether to round up or down, in place of gptq; slow",

@@ -132,6 +132,14 @@ def _tensor_data(
     }
 
 
+def _fine(largest: float) -> NDArray[np.float32]:
+    """Return the smallest power of two that reaches `largest` in 127 steps, (1,).
+
+    It holds the quarters and eighths of a bilinear interpolation without rounding them.
+    """
+    return np.atleast_1d(np.float32(power_of_two((largest or 1.0) / 127)))
+
+
 def _shiftable(low: float, high: float) -> Range:
     """Widen a range so that the scale of signed symmetric integers becomes a power of two."""
     largest = max(abs(low), abs(high)) or 127.0
@@ -161,6 +169,9 @@ def _fix_weights(
                 scale = weights[name].scale
                 _put_on_grid(constants[name], weights[name], axis)
             overrides[name] = _fixed(scale, target.weight, axis if target.per_channel else None)
+        elif node.op_type == "MatMul" and node.input[0] in constants:
+            largest = float(np.abs(numpy_helper.to_array(constants[node.input[0]])).max())
+            overrides[node.input[0]] = _fixed(_fine(largest), target.activation, None)
         elif node.op_type in _ELEMENTWISE and target.power_of_two:
             for name in set(node.input) & constants.keys():
                 largest = np.abs(numpy_helper.to_array(constants[name])).max()

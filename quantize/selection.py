@@ -7,7 +7,7 @@ from onnx import ModelProto, NodeProto, TensorProto
 
 from export.errors import UsageError
 from export.graph import consumers, float_tensors, initializers
-from quantize.targets import Target
+from quantize.targets import MOVES, Target
 
 _CLIPPING = ("Relu", "Clip")
 _WEIGHTED = ("Conv", "Gemm", "MatMul")
@@ -31,25 +31,32 @@ def output_layers(model: ModelProto) -> set[str]:
     return {node.name for node in model.graph.node if outputs & set(node.output)}
 
 
-def range_sources(model: ModelProto, nodes: Sequence[NodeProto]) -> dict[str, str]:
+def range_sources(
+    model: ModelProto, nodes: Sequence[NodeProto], *, joined: bool = False
+) -> dict[str, str]:
     """Map each float activation around `nodes` to the tensor whose range it takes: itself.
 
-    Except where a Relu or Clip among the nodes is the only reader: then only the clipped
+    Except where one of the nodes is the only reader and a Relu or Clip: then only the clipped
     tensor matters. The int8 quantizer merges the two, and a float16 overflow before the
-    clipping gives the same result as the true value would.
+    clipping gives the same result as the true value would. With `joined`, what a Concat alone
+    reads has the range of its result, to which it would be rounded next: then all parts have
+    one scale and joining is copying. A tensor that was only moved has the range of what was.
     """
     floats = float_tensors(model)
     readers = consumers(model.graph)
     names = {node.name for node in nodes}
     outputs = {value.name for value in model.graph.output}
     computed = {tensor for node in nodes for tensor in node.output}
+    moved = {node.output[0]: node.input[0] for node in nodes if node.op_type in MOVES}
 
     def source(tensor: str) -> str:
+        if tensor in moved:
+            return source(moved[tensor])
         only = readers[tensor][0] if len(readers[tensor]) == 1 else None
-        if only is None or tensor in outputs or tensor not in computed:
+        if only is None or tensor in outputs or only.name not in names:
             return tensor
-        clipped = only.op_type in _CLIPPING and only.name in names
-        return source(only.output[0]) if clipped else tensor
+        clipped = only.op_type in _CLIPPING and tensor in computed
+        return source(only.output[0]) if clipped or (joined and only.op_type == "Concat") else tensor
 
     touched = {t for node in nodes for t in [*node.input, *node.output] if t in floats}
     return {tensor: source(tensor) for tensor in sorted(touched)}

@@ -17,11 +17,14 @@ _OPERATORS = (
     "Conv", "Gemm", "MatMul", "Add", "Mul", "Concat", "GlobalAveragePool", "AveragePool",
     "MaxPool", "Relu", "Clip", "LeakyRelu", "Sigmoid",
 )  # fmt: skip
+MOVES = ("Reshape", "Slice", "Transpose")
+"""They change where values are and not what they are: input and output have one scale."""
 _FUSES = {
     "Conv": "QLinearConv",
     "Add": "QLinearAdd",
     "Concat": "QLinearConcat",
     "GlobalAveragePool": "QLinearGlobalAveragePool",
+    "MatMul": "QLinearMatMul",
 }
 
 _METHODS = ("repair-dead-channels", "fold-clip", "gptq")
@@ -84,7 +87,9 @@ class Cpu(Target):
     machines: tuple[str, ...] = _X86
     fuses: Mapping[str, str] = field(default_factory=_FUSES.copy)
     activation: QuantType = QuantType.QUInt8
+    operators: tuple[str, ...] = (*_OPERATORS, *MOVES)
     mask_head: str = "cells"
+    methods: tuple[str, ...] = (*_METHODS, "convolve-before-resize")
 
 
 @dataclass(frozen=True)

@@ -1,21 +1,13 @@
 """Where the pixels of one axis lie between the samples they are interpolated from."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-Integers = NDArray[np.int64]
-Floats = NDArray[np.float64]
+from export.resize import POSITIONS
 
-POSITIONS: dict[str, Callable[[Floats, int, int], Floats]] = {
-    "half_pixel": lambda i, samples, pixels: (i + 0.5) * samples / pixels - 0.5,
-    "pytorch_half_pixel": lambda i, samples, pixels: (i + 0.5) * samples / pixels - 0.5,
-    "align_corners": lambda i, samples, pixels: i * (samples - 1) / (pixels - 1),
-    "asymmetric": lambda i, samples, pixels: i * samples / pixels,
-}
-"""By Resize's `coordinate_transformation_mode`: pixels' positions in units of samples."""
+Integers = NDArray[np.int64]
 
 
 @dataclass(frozen=True)

@@ -3,14 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
 from onnx import ModelProto, NodeProto
 
-from export.graph import attribute, attributes, constant, consumers, dims
-from export.mask_head.axis import POSITIONS
-
-_EXACT = 1e-3
-"""Pixels by which a size may exceed samples x scale."""
+from export.graph import attribute, consumers, dims
+from export.resize import mode as resize_mode
+from export.resize import size as resize_size
 
 
 @dataclass(frozen=True)
@@ -53,8 +50,8 @@ def find_tail(model: ModelProto) -> Tail | None:
         return None
     shapes = {value.name: dims(value) for value in [*graph.input, *graph.value_info]}
     shape = shapes.get(resize.input[0], ())
-    size = _size(model, resize, shape)
-    mode = _mode(resize)
+    size = resize_size(model, resize, shape)
+    mode = resize_mode(resize)
     if mode is None or size is None or len(shape) != 4:
         return None
     n, c, h, w = (d or 0 for d in shape)
@@ -70,38 +67,3 @@ def _before(
     makers: Mapping[str, NodeProto], node: NodeProto | None, operator: str
 ) -> NodeProto | None:
     return makers.get(node.input[0]) if node is not None and node.op_type == operator else None
-
-
-def _mode(resize: NodeProto) -> str | None:
-    given = attributes(resize)
-    mode = given.get("coordinate_transformation_mode", b"half_pixel").decode()
-    plain = (
-        given.get("mode", b"nearest") == b"linear"
-        and not given.get("antialias")
-        and not given.get("exclude_outside")
-        and given.get("keep_aspect_ratio_policy", b"stretch") == b"stretch"
-        and "axes" not in given
-    )
-    return mode if plain and mode in POSITIONS else None
-
-
-def _size(
-    model: ModelProto, resize: NodeProto, shape: tuple[int | None, ...]
-) -> tuple[int, int] | None:
-    """Return the pixels of both axes, where constants say them and the other axes stay."""
-    if len(shape) != 4 or None in shape:
-        return None
-    samples = [d or 0 for d in shape]
-    scales, sizes = (
-        constant(model.graph, name) if name else None for name in [*resize.input[2:], "", ""][:2]
-    )
-    if sizes is not None and sizes.size == 4:
-        wanted = [int(value) for value in sizes]
-    elif scales is not None and scales.size == 4:
-        exact = [d * float(s) for d, s in zip(samples, scales, strict=True)]
-        wanted = [int(np.floor(value)) for value in exact]
-        if any(abs(w - e) > _EXACT for w, e in zip(wanted, exact, strict=True)):
-            return None  # positions follow the scale, not the sizes
-    else:
-        return None
-    return (wanted[2], wanted[3]) if wanted[:2] == samples[:2] else None
