@@ -66,4 +66,4 @@ def shares(samples: int, pixels: int, mode: str) -> Floats:
     position = POSITIONS[mode](np.arange(pixels, dtype=np.float64), samples, pixels)
     position = np.clip(position, 0, samples - 1)
     distance = np.abs(position[:, None] - np.arange(samples))
-    return np.maximum(1 - distance, 0.0)
+    return np.asarray(np.maximum(1 - distance, 0.0), np.float64)

@@ -56,7 +56,9 @@ def range_sources(
         if only is None or tensor in outputs or only.name not in names:
             return tensor
         clipped = only.op_type in _CLIPPING and tensor in computed
-        return source(only.output[0]) if clipped or (joined and only.op_type == "Concat") else tensor
+        return (
+            source(only.output[0]) if clipped or (joined and only.op_type == "Concat") else tensor
+        )
 
     touched = {t for node in nodes for t in [*node.input, *node.output] if t in floats}
     return {tensor: source(tensor) for tensor in sorted(touched)}
