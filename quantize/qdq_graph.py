@@ -13,7 +13,7 @@ from export.errors import ArtifactError, first_line
 from export.graph import attribute, consumers, float_tensors
 
 _WEIGHTED = ("Conv", "Gemm", "MatMul")
-_ONE_INPUT = ("Relu", "Clip", "LeakyRelu", "Sigmoid", "Resize")
+_ONE_INPUT = ("Relu", "Clip", "LeakyRelu", "Sigmoid", "Resize", "Reshape", "Slice", "Transpose")
 
 
 @dataclass(frozen=True)
@@ -83,6 +83,12 @@ class QdqGraph:
             raise ArtifactError(f"{node.name}: {missing.pop()} is no constant; Q/DQ need constants")
         zero = self.constants[node.input[2]] if len(node.input) > 2 else np.zeros(1, np.uint8)
         return Linear(node, self.constants[node.input[1]].reshape(-1), zero.reshape(-1))
+
+    def before(self, dequantizer: Linear) -> Linear | None:
+        """Return the quantizer whose integers, perhaps padded, a dequantizer reads."""
+        producer = self.producers.get(dequantizer.tensor)
+        padded = producer is not None and producer.op_type == "Pad"
+        return self.quantizers.get(producer.input[0] if producer and padded else dequantizer.tensor)
 
     def layers(self, operators: tuple[str, ...]) -> list[NodeProto]:
         """Return the nodes of `operators` that compute a float tensor."""

@@ -16,6 +16,7 @@ from export.versions import versions
 from quantize.calibration.calibration import Progress
 from quantize.fp16 import quantize_fp16
 from quantize.int8 import Choices, finish_int8, plan_int8
+from quantize.lossless.lossless import rewrite_losslessly
 from quantize.mask_head import with_mask_head
 from quantize.methods import chosen_methods
 from quantize.ranges.ranges import range_rule
@@ -151,7 +152,7 @@ def _int8(job: _Job) -> tuple[ModelProto, dict[str, Any]]:
     planned = plan_int8(job.artifact, job.samples, choices, job.progress)
     shape = (1, 3, *job.artifact.manifest.size)
     if job.search is None:
-        return _with_head(job, *finish_int8(job.artifact, planned, shape))
+        return _in_its_form(job, *finish_int8(job.artifact, planned, shape))
     found = search_precision(
         planned.plan,
         job.samples,
@@ -162,15 +163,17 @@ def _int8(job: _Job) -> tuple[ModelProto, dict[str, Any]]:
     )
     job.samples.note(*found.images, *job.search.images())
     model, facts = finish_int8(job.artifact, planned, shape, sorted(found.chosen.kept_float))
-    return _with_head(job, model, facts | {"search": found.facts()})
+    return _in_its_form(job, model, facts | {"search": found.facts()})
 
 
-def _with_head(
+def _in_its_form(
     job: _Job, model: ModelProto, facts: dict[str, Any]
 ) -> tuple[ModelProto, dict[str, Any]]:
-    form = get_target(job.settings.target or "").mask_head
-    ended, head = with_mask_head(model, form, job.samples)
-    return ended, facts | head
+    """Give the finished file the form that is fastest on its target."""
+    target = get_target(job.settings.target or "")
+    faster, lossless = rewrite_losslessly(model, target.lossless, job.samples)
+    ended, head = with_mask_head(faster, target.mask_head, job.samples)
+    return ended, facts | lossless | head
 
 
 PRECISIONS: dict[str, Precision] = {

@@ -46,7 +46,8 @@ class Target:
     int32. Without `quantized_outputs` only what layers read gets a pair; `residual_only`
     leaves it out where an Add reads the convolution it can be fused with. With `everything`
     layers are quantized too whose result only float layers read. A file that gives a mask ends in
-    `mask_head`, one of `export.mask_head.heads`. `options` are further ones of onnxruntime's
+    `mask_head`, one of `export.mask_head.heads`. `lossless` are rewrites of the finished file (see
+    `quantize.lossless`). `options` are further ones of onnxruntime's
     quantizer. `range` and `methods` are the range rule and the steps (see
     `quantize.methods`) that a user gets who names none.
     """
@@ -67,6 +68,7 @@ class Target:
     residual_only: bool = False
     everything: bool = False
     mask_head: str = PLAIN
+    lossless: tuple[str, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
     range: str = DEFAULT_RANGE
     methods: tuple[str, ...] = _METHODS
@@ -89,6 +91,7 @@ class Cpu(Target):
     activation: QuantType = QuantType.QUInt8
     operators: tuple[str, ...] = (*_OPERATORS, *MOVES)
     mask_head: str = "cells"
+    lossless: tuple[str, ...] = ("merge-pixels", "skip-padding")
     methods: tuple[str, ...] = (*_METHODS, "convolve-before-resize")
 
 
