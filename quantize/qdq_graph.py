@@ -84,12 +84,6 @@ class QdqGraph:
         zero = self.constants[node.input[2]] if len(node.input) > 2 else np.zeros(1, np.uint8)
         return Linear(node, self.constants[node.input[1]].reshape(-1), zero.reshape(-1))
 
-    def before(self, dequantizer: Linear) -> Linear | None:
-        """Return the quantizer whose integers, perhaps padded, a dequantizer reads."""
-        producer = self.producers.get(dequantizer.tensor)
-        padded = producer is not None and producer.op_type == "Pad"
-        return self.quantizers.get(producer.input[0] if producer and padded else dequantizer.tensor)
-
     def layers(self, operators: tuple[str, ...]) -> list[NodeProto]:
         """Return the nodes of `operators` that compute a float tensor."""
         return [n for n in self.nodes if n.op_type in operators and n.output[0] in self.floats]

@@ -19,18 +19,20 @@ def layer_diagnoses(
 ) -> tuple[LayerDiagnosis, ...]:
     """Return one entry per point; `errors` are by its `seen`, `weights` by its layer."""
     sqnr = {name: sqnr_db(error.signal, error.noise) for name, error in errors.items()}
-    return tuple(
-        _layer(point, errors[point.seen], weights.get(point.layer), sqnr) for point in points
-    )
+    return tuple(_layer(point, errors, weights.get(point.layer), sqnr) for point in points)
 
 
 def _layer(
-    point: Point, error: TensorError, weight: WeightError | None, sqnr: Mapping[str, float]
+    point: Point,
+    errors: Mapping[str, TensorError],
+    weight: WeightError | None,
+    sqnr: Mapping[str, float],
 ) -> LayerDiagnosis:
-    grid = point.grid
-    coarseness = _coarseness(grid, error) if grid else None
+    grid, error = point.grid, errors[point.seen]
+    finest = _finest_scale(grid, errors[point.joined or point.seen]) if grid else 0.0
+    coarseness = grid.scale / finest if grid and finest > 0 else None
     local = sqnr_db(error.signal, error.local_noise)
-    expected = _expected(point, error, weight)
+    expected = _expected(point, error, weight, finest)
     weight_sqnr = weight.sqnr_db if weight else None
     return LayerDiagnosis(
         layer=point.layer,
@@ -56,15 +58,15 @@ def _layer(
     )
 
 
-def _expected(point: Point, error: TensorError, weight: WeightError | None) -> float:
+def _expected(point: Point, error: TensorError, weight: WeightError | None, finest: float) -> float:
     """Return the local SQNR that rounding explains: independent, evenly spread noises."""
     noise = FLOAT32_NOISE
     if point.half:
         noise += FLOAT16_NOISE
     if weight is not None and isfinite(weight.rounding):
         noise += weight.rounding
-    if point.grid is not None and error.signal > 0:
-        noise += _finest_scale(point.grid, error) ** 2 / 12 / (error.signal / error.values)
+    if error.signal > 0:
+        noise += finest**2 / 12 / (error.signal / error.values)
     return sqnr_db(1.0, noise)
 
 
@@ -76,8 +78,3 @@ def _finest_scale(grid: Grid, error: TensorError) -> float:
     low, high = min(error.low, 0.0), max(error.high, 0.0)
     symmetric = abs(grid.low + grid.high) <= grid.scale
     return (2 * max(-low, high) if symmetric else high - low) / grid.steps
-
-
-def _coarseness(grid: Grid, error: TensorError) -> float | None:
-    finest = _finest_scale(grid, error)
-    return grid.scale / finest if finest > 0 else None

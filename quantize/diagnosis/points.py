@@ -1,6 +1,7 @@
 """Which tensors of two files are the same thing, so that like is compared with like."""
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,9 +10,11 @@ import onnx
 from numpy.typing import NDArray
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto
 
-from export.graph import constant, float_tensors, initializers
+from export.graph import constant, dims, float_tensors, initializers
 
 _FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16)
+MOVING = ("Concat", "Reshape", "Slice", "Transpose")
+"""Operators that change where values are, not what they are."""
 _PAIR = ("QuantizeLinear", "DequantizeLinear")
 
 
@@ -31,8 +34,9 @@ class Point:
     """A value of the other file and the fp32 `tensor` that it stands for.
 
     `seen` is what the readers get: the output of DequantizeLinear where there is one. `grid` is
-    None for a value that is not quantized, `half` says that it is rounded to float16. `sources`
-    are the nearest points upstream, as their `seen`.
+    None for a value that is not quantized, `half` says that it is rounded to float16. Where
+    all that reads it is a Concat, `joined` is what that gives: parts have the grid of the whole.
+    `sources` are the nearest points upstream, as their `seen`.
     """
 
     tensor: str
@@ -41,6 +45,7 @@ class Point:
     operator: str
     grid: Grid | None
     half: bool
+    joined: str | None
     sources: tuple[str, ...]
 
 
@@ -73,10 +78,13 @@ def groups(model: ModelProto, fp32: ModelProto) -> list[Group]:
     """Return the groups of `model` in topological order; `tensor` names the fp32 counterpart.
 
     A group's tensor is that of equal name, or else the same output of the layer of equal name
-    and operator: converters rename tensors around the Casts they add, but not layers.
+    and operator, if it has that shape: converters rename tensors around the Casts they add, but
+    not layers.
     """
     graph = model.graph
-    found = _aliases(onnx.shape_inference.infer_shapes(model))
+    inferred = onnx.shape_inference.infer_shapes(model)
+    found = _aliases(inferred)
+    shapes = {value.name: dims(value) for value in inferred.graph.value_info}
     floats = float_tensors(onnx.shape_inference.infer_shapes(fp32))
     for group in found:
         group.tensor = next((name for name in group.names if name in floats), None)
@@ -86,8 +94,10 @@ def groups(model: ModelProto, fp32: ModelProto) -> list[Group]:
         node = layers.get((group.layer, group.operator))
         if group.tensor is None and node is not None:
             tensor = node.output[group.index]
-            if tensor in floats and tensor not in taken:
+            alike = shapes.get(group.names[0]) in (None, floats.get(tensor))
+            if tensor in floats and tensor not in taken and alike:
                 group.tensor = tensor
+    _name_what_moved(found)
     _add_grids(found, graph)
     return found
 
@@ -95,6 +105,10 @@ def groups(model: ModelProto, fp32: ModelProto) -> list[Group]:
 def points(found: list[Group]) -> list[Point]:
     """Return what is compared, in topological order."""
     owner = {name: group for group in found for name in group.names}
+    readers: dict[str, list[Group]] = defaultdict(list)
+    for group in found:
+        for name in group.inputs:
+            readers[name].append(group)
     return [
         Point(
             group.tensor,
@@ -103,12 +117,19 @@ def points(found: list[Group]) -> list[Point]:
             group.operator,
             group.grids.get(seen),
             group.half,
+            _joined(readers[seen]),
             tuple(sorted(_upstream(group, owner))),
         )
         for group in found
         if group.tensor is not None
         for seen in group.seen
     ]
+
+
+def _joined(readers: Sequence[Group]) -> str | None:
+    only = readers[0] if len(readers) == 1 else None
+    whole = only is not None and only.operator == "Concat" and only.tensor is not None
+    return only.seen[0] if only and whole else None
 
 
 def _upstream(group: Group, owner: Mapping[str, Group]) -> set[str]:
@@ -122,6 +143,18 @@ def _upstream(group: Group, owner: Mapping[str, Group]) -> set[str]:
         else:
             sources |= {name} if name in source.seen else set(source.seen)
     return sources
+
+
+def _name_what_moved(found: Sequence[Group]) -> None:
+    """Let a tensor that Transposes and the like only brought into place have its layer's name."""
+    owner = {name: group for group in found for name in group.names}
+    for group in found:
+        source: Group | None = group if group.tensor is not None else None
+        while source is not None and source.operator in MOVING:
+            before = owner.get(source.inputs[0])
+            source = before if before is not None and before.tensor is None else None
+        if source is not None:
+            group.layer, group.operator = source.layer, source.operator
 
 
 def _aliases(model: ModelProto) -> list[Group]:

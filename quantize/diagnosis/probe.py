@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import GraphProto, ModelProto, NodeProto, helper, numpy_helper
 
-from quantize.diagnosis.points import Group
+from quantize.diagnosis.points import MOVING, Group
 
 FP32 = "fp32::"
 LOCAL = "local::"
@@ -76,7 +76,10 @@ def _scaled(graph: GraphProto, tensor: str, change: Rescaled) -> list[NodeProto]
 def _local(
     other: ModelProto, groups: Sequence[Group], rescaled: Mapping[str, Rescaled]
 ) -> list[NodeProto]:
-    """Copy every layer and what rounds its output, but let it read fp32 tensors."""
+    """Copy every layer and what rounds its output, but let it read fp32 tensors.
+
+    Where values were only moved on the way to a layer they are not rounded once more.
+    """
     computed = {name for group in groups for name in group.names}
     rounding = {name for group in groups for name in group.names[1:]}
     exact = {name: group.tensor for group in groups if group.tensor for name in group.names}
@@ -90,11 +93,20 @@ def _local(
         tensor = exact[name]
         return (_SCALED if tensor in rescaled else FP32) + tensor
 
-    return [
-        _renamed(node, local if node.output[0] in rounding else read, local)
-        for node in other.graph.node
-        if node.output[0] in computed
-    ]
+    moved = {
+        name
+        for group in groups
+        if group.tensor is None and group.operator in MOVING
+        for name in group.names[1:]
+    }
+
+    def copy(node: NodeProto) -> NodeProto:
+        if node.output[0] in moved:
+            names = (local(node.input[0]), local(node.output[0]))
+            return helper.make_node("Identity", names[:1], names[1:], name=names[1])
+        return _renamed(node, local if node.output[0] in rounding else read, local)
+
+    return [copy(node) for node in other.graph.node if node.output[0] in computed]
 
 
 def _renamed(node: NodeProto, read: Callable[[str], str], write: Callable[[str], str]) -> NodeProto:

@@ -11,6 +11,7 @@ from onnx import ModelProto, NodeProto, TensorProto, numpy_helper
 
 from export.graph import attribute, initializers
 from quantize.diagnosis.errors import energy, sqnr_db
+from quantize.lossless.pixels import separated
 
 FLOAT16_NOISE = 2.0**-22 / 3
 """Energy of float16's rounding / energy of the values: errors spread evenly up to 2**-11."""
@@ -61,6 +62,8 @@ Weight = tuple[NDArray[np.float32], float]
 
 
 def _sqnr(exact: list[Weight], found: list[Weight]) -> float | None:
+    if len(exact) == len(found) == 1 and exact[0][0].ndim == 4:
+        found = [(separated(found[0][0], exact[0][0].shape), found[0][1])]
     if [values.shape for values, _ in exact] != [values.shape for values, _ in found]:
         return None
     noise = sum(energy(right - left) for (left, _), (right, _) in zip(exact, found, strict=True))

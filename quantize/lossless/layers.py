@@ -86,10 +86,13 @@ class Writer:
         return name
 
     def add(self, operator: str, inputs: Sequence[str], **given: Any) -> str:
-        """Append a node and return its output's name."""
-        name = f"{self._layer.conv.name}/{operator}_{len(self._nodes)}"
-        self._nodes.append(helper.make_node(operator, inputs, [name], name=name, **given))
-        return name
+        """Append a node and return its output's name; the first Conv is called as the layer."""
+        layer = self._layer.conv.name
+        made = f"{layer}/{operator}_{len(self._nodes)}"
+        first = operator == "Conv" and all(node.op_type != "Conv" for node in self._nodes)
+        name = layer if first else made
+        self._nodes.append(helper.make_node(operator, inputs, [made], name=name, **given))
+        return made
 
     def move(
         self, grid: Linear, operator: str, tensors: Sequence[str], *more: str, **given: Any
@@ -116,8 +119,10 @@ class Writer:
         return self.add("QuantizeLinear", [made, *layer.after.node.input[1:]])
 
     def replace(self) -> None:
-        """Put the nodes where the layer and its Q were; the last node gives what the Q gave."""
-        self._nodes[-1].output[0] = self._layer.after.node.output[0]
+        """Put the nodes where the layer and its Q were; the last two give what these gave."""
+        last, quantize = self._nodes[-2:]
+        last.output[0] = quantize.input[0] = self._layer.after.tensor
+        quantize.output[0] = self._layer.after.node.output[0]
         nodes = list(self._graph.node)
         at = nodes.index(self._layer.conv)
         nodes[at : at + 1] = self._nodes

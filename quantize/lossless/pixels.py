@@ -8,6 +8,9 @@ channels. A kernel that is zero where a pixel does not count then makes several 
 results at once, as channels, from fewer and longer pieces.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto
@@ -50,14 +53,16 @@ def _merge(model: ModelProto, layer: Layer) -> None:
     if right < 0:
         end = [write.constant(np.array([value])) for value in (0, width - left, 3)]
         tensor = write.move(layer.data, "Slice", [tensor], *end)
-    pads = write.constant(np.array([0, 0, top, left, 0, 0, bottom, max(right, 0)]))
-    # on integers: onnxruntime has no int8 Pad between DQ and Q
-    tensor = write.add("Pad", [tensor, pads, layer.data.node.input[2]])
+    # not Pad, which onnxruntime computes in float
+    sides = [_zeros(write, layer, columns) for columns in (left, max(right, 0))]
+    if any(sides):
+        parts = [part for part in (sides[0], tensor, sides[1]) if part]
+        tensor = write.move(layer.data, "Concat", parts, axis=3)
     tensor = write.move(layer.data, "Transpose", [tensor], perm=[0, 2, 3, 1])
-    shape = [n, height + top + bottom, width // group, group * channels]
+    shape = [n, height, width // group, group * channels]
     tensor = write.move(layer.data, "Reshape", [tensor], write.constant(np.array(shape)))
     tensor = write.move(layer.data, "Transpose", [tensor], perm=[0, 3, 1, 2])
-    tensor = write.conv(tensor, weight, strides=[layer.strides[0], 1])
+    tensor = write.conv(tensor, weight, strides=[layer.strides[0], 1], pads=[top, 0, bottom, 0])
     tensor = write.move(layer.after, "Transpose", [tensor], perm=[0, 2, 3, 1])
     shape = [n, out_height, steps * AT_ONCE, rows]
     tensor = write.move(layer.after, "Reshape", [tensor], write.constant(np.array(shape)))
@@ -66,6 +71,12 @@ def _merge(model: ModelProto, layer: Layer) -> None:
         tensor = write.move(layer.after, "Slice", [tensor], *end)
     write.move(layer.after, "Transpose", [tensor], perm=[0, 3, 1, 2])
     write.replace()
+
+
+def _zeros(write: Writer, layer: Layer, columns: int) -> str | None:
+    zero = layer.data.zero_point
+    shape = (*layer.shape[:3], columns)
+    return write.constant(np.full(shape, zero[0], zero.dtype)) if columns else None
 
 
 def merged(weight: NDArray[np.integer], stride: int) -> NDArray[np.integer]:
@@ -83,3 +94,14 @@ def merged(weight: NDArray[np.integer], stride: int) -> NDArray[np.integer]:
             spread[result, :, pixel, at] = weight[..., tap]
     spread = spread.transpose(0, 1, 2, 4, 5, 3)
     return spread.reshape(AT_ONCE * rows, group * channels, tall, taps)
+
+
+def separated(weight: NDArray[Any], shape: Sequence[int]) -> NDArray[Any]:
+    """Return the weight of `shape` from which `merged` made `weight`; `weight` if it did not."""
+    rows, channels, tall, wide = shape
+    if weight.ndim != 4 or weight.shape[0] != AT_ONCE * rows or weight.shape[1] % channels:
+        return weight
+    group = weight.shape[1] // channels
+    spread = weight[:rows].reshape(rows, group, channels, -1, weight.shape[3])
+    taps = [spread[:, tap % group, :, :, tap // group] for tap in range(wide)]
+    return np.stack(taps, axis=-1)

@@ -64,11 +64,13 @@ def find_places(model: ModelProto) -> list[Place]:
     shapes = {value.name: dims(value) for value in [*graph.input, *graph.value_info]}
     makers = {name: node for node in graph.node for name in node.output}
     readers, constants = consumers(graph), initializers(graph)
+    outputs = {value.name for value in graph.output}
 
     def alone(tensor: str, operator: str) -> NodeProto | None:
         maker = makers.get(tensor)
-        only = maker is not None and maker.op_type == operator and len(readers[tensor]) == 1
-        return maker if only else None
+        if maker is None or maker.op_type != operator or tensor in outputs:
+            return None
+        return maker if len(readers[tensor]) == 1 else None
 
     def place(conv: NodeProto) -> Place | None:
         concat = alone(conv.input[0], "Concat")

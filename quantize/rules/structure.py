@@ -62,10 +62,10 @@ def partner(subject: Subject) -> Found:
     graph = subject.graph
     for quantizer in graph.quantizers.values():
         readers = graph.readers[quantizer.node.output[0]]
-        if not any(reader.op_type in ("DequantizeLinear", "Pad") for reader in readers):
+        if not any(reader.op_type == "DequantizeLinear" for reader in readers):
             yield quantizer.tensor, f"{quantizer.node.name} has no DequantizeLinear behind it"
     for dequantizer in graph.dequantizers.values():
-        before = graph.before(dequantizer)
+        before = graph.quantizers.get(dequantizer.tensor)
         if before is None and dequantizer.tensor not in graph.constants:
             yield dequantizer.tensor, f"{dequantizer.node.name} reads neither a Q nor integers"
         elif before is not None and not _same_grid(before, dequantizer):

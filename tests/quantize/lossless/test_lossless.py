@@ -1,0 +1,43 @@
+"""Rewrites of the finished file are checked before it is written."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from onnx import ModelProto, numpy_helper
+
+from export.artifact import Sample
+from export.errors import QuantizeError
+from quantize.lossless.lossless import LOSSLESS, rewrite_losslessly
+from tests.quantize.lossless.graphs import image, quantized
+
+
+def samples(made: ModelProto) -> list[Sample]:
+    return [Sample("one", image(made), "")]
+
+
+def test_what_was_rewritten_is_named() -> None:
+    made = quantized((20, 20), (8, 3, 3, 3))
+    changed, facts = rewrite_losslessly(made, list(LOSSLESS), samples(made))
+    assert facts == {"lossless": {"merge-pixels": ["conv"]}}
+    assert changed != made
+
+
+def test_without_anything_to_do_the_model_is_the_same() -> None:
+    made = quantized((20, 20), (8, 8, 3, 3))
+    assert rewrite_losslessly(made, list(LOSSLESS), samples(made)) == (made, {})
+
+
+def test_another_integer_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    def damage(model: ModelProto) -> list[str]:
+        weight: Any = next(t for t in model.graph.initializer if t.data_type == 3)
+        values = numpy_helper.to_array(weight).copy()
+        values.flat[0] ^= 64
+        weight.CopyFrom(numpy_helper.from_array(values, weight.name))
+        return ["conv"]
+
+    monkeypatch.setitem(LOSSLESS, "damage", damage)
+    made = quantized((20, 20), (8, 8, 3, 3))
+    with pytest.raises(QuantizeError, match=r"^damage changed what image one gives; this is a bug"):
+        rewrite_losslessly(made, ["damage"], samples(made))
+    assert np.isfinite(image(made)).all()

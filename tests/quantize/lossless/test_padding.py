@@ -1,0 +1,59 @@
+"""Padding that is not multiplied."""
+
+from typing import Any
+
+import pytest
+
+from export.graph import with_input_shape
+from export.onnx_cost import graph_cost
+from quantize.lossless import padding
+from quantize.lossless.padding import Block, blocks, skip_padding
+from tests.quantize.lossless.graphs import assert_same, quantized
+
+WEIGHTS = (8, 4, 3, 3)
+
+
+@pytest.fixture(autouse=True)
+def small_layers_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(padding, "MACS", 0)
+
+
+def dilated(size: tuple[int, int], rate: int, weights: tuple[int, ...] = WEIGHTS) -> Any:
+    return quantized(size, weights, dilations=[rate] * 2, pads=[rate] * 4)
+
+
+@pytest.mark.parametrize(
+    ("size", "rate"), [((33, 33), 18), ((33, 33), 12), ((33, 25), 9), ((9, 30), 12)]
+)
+def test_the_integers_are_the_same(size: tuple[int, int], rate: int) -> None:
+    made = dilated(size, rate)
+    changed = assert_same(made, skip_padding)
+    macs = [graph_cost(with_input_shape(one, (1, 4, *size))).macs for one in (made, changed)]
+    inside = [sum(0 <= p + d < n for p in range(n) for d in (-rate, 0, rate)) for n in size]
+    assert macs == [8 * 4 * 9 * size[0] * size[1], 8 * 4 * inside[0] * inside[1]]
+
+
+def test_blocks_by_hand() -> None:
+    # of 33 pixels the first 15 lack the tap 18 before, the last 15 the one 18 after them
+    assert blocks(33, 3, 18, 18, 18) == [
+        Block(0, 15, 1, 3),
+        Block(15, 18, 1, 2),
+        Block(18, 33, 0, 2),
+    ]
+    assert blocks(10, 3, 1, 1, 1) == [Block(0, 1, 1, 3), Block(1, 9, 0, 3), Block(9, 10, 0, 2)]
+    assert blocks(10, 3, 2, 0, 0) == [Block(0, 6, 0, 3)]
+
+
+@pytest.mark.parametrize("rate", [1, 3, 6])
+def test_little_padding_stays(rate: int) -> None:
+    assert skip_padding(dilated((33, 33), rate)) == []
+
+
+def test_padding_beyond_the_kernel_stays() -> None:
+    made = quantized((12, 12), WEIGHTS, dilations=[9, 9], pads=[18] * 4)
+    assert skip_padding(made) == []
+
+
+def test_small_layers_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(padding, "MACS", 8 * 4 * 9 * 33 * 33 + 1)
+    assert skip_padding(dilated((33, 33), 18)) == []
