@@ -191,7 +191,7 @@ TARGETS: dict[str, Target] = {
     "npu": Npu(),
     "npu-pow2": Npu(hardware="fixed-function accelerators that shift", power_of_two=True),
     # One scale per weight tensor on `cpu`, rounded to nearest: what quantizers do by default.
-    # It runs as fast there and usually loses far more.
+    # It usually loses far more.
     "per-tensor": Cpu(per_channel=False, range="minmax", methods=("fold-clip",)),
 }
 DEFAULT_TARGET = "cpu"

@@ -98,7 +98,7 @@ def merged(weight: NDArray[np.integer], stride: int) -> NDArray[np.integer]:
 
 def separated(weight: NDArray[Any], shape: Sequence[int]) -> NDArray[Any]:
     """Return the weight of `shape` from which `merged` made `weight`; `weight` if it did not."""
-    rows, channels, tall, wide = shape
+    rows, channels, _, wide = shape
     if weight.ndim != 4 or weight.shape[0] != AT_ONCE * rows or weight.shape[1] % channels:
         return weight
     group = weight.shape[1] // channels

@@ -60,10 +60,13 @@ def test_the_per_tensor_target_has_one_scale_per_weight(
     floats = {t.name: numpy_helper.to_array(t) for t in onnx.load(tiny.path).graph.initializer}
     constants = {t.name: numpy_helper.to_array(t) for t in graph.initializer}
     producers = {o: n for n in graph.node for o in n.output}
+    assert naive.manifest.checks["int8"]["lossless"] == {"merge-pixels": ["node_Conv_27"]}
     for conv in (n for n in graph.node if n.op_type == "Conv"):
         weight = producers[conv.input[1]]
         values, scale, _ = (constants[name] for name in weight.input)
         assert scale.shape == ()
+        if conv.name == "node_Conv_27":
+            continue
         original = floats[weight.input[0].removesuffix("_quantized")]
         # symmetric: the largest magnitude of the whole tensor becomes 127
         assert scale == pytest.approx(np.abs(original).max() / 127, rel=1e-2)
@@ -86,6 +89,8 @@ def test_scales_follow_from_the_recorded_ranges(made: Artifact) -> None:
     ranges = made.manifest.checks["int8"]["ranges"]
     checked = 0
     for node in (n for n in graph.node if n.op_type == "QuantizeLinear"):
+        if node.name.startswith("node_Conv_27/"):  # moves pixels, see quantize.lossless
+            continue
         low, high = ranges[node.input[0]]
         low, high = min(low, 0.0), max(high, 0.0)
         scale = (high - low) / 255
@@ -115,7 +120,8 @@ def test_manifest_says_what_the_file_was_made_from(
     assert manifest.settings["target"] == "cpu"
     assert (manifest.settings["added"], manifest.settings["skipped"]) == ((), ())
     assert [step["rewrite"] for step in manifest.checks["int8"]["prepared"]] == [
-        "repair-dead-channels"
+        "repair-dead-channels",
+        "convolve-before-resize",
     ]
     # Tiny has five convolutions, each rounded by gptq, which is never worse than nearest
     gains = manifest.checks["int8"]["rounding_gain_db"]
@@ -186,7 +192,8 @@ def test_the_target_is_that_of_the_machine_unless_named(
 def test_methods_can_be_added_and_left_out(
     tiny: Artifact, samples: Samples, tmp_path: Path
 ) -> None:
-    settings = Settings(target="cpu", added=("equalize",), skipped=("gptq", "repair-dead-channels"))
+    skipped = ("gptq", "repair-dead-channels", "convolve-before-resize")
+    settings = Settings(target="cpu", added=("equalize",), skipped=skipped)
     other = quantize(tiny, "int8", tmp_path, samples=samples, settings=settings)
     facts = other.manifest.checks["int8"]
     assert [step["rewrite"] for step in facts["prepared"]] == ["equalize"]

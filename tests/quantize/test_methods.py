@@ -4,7 +4,9 @@ from export.errors import UsageError
 from quantize.methods import METHODS, chosen_methods, rounding_method
 from quantize.targets import TARGETS
 
-DEFAULT = ("repair-dead-channels", "fold-clip", "gptq")
+BEFORE = ("repair-dead-channels", "convolve-before-resize")
+DEFAULT = (*BEFORE, "fold-clip", "gptq")
+OTHERS = ("repair-dead-channels", "fold-clip", "gptq")
 
 
 @pytest.mark.parametrize(
@@ -13,8 +15,8 @@ DEFAULT = ("repair-dead-channels", "fold-clip", "gptq")
         ("cpu", DEFAULT),
         ("cpu-avx2", DEFAULT),
         ("arm", DEFAULT),
-        ("openvino", DEFAULT),
-        ("tensorrt", DEFAULT),
+        ("openvino", OTHERS),
+        ("tensorrt", OTHERS),
         ("npu", ("repair-dead-channels", "equalize", "gptq")),
         ("npu-pow2", ("repair-dead-channels", "equalize", "gptq")),
         ("per-tensor", ("fold-clip",)),
@@ -32,15 +34,16 @@ def test_no_target_is_forgotten() -> None:
 @pytest.mark.parametrize(
     ("added", "skipped", "methods"),
     [
-        (["equalize"], [], ("repair-dead-channels", "equalize", "fold-clip", "gptq")),
+        (["equalize"], [],
+         ("repair-dead-channels", "equalize", "convolve-before-resize", "fold-clip", "gptq")),
         # in the order they are applied, not that of the command line
-        (["correct-bias", "equalize"], ["fold-clip"],
+        (["correct-bias", "equalize"], ["fold-clip", "convolve-before-resize"],
          ("repair-dead-channels", "equalize", "gptq", "correct-bias")),
         (["gptq", "gptq"], [], DEFAULT),
-        ([], ["gptq"], ("repair-dead-channels", "fold-clip")),
+        ([], ["gptq"], (*BEFORE, "fold-clip")),
         ([], ["equalize"], DEFAULT),  # not among the target's own, so nothing to leave out
-        (["adaround"], [], ("repair-dead-channels", "fold-clip", "adaround")),
-        (["adaround"], ["gptq"], ("repair-dead-channels", "fold-clip", "adaround")),
+        (["adaround"], [], (*BEFORE, "fold-clip", "adaround")),
+        (["adaround"], ["gptq"], (*BEFORE, "fold-clip", "adaround")),
         ([], list(METHODS), ()),
     ],
 )  # fmt: skip

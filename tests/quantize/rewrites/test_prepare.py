@@ -116,10 +116,11 @@ def test_what_was_seen_follows_the_rewrites(monkeypatch: pytest.MonkeyPatch) -> 
         told.update(seen)
         return Change(model, "")
 
-    for name, rewrite in zip(REWRITES, (absorb_high_bias, equalize, watch), strict=True):
+    names = list(REWRITES)[:3]
+    for name, rewrite in zip(names, (absorb_high_bias, equalize, watch), strict=True):
         monkeypatch.setitem(REWRITES, name, Rewrite(lambda model: set(), rewrite))
     made = network()
-    prepared = prepare(made, REWRITES, seen(made, images()), samples())
+    prepared = prepare(made, names, seen(made, images()), samples())
     assert prepared.rescaled["a"].offset.any() and (prepared.rescaled["a"].factor != 1).any()
     expected = seen(prepared.model, images())
     for name in ("a", "y", "logits"):
