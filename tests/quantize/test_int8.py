@@ -34,6 +34,18 @@ def test_every_layer_that_should_runs_in_int8(made: Artifact) -> None:
     assert facts["int8_macs_share"] == 1.0
 
 
+def test_what_only_a_concat_reads_is_on_its_grid(made: Artifact) -> None:
+    graph = onnx.load(made.path).graph
+    constants = {t.name: numpy_helper.to_array(t) for t in graph.initializer}
+    parameters = {
+        n.input[0]: [constants[name].item() for name in n.input[1:]]
+        for n in graph.node
+        if n.op_type == "QuantizeLinear"
+    }
+    assert parameters["upsample_bilinear2d"] == parameters["cat"]
+    assert parameters["add"] != parameters["cat"]  # the pooling reads it, too
+
+
 def test_types_are_those_of_the_cpu_target(made: Artifact) -> None:
     graph = onnx.load(made.path).graph
     constants = {t.name: numpy_helper.to_array(t) for t in graph.initializer}

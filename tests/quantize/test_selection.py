@@ -5,7 +5,7 @@ import onnx
 import pytest
 from onnx import ModelProto, NodeProto, helper
 
-from quantize.selection import output_layers, worthwhile
+from quantize.selection import output_layers, range_sources, worthwhile
 from quantize.targets import TARGETS
 from tests.export.build import constant, model, value, weight
 
@@ -108,3 +108,49 @@ def test_layers_that_give_the_outputs_are_found() -> None:
     made = _model([*RESIDUAL, PRELU])
     made.graph.output.append(value("b", (1, 4, 6, 6)))
     assert output_layers(made) == {"last", "b"}
+
+
+def _sources(nodes: list[NodeProto], joined: bool = True) -> dict[str, str]:
+    made = _model(nodes)
+    return range_sources(made, [n for n in made.graph.node if n.name != "last"], joined=joined)
+
+
+JOINED = [
+    _conv("input", "a"),
+    _node("Relu", ["a"], "clipped"),
+    _conv("input", "b"),
+    _node("Concat", ["clipped", "b"], "both", axis=1),
+    _node("Identity", ["both"], "last"),
+]
+
+
+def test_what_a_concat_joins_has_its_range() -> None:
+    assert _sources(JOINED) == {
+        "input": "input", "a": "both", "clipped": "both", "b": "both", "both": "both"
+    }  # fmt: skip
+    assert _sources(JOINED, joined=False) == {
+        "input": "input", "a": "clipped", "clipped": "clipped", "b": "b", "both": "both"
+    }  # fmt: skip
+
+
+def test_what_others_read_too_keeps_its_own_range() -> None:
+    nodes = [*JOINED[:-1], _conv("b", "c"), _node("Add", ["c", "c"], "last")]
+    found = _sources(nodes)
+    assert (found["clipped"], found["b"]) == ("both", "b")
+
+
+def test_what_was_moved_has_the_range_of_where_it_came_from() -> None:
+    nodes = [
+        _conv("input", "a"),
+        _node("Transpose", ["a"], "moved", perm=[0, 2, 3, 1]),
+        _node("Reshape", ["moved", "shape"], "again"),
+        _node("Identity", ["again"], "last"),
+    ]
+    made = _model(nodes[:1])
+    made.graph.node.extend(nodes[1:])
+    made.graph.initializer.append(constant("shape", np.array([1, 36, 4])))
+    del made.graph.output[:]
+    made.graph.output.append(value("last", (None,) * 3))
+    made = onnx.shape_inference.infer_shapes(made)
+    found = range_sources(made, list(made.graph.node)[:3])
+    assert found == {"input": "input", "a": "a", "moved": "a", "again": "a"}
