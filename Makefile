@@ -61,6 +61,7 @@ bench-timed: $(BENCH)/.installed
 	done
 
 bench-untimed: $(BENCH)/.installed
+	$(BENCH_PYTHON) benchmarks/scores.py -o $(BENCHED)
 	$(BENCH_PYTHON) benchmarks/methods.py --networks deeplabv3_mobilenet --adaround -o $(BENCHED)
 	$(BENCH_PYTHON) benchmarks/coverage.py -o $(BENCHED)
 	$(BENCH_PYTHON) benchmarks/zoo_int8.py -o $(BENCHED)

@@ -35,10 +35,10 @@ from benchmarks.common import (
     parser,
     write_json,
 )
-from benchmarks.page import ARGMAX, NUMPY, ratios
 from benchmarks.peers import PEERS, SEGPORT
 from benchmarks.quantizers import file_of
 from benchmarks.runs import in_onnxruntime, in_torch, with_argmax
+from benchmarks.tables import ARGMAX, NUMPY, ratios
 from validate.latency import Spread, spread
 from validate.speed.contention import Snapshot, taken_by_others
 

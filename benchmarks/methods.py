@@ -111,6 +111,7 @@ def rows_of(
 def main() -> None:
     """Print one table per network and write methods.json."""
     arguments = parser(str(__doc__), TRAINED)
+    arguments.add_argument("--samples", type=int, default=64, help="calibration images")
     arguments.add_argument("--images", type=int, help="judge on the first so many of VOC val")
     arguments.add_argument("--adaround", action="store_true", help="adaround too; slow")
     options = arguments.parse_args()

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.common import FP32, PROTOCOL, Run
-from benchmarks.page import SEGPORT as SEGPORT
 from benchmarks.runs import in_onnxruntime, in_openvino
+from benchmarks.tables import SEGPORT as SEGPORT
 from export.artifact import INPUT_NAME, Sample
 from validate.samples import Samples
 
@@ -72,7 +72,7 @@ def _onnxruntime(method: str = "MinMax", **options: Any) -> Quantizer:
             def __init__(self, samples: Iterable[Sample]) -> None:
                 self._samples = iter(samples)
 
-            def get_next(self) -> dict[str, Any] | None:
+            def get_next(self) -> Any:
                 sample = next(self._samples, None)
                 return sample and {INPUT_NAME: sample.image}
 

@@ -34,7 +34,7 @@ def with_argmax(source: Path) -> Path:
 def in_onnxruntime(path: Path) -> Run:
     """Run a file that gives logits or a mask in onnxruntime, as a user does who sets nothing."""
     session = open_session(path)
-    return lambda image: _classes(session.run(None, {INPUT_NAME: image})[0])
+    return lambda image: _classes(np.asarray(session.run(None, {INPUT_NAME: image})[0]))
 
 
 def in_openvino(path: Path) -> Run:
@@ -56,7 +56,8 @@ def in_torch(network: str, compiled: bool) -> Run:
     module = loaded.module.eval()
 
     def classes(image: torch.Tensor) -> torch.Tensor:
-        return module(image).argmax(1).to(torch.uint8)
+        found: torch.Tensor = module(image).argmax(1).to(torch.uint8)
+        return found
 
     call = torch.compile(classes) if compiled else classes
 
