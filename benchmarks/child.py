@@ -66,7 +66,7 @@ def quantize_apart(
         else:
             made = Made(**json.loads(out.read().splitlines()[-1]))
     took = made.error or f"{made.seconds:.1f} s, {made.peak_mb:.0f} MB"
-    print(f"{target.parent.name} {quantizer}, {samples} images: {took}", file=sys.stderr)
+    print(f"{source.stem} {quantizer}, {samples} images: {took}", file=sys.stderr)
     return made
 
 
