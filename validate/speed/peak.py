@@ -46,7 +46,7 @@ PRODUCTS = {
     "Conv 1x1, 1024": Product(1024, 1024, 32),
     "Conv 3x3, 256": Product(256, 256, 33, 3),
     "Conv 3x3, 512": Product(512, 512, 33, 3),
-    "Conv 3x3, 256 at 65": Product(256, 256, 65, 3),
+    "Conv 3x3, 512 at 65": Product(512, 512, 65, 3),
 }
 """More than one, because none is the fastest everywhere: the longer the sums (1x1 of 1024 inputs
 1024 products, 3x3 of 512 inputs 4608), the less the work per output counts, int8's requantization
