@@ -1,17 +1,19 @@
 # make demo: install everything into .venv and run the whole job on generated scenes.
 # make test: install and run the tests. make lint: ruff and mypy.
 # make reports: run demo and every recipe, renew reports/ (needs ../shared and an idle machine).
-# make bench: compare with onnxruntime, NNCF, OpenVINO and torch in a venv of its own
-#   (needs ../shared and an idle machine); make bench-quantizers: the quantizers alone.
+# make bench: measure benchmarks/README.md anew in a venv of its own with NNCF (needs ../shared);
+#   make bench-timed: the part that needs an idle machine; make bench-page: the page alone.
 # make demo-network: train the demo's checkpoint again (about an hour on 2 cores).
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 BENCH := .venv-bench
+BENCH_PYTHON := $(BENCH)/bin/python
+BENCHED := runs/bench
 MADE := runs/reports
 
-.PHONY: demo test test-fast lint reports bench bench-quantizers demo-network clean
+.PHONY: demo test test-fast lint reports bench bench-timed bench-untimed bench-page demo-network clean
 
 demo: $(STAMP)
 	@$(BIN)/segport run demo -o runs/demo
@@ -43,12 +45,31 @@ reports: $(STAMP)
 	$(BIN)/python benchmarks/protocols.py reports/deeplabv3_mobilenet -o reports/protocols.md
 	$(BIN)/segport index reports
 
-bench: bench-quantizers
-	$(BENCH)/bin/python benchmarks/heads.py
-	$(BENCH)/bin/python benchmarks/masks.py
+bench: bench-timed bench-untimed bench-page
 
-bench-quantizers: $(BENCH)/.installed
-	$(BENCH)/bin/python benchmarks/quantizers.py
+bench-timed: $(BENCH)/.installed
+	rm -rf $(BENCHED)
+	$(BENCH_PYTHON) benchmarks/quantizers.py -o $(BENCHED)
+	$(BENCH_PYTHON) benchmarks/masks.py -o $(BENCHED)
+	$(BENCH_PYTHON) benchmarks/heads.py -o $(BENCHED)
+	$(BENCH_PYTHON) benchmarks/growth.py -o $(BENCHED)
+	$(BENCH_PYTHON) benchmarks/calibration.py -o $(BENCHED) \
+		$(BENCHED)/deeplabv3_mobilenet/deeplabv3_mobilenet-fp32.onnx ../shared/voc/VOCdevkit:train
+	for network in deeplabv3_mobilenet deeplabv3plus_mobilenet; do \
+		$(BENCH_PYTHON) benchmarks/pipeline.py recipes/$$network.toml -o $(BENCHED)/pipeline/$$network && \
+		cp $(BENCHED)/pipeline/$$network/pipeline.json $(BENCHED)/pipeline-$$network.json || exit 1; \
+	done
+
+bench-untimed: $(BENCH)/.installed
+	$(BENCH_PYTHON) benchmarks/scores.py -o $(BENCHED)
+	$(BENCH_PYTHON) benchmarks/methods.py --networks deeplabv3_mobilenet --adaround -o $(BENCHED)
+	$(BENCH_PYTHON) benchmarks/coverage.py -o $(BENCHED)
+	$(BENCH_PYTHON) benchmarks/zoo_int8.py -o $(BENCHED)
+
+bench-page: $(BENCH)/.installed
+	mkdir -p benchmarks/results
+	cp $(BENCHED)/*.json benchmarks/results/
+	$(BENCH_PYTHON) benchmarks/page.py
 
 demo-network: $(STAMP)
 	$(BIN)/python benchmarks/train_demo.py

@@ -7,6 +7,7 @@ is the median of the rounds'. Peak memory is that of a fresh process per number 
 """
 
 import argparse
+import json
 import resource
 import statistics as stats
 import subprocess
@@ -14,10 +15,12 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import onnx
 from onnx import ModelProto
 
+from benchmarks.common import bare_parser, facts, write_json
 from export.artifact import Artifact, Sample, load_artifact
 from export.sessions import open_session, run
 from quantize.calibration.calibration import collect
@@ -76,8 +79,10 @@ def seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def time_calibration(artifact: Artifact, model: ModelProto, samples: Samples) -> None:
-    """Print the time of calibrations against that of inference on the same images."""
+def time_calibration(
+    artifact: Artifact, model: ModelProto, samples: Samples
+) -> list[dict[str, Any]]:
+    """Return the time of calibrations, and against that of inference on the same images."""
     session = open_session(artifact.path)
 
     def infer() -> None:
@@ -91,15 +96,20 @@ def time_calibration(artifact: Artifact, model: ModelProto, samples: Samples) ->
     }
     infer()
     rounds = [{kind: seconds(work) for kind, work in kinds.items()} for _ in range(ROUNDS)]
-    print(f"{len(samples)} images, {len(measured_tensors(model))} tensors")
-    for kind in kinds:
-        times = [taken[kind] for taken in rounds]
-        ratio = stats.median(taken[kind] / taken["fp32 inference"] for taken in rounds)
-        print(f"  {kind:16s} {stats.median(times):7.2f} s  {ratio:5.2f} x inference")
+    return [
+        {
+            "kind": kind,
+            "seconds": stats.median(taken[kind] for taken in rounds),
+            "ratio": stats.median(taken[kind] / taken["fp32 inference"] for taken in rounds),
+        }
+        for kind in kinds
+    ]
 
 
-def compare_subsample(artifact: Artifact, model: ModelProto, samples: Samples) -> None:
-    """Print how far ranges from the subsample are from those of all values."""
+def compare_subsample(
+    artifact: Artifact, model: ModelProto, samples: Samples
+) -> list[dict[str, Any]]:
+    """Return how far ranges from the subsample are from those of all values, in percent."""
     tensors = measured_tensors(model)
     rules = [RULES[name] for name in SUBSAMPLED]
     collected: dict[str, list[Statistic]] = {
@@ -107,7 +117,7 @@ def compare_subsample(artifact: Artifact, model: ModelProto, samples: Samples) -
         for tensor in tensors
     }
     collect(model, artifact.manifest, collected, samples)
-    print(f"ranges from the subsample, {len(samples)} images; relative difference of their widths")
+    rows = []
     for index, name in enumerate(SUBSAMPLED, start=1):
         differences = {}
         for tensor, found in collected.items():
@@ -117,7 +127,13 @@ def compare_subsample(artifact: Artifact, model: ModelProto, samples: Samples) -
             differences[tensor] = abs((high - low) / (full_high - full_low) - 1)
         worst = max(differences, key=lambda tensor: differences[tensor])
         beyond = sum(difference > 0.01 for difference in differences.values())
-        print(f"  {name:10s} worst {differences[worst]:.3%} ({worst}); {beyond} beyond 1 %")
+        rows.append(
+            {
+                "rule": name, "worst": 100 * differences[worst], "tensor": worst,
+                "beyond 1 %": beyond, "tensors": len(differences),
+            }
+        )  # fmt: skip
+    return rows
 
 
 def peak_memory(options: argparse.Namespace, count: int) -> float:
@@ -135,8 +151,8 @@ def peak_memory(options: argparse.Namespace, count: int) -> float:
 
 
 def main() -> None:
-    """Print all figures."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    """Print all figures and write calibration.json."""
+    parser = bare_parser(str(__doc__))
     parser.add_argument("artifact")
     parser.add_argument("data", help="VOC_ROOT[:SPLIT] or a folder of images")
     parser.add_argument("--images", type=int, default=64)
@@ -157,11 +173,17 @@ def main() -> None:
         print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9)
         return
     # first: on Linux a process starts with its parent's peak as its own
-    few, many = (peak_memory(options, count) for count in (16, 256))
-    print(f"peak memory, all rules: 16 images {few:.3f} GB, 256 images {many:.3f} GB", end=" ")
-    print(f"({many / few - 1:+.1%})")
-    time_calibration(artifact, model, samples(options.images))
-    compare_subsample(artifact, model, samples(COMPARED_IMAGES))
+    memory = {str(count): peak_memory(options, count) for count in (16, 256)}
+    found = {
+        "images": options.images,
+        "tensors": len(measured_tensors(model)),
+        "peak_gb": memory,
+        "times": time_calibration(artifact, model, samples(options.images)),
+        "compared_images": COMPARED_IMAGES,
+        "subsample": compare_subsample(artifact, model, samples(COMPARED_IMAGES)),
+    }
+    print(json.dumps(found, indent=1))
+    write_json(options.out / "calibration.json", facts(artifact=artifact.path.name, **found))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What the benchmarks share: the real networks and images, and how a quantized file is judged."""
+"""What the benchmarks share: the real networks and images, how masks are judged, and JSON."""
 
 import contextlib
 import io
@@ -7,80 +7,48 @@ import logging
 import os
 import re
 import sys
-import tempfile
-import time
 import warnings
-from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import dataclass, replace
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from statistics import median
 from typing import Any
-from unittest import mock
 
-from export.artifact import Artifact, Manifest, Sample, load_artifact
-from export.errors import first_line
-from export.onnx_export import export_model
-from export.onnx_import import import_model
-from export.sessions import CPU
-from export.zoo import IMAGENET_MEAN, IMAGENET_STD
-from quantize.quantization import Settings, quantize
-from validate.agreement import overall
+import numpy as np
+from numpy.typing import NDArray
+
+from export.artifact import Artifact, Manifest, load_artifact
+from export.sessions import cpu_facts
+from export.versions import versions
 from validate.datasets import Dataset, open_dataset
-from validate.evaluation import Evaluation, evaluate
-from validate.metrics import miou
-from validate.runtimes import OrtEngine, Runtime
-from validate.samples import Preparation, Samples
+from validate.metrics import confusion, miou
+from validate.samples import Preparation, Samples, ahead
 
-SHARED = Path(__file__).resolve().parents[2] / "shared"
+ROOT = Path(__file__).resolve().parents[1]
+SHARED = ROOT.parent / "shared"
 VOC = SHARED / "voc" / "VOCdevkit"
 PROTOCOL = "squash"
-FP32 = "fp32"
-
-Quantizer = Callable[[Path, Path, Sequence[Sample]], None]
-"""Makes an int8 file of the fp32 artifact at the first path, at the second."""
-
-
-def _exported(model: str, folder: Path) -> Artifact:
-    weights = SHARED / "checkpoints" / f"{model}_voc_os16.pth"
-    return export_model(model, str(weights), folder, output_stride=16)
-
-
-def _imported(file: str, folder: Path) -> Artifact:
-    return import_model(SHARED / "networks" / file, folder, mean=IMAGENET_MEAN, std=IMAGENET_STD)
-
-
-NETWORKS: dict[str, Callable[[Path], Artifact]] = {
-    "v3": partial(_exported, "deeplabv3_mobilenet"),
-    "v3plus": partial(_exported, "deeplabv3plus_mobilenet"),
-    "tf": partial(_imported, "tf_deeplabv3_mobilenetv2_voc_513.onnx"),
-    "espnetv2": partial(_imported, "espnetv2_s1.0_voc_384.onnx"),
+FP32 = "onnxruntime fp32"
+MOBILENETS = ("deeplabv3_mobilenet", "deeplabv3plus_mobilenet")
+RESNETS = tuple(
+    f"{head}_{body}"
+    for head in ("deeplabv3", "deeplabv3plus")
+    for body in ("resnet50", "resnet101")
+)
+DEEPLABS = (*MOBILENETS, *RESNETS)
+FILES = {
+    "tf_deeplabv3_mobilenetv2": "tf_deeplabv3_mobilenetv2_voc_513.onnx",
+    "espnetv2": "espnetv2_s1.0_voc_384.onnx",
 }
+"""Networks that come as a file; the others are exported."""
+NETWORKS = (*DEEPLABS, *FILES)
+TRAINED = (*MOBILENETS, *FILES)
+"""Those with real weights; the others have seeded random ones."""
 
 
-@dataclass(frozen=True)
-class Case:
-    """An fp32 artifact, the images to calibrate with (in memory) and those to judge on."""
-
-    artifact: Artifact
-    samples: list[Sample]
-    preparation: Preparation
-    validation: Dataset
-
-
-@dataclass
-class Made:
-    """The file of one quantizer and the seconds of every time it made it, or why it could not."""
-
-    file: Path
-    seconds: list[float] = field(default_factory=list)
-    error: str | None = None
-
-    @property
-    def median_seconds(self) -> float | None:
-        """None for a file that was not quantized here."""
-        return median(self.seconds) if self.seconds else None
+Run = Callable[[NDArray[np.float32]], NDArray[Any]]
+"""Image tensor (1, 3, H, W) to the class of every pixel, (1, H, W)."""
 
 
 @dataclass(frozen=True)
@@ -92,96 +60,94 @@ class Score:
     agreement: float
 
 
-def parser(description: str) -> ArgumentParser:
-    """Return a parser with the options of every benchmark."""
-    made = ArgumentParser(description=description)
-    made.add_argument("--networks", type=_names, default=list(NETWORKS), help=",".join(NETWORKS))
-    made.add_argument("--images", type=int, help="judge on the first so many of VOC val")
-    made.add_argument("--samples", type=int, default=64, help="calibration images of VOC train")
+def parser(description: str, networks: Sequence[str] = NETWORKS) -> ArgumentParser:
+    """Return a parser with the options of every benchmark; `networks` are those on offer."""
+
+    def names(text: str) -> list[str]:
+        found = text.split(",")
+        if unknown := [name for name in found if name not in networks]:
+            raise ArgumentTypeError(f"no network {unknown[0]}; there are {', '.join(networks)}")
+        return found
+
+    made = bare_parser(description)
+    made.add_argument("--networks", type=names, default=networks, help=",".join(networks))
+    return made
+
+
+def bare_parser(description: str) -> ArgumentParser:
+    """Return a parser with the option that every script has."""
+    made = ArgumentParser(description=description.splitlines()[0])
     made.add_argument("-o", "--out", type=Path, default=Path("runs/bench"))
     return made
 
 
-def _names(text: str) -> list[str]:
-    names = text.split(",")
-    if unknown := [name for name in names if name not in NETWORKS]:
-        raise ArgumentTypeError(f"no network {unknown[0]}; there are {', '.join(NETWORKS)}")
-    return names
+def weights_of(network: str) -> str:
+    """Return the real checkpoint where there is one."""
+    if network in RESNETS:
+        return "random"
+    return str(SHARED / "checkpoints" / f"{network}_voc_os16.pth")
 
 
-def cases(options: Namespace) -> Iterator[tuple[str, Case, Path]]:
-    """Yield name, case and folder for files of every network asked for."""
-    for name in options.networks:
-        folder = options.out / name
-        folder.mkdir(parents=True, exist_ok=True)
-        artifact = NETWORKS[name](folder)
-        preparation = Preparation.for_artifact(artifact.manifest, PROTOCOL)
-        drawn = open_dataset(f"{VOC}:train", "train", masks=False).sample(options.samples, 0)
-        validation = open_dataset(f"{VOC}:val", "val").first(options.images)
-        yield (
-            name,
-            Case(artifact, list(Samples(drawn, preparation)), preparation, validation),
-            folder,
-        )
+def fp32(network: str, folder: Path, output: str = "logits") -> Artifact:
+    """Return a network's fp32 artifact; it is made in `folder` unless it is there.
 
-
-def segport(settings: Settings) -> Quantizer:
-    """Return Segport with `settings` as a quantizer."""
-
-    def make(source: Path, target: Path, samples: Sequence[Sample]) -> None:
-        artifact = load_artifact(source)
-        with tempfile.TemporaryDirectory(dir=target.parent) as folder:
-            made = quantize(
-                artifact,
-                "int8",
-                Path(folder),
-                samples=samples,
-                protocol=PROTOCOL,
-                settings=settings,
-            )
-            made.path.replace(target)
-
-    return make
-
-
-@contextlib.contextmanager
-def empty_cache() -> Iterator[None]:
-    """Let Segport keep its calibration statistics in a new folder, which goes away in the end."""
-    with (
-        tempfile.TemporaryDirectory(prefix="segport-") as folder,
-        mock.patch.dict(os.environ, XDG_CACHE_HOME=folder),
-    ):
-        yield
-
-
-def make_all(
-    case: Case, quantizers: Mapping[str, Quantizer], folder: Path, rounds: int = 1
-) -> dict[str, Made]:
-    """Let all quantizers make their files in turns, `rounds` times.
-
-    What one of them raises is kept as its result. Progress goes to stderr.
+    Networks that come as a file give logits, whatever `output` says.
     """
-    made = {name: Made(folder / f"{_slug(name)}.onnx") for name in quantizers}
-    for _ in range(rounds):
-        for name, quantizer in quantizers.items():
-            result = made[name]
-            if result.error is not None:
-                continue
-            start = time.perf_counter()
-            try:
-                with quiet_libraries():
-                    quantizer(case.artifact.path, result.file, case.samples)
-            except Exception as error:
-                result.error = f"{type(error).__name__}: {first_line(error)}"
-            else:
-                result.seconds.append(time.perf_counter() - start)
-            took = result.error or f"{result.seconds[-1]:.1f} s"
-            print(f"{folder.name} {name}, {len(case.samples)} images: {took}", file=sys.stderr)
-    return made
+    mask = "-mask" if output == "mask" and network not in FILES else ""
+    path = folder / f"{network}-fp32{mask}.onnx"
+    if path.exists():
+        return load_artifact(path)
+    # torch is imported here only: the memory of a quantization is measured without it
+    if network in FILES:
+        from export.onnx_import import import_model
+        from export.zoo import IMAGENET_MEAN, IMAGENET_STD
+
+        source = SHARED / "networks" / FILES[network]
+        return import_model(source, folder, mean=IMAGENET_MEAN, std=IMAGENET_STD, name=network)
+    from export.onnx_export import export_model
+
+    return export_model(
+        network, weights_of(network), folder, output_stride=16, output=output, seed=0, name=network
+    )
 
 
-def _slug(name: str) -> str:
-    return re.sub(r"[^\w.]+", "-", name)
+def calibration(manifest: Manifest, count: int, *, with_val: bool = False) -> Samples:
+    """Return `count` images of VOC train, decoded when asked for.
+
+    `with_val` draws from train and val: VOC train as it is here has 468.
+    """
+    drawn = open_dataset(f"{VOC}:train", "train", masks=False)
+    if with_val:
+        more = open_dataset(f"{VOC}:val", "val", masks=False).items
+        drawn = replace(drawn, items=(*drawn.items, *more))
+    return Samples(drawn.sample(count, 0), Preparation.for_artifact(manifest, PROTOCOL))
+
+
+def validation(count: int | None) -> Dataset:
+    """Return the first `count` images of VOC val with their labels, all by default."""
+    return open_dataset(f"{VOC}:val", "val").first(count)
+
+
+def judge(runs: Mapping[str, Run], dataset: Dataset, preparation: Preparation) -> dict[str, Score]:
+    """Score every run on `dataset` against the one named `FP32`. Progress goes to stderr."""
+    classes = preparation.classes
+    totals = {name: np.zeros((classes, classes), np.int64) for name in runs}
+    agreeing = dict.fromkeys(runs, 0)
+    pixels = 0
+    for done, image in enumerate(ahead(preparation.labelled, dataset.items), start=1):
+        assert image.label is not None  # VOC's images all have labels
+        pixels += image.label.size
+        masks = {name: run(image.sample.image)[0].astype(np.uint8) for name, run in runs.items()}
+        for name, mask in masks.items():
+            totals[name] += confusion(image.label, mask, classes)
+            agreeing[name] += int(np.count_nonzero(mask == masks[FP32]))
+        if done % 50 == 0:
+            print(f"judged {done} of {len(dataset.items)} images", file=sys.stderr)
+    mious = {name: miou(total) or 0.0 for name, total in totals.items()}
+    return {
+        name: Score(mious[name], mious[FP32] - mious[name], 100 * agreeing[name] / pixels)
+        for name in runs
+    }
 
 
 @contextlib.contextmanager
@@ -197,45 +163,26 @@ def quiet_libraries() -> Iterator[None]:
         logging.disable(disabled)
 
 
-def open_files(case: Case, files: Mapping[str, Path]) -> dict[str, Runtime]:
-    """Open the untouched artifact, as `FP32`, and `files` in onnxruntime on the CPU."""
-    return {
-        name: _open(path, case.artifact.manifest)
-        for name, path in {FP32: case.artifact.path, **files}.items()
-    }
+def slug(name: str) -> str:
+    """Return a file name for `name`."""
+    return re.sub(r"[^\w.]+", "-", name)
 
 
-def _open(path: Path, manifest: Manifest) -> Runtime:
-    # quantizers leave inputs and outputs as they are, so the fp32 manifest describes their files
-    return Runtime("ort-cpu", CPU, OrtEngine(path, manifest, CPU))
+def environment(**changes: str) -> dict[str, str]:
+    """Return the environment for a child that runs this checkout's code."""
+    paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), **changes}
 
 
-def judge(case: Case, runtimes: Mapping[str, Runtime]) -> dict[str, Score]:
-    """Score every runtime on the validation images, against the one named `FP32`."""
-    found = evaluate(runtimes, FP32, case.validation, case.preparation, progress=_show_progress)
-    reference = _miou(found[FP32])
-    return {
-        name: Score(
-            miou=_miou(evaluation),
-            drop=reference - _miou(evaluation),
-            agreement=overall(evaluation.images),
-        )
-        for name, evaluation in found.items()
-    }
+def facts(**settings: Any) -> dict[str, Any]:
+    """Return the machine, all versions and `settings`, as every JSON file begins."""
+    found = versions()
+    with contextlib.suppress(PackageNotFoundError):
+        found["nncf"] = version("nncf")
+    return {"machine": cpu_facts(), "versions": found, **settings}
 
 
-def _miou(evaluation: Evaluation) -> float:
-    found = miou(sum(evaluation.confusions[1:], start=evaluation.confusions[0]))
-    assert found is not None  # VOC's images all have labels
-    return found
-
-
-def _show_progress(done: int, total: int) -> None:
-    if done % 50 == 0 or done == total:
-        print(f"judged {done} of {total} images", file=sys.stderr)
-
-
-def write_json(path: Path, facts: Mapping[str, Any]) -> None:
-    """Write `facts`, replacing an older file."""
+def write_json(path: Path, found: Mapping[str, Any]) -> None:
+    """Write `found`, replacing an older file."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(facts, indent=1) + "\n")
+    path.write_text(json.dumps(found, indent=1) + "\n")

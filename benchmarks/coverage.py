@@ -9,7 +9,6 @@ predictions: the population is then the images of a committed result, and the ra
 as rare as there.
 """
 
-import argparse
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tabulate import tabulate
 
+from benchmarks.common import bare_parser, facts, write_json
 from validate.bootstrap import Interval
 from validate.intervals import Figures, Intervals
 from validate.metrics import miou
@@ -196,11 +196,13 @@ def _draws(population: Population, images: int, runs: int, at_least: int) -> Ite
 
 
 def main() -> None:
-    """Print the table."""
-    parser = argparse.ArgumentParser(description="Coverage of the intervals of a drop.")
+    """Print the table and write coverage.json."""
+    parser = bare_parser("Coverage of the intervals of a drop.")
     parser.add_argument("--runs", type=int, default=1000)
-    runs = parser.parse_args().runs
+    options = parser.parse_args()
+    runs = options.runs
     head = ["population", "images of a class", "images", "drop %", "width", "plain %"]
+    head += ["mIoU %", "class drop %"]
     rows = []
     for name, artifact in ARTIFACTS.items():
         population = simulated(artifact)
@@ -218,7 +220,8 @@ def main() -> None:
             row = cover(population, len(reference), runs)
             label = f"{file.parts[-3]} {id} (drop {population.drop:.2f})"
             rows.append([label, f"from {population.rarest()}", *row.cells()])
-    print(tabulate(rows, [*head, "mIoU %", "class drop %"], disable_numparse=True))
+    print(tabulate(rows, head, disable_numparse=True))
+    write_json(options.out / "coverage.json", facts(runs=runs, head=head, rows=rows))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,15 @@ from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, helper
 from tabulate import tabulate
 
-from benchmarks.common import NETWORKS, PROTOCOL, VOC
+from benchmarks.common import (
+    PROTOCOL,
+    TRAINED,
+    VOC,
+    facts,
+    fp32,
+    parser,
+    write_json,
+)
 from export.graph import dims
 from export.mask_head.heads import HEADS, PLAIN, with_head
 from export.sessions import open_session, run
@@ -30,22 +37,21 @@ from validate.samples import Preparation, Samples
 Logits = NDArray[np.float32]
 
 
-def small_logits(name: str) -> tuple[ModelProto, list[Logits]]:
+def small_logits(name: str, folder: Path) -> tuple[ModelProto, list[Logits]]:
     """Return a network's last Resize with ArgMax and Cast behind it, and what it is fed with."""
-    with TemporaryDirectory() as folder:
-        artifact = NETWORKS[name](Path(folder))
-        model = onnx.load(artifact.path)
-        images = open_dataset(f"{VOC}:val", "val")
-        preparation = Preparation.for_artifact(artifact.manifest, PROTOCOL)
-        samples = Samples(images.sample(16, 0), preparation)
-        resize = model.graph.node[-1]
-        shapes = {v.name: dims(v) for v in [*model.graph.value_info, *model.graph.output]}
-        body, size = resize.input[0], shapes[resize.output[0]]
-        end = _end(model, shapes[body], size)
-        del model.graph.output[:]
-        model.graph.output.append(onnx.ValueInfoProto(name=body))
-        session = open_session(model.SerializeToString())
-        return end, [run(session, sample.image)[0] for sample in samples]
+    artifact = fp32(name, folder)
+    model = onnx.load(artifact.path)
+    images = open_dataset(f"{VOC}:val", "val")
+    preparation = Preparation.for_artifact(artifact.manifest, PROTOCOL)
+    samples = Samples(images.sample(16, 0), preparation)
+    resize = model.graph.node[-1]
+    shapes = {v.name: dims(v) for v in [*model.graph.value_info, *model.graph.output]}
+    body, size = resize.input[0], shapes[resize.output[0]]
+    end = _end(model, shapes[body], size)
+    del model.graph.output[:]
+    model.graph.output.append(onnx.ValueInfoProto(name=body))
+    session = open_session(model.SerializeToString())
+    return end, [run(session, sample.image)[0] for sample in samples]
 
 
 def _end(model: ModelProto, small: Sequence[int | None], size: Sequence[int | None]) -> ModelProto:
@@ -73,7 +79,7 @@ def mixed(logits: Logits) -> float:
     return 100 * float((corners != corners[0]).any(0).mean())
 
 
-def row(name: str, kind: str, end: ModelProto, fed: list[Logits]) -> list[Any]:
+def row(name: str, kind: str, end: ModelProto, fed: list[Logits]) -> dict[str, Any]:
     """Time all forms on `fed`, in turns."""
     models = {PLAIN: end} | {form: (with_head(end, form) or (end, ""))[0] for form in HEADS}
     sessions = {form: open_session(model.SerializeToString()) for form, model in models.items()}
@@ -86,22 +92,29 @@ def row(name: str, kind: str, end: ModelProto, fed: list[Logits]) -> list[Any]:
             masks[form] = run(session, logits)[0]
             times[form].append(1000 * (time.perf_counter() - start))
         differ += int((masks["cells"] != masks[PLAIN]).sum())
-    medians = [median(found[2:]) for found in times.values()]
-    shape = "x".join(map(str, fed[0].shape[1:]))
-    return [name, kind, shape, float(np.mean([mixed(one) for one in fed])), *medians, differ]
+    return {
+        "network": name,
+        "fed with": kind,
+        "logits": "x".join(map(str, fed[0].shape[1:])),
+        "mixed %": float(np.mean([mixed(one) for one in fed])),
+        **{form: median(found[2:]) for form, found in times.items()},
+        "pixels that differ": differ,
+    }
 
 
 def main() -> None:
-    """Print the table."""
+    """Print the table and write heads.json."""
+    options = parser(str(__doc__), TRAINED).parse_args()
     rows = []
-    for name in NETWORKS:
-        end, fed = small_logits(name)
+    for name in options.networks:
+        (options.out / name).mkdir(parents=True, exist_ok=True)
+        end, fed = small_logits(name, options.out / name)
         rows.append(row(name, "images", end, fed))
         rng = np.random.default_rng(0)
         noise = [rng.normal(size=fed[0].shape).astype(np.float32) for _ in range(8)]
         rows.append(row(name, "noise", end, noise))
-    headers = ["network", "fed with", "logits", "mixed %", PLAIN, *HEADS, "pixels that differ"]
-    print(tabulate(rows, headers, floatfmt=".2f"))
+    print(tabulate(rows, "keys", floatfmt=".2f"))
+    write_json(options.out / "heads.json", facts(rows=rows))
 
 
 if __name__ == "__main__":

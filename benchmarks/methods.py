@@ -8,29 +8,39 @@ it is what a user gets. A row reuses the calibration statistics of those before 
 its seconds fewer than those of a first run. Needs ../shared.
 """
 
-from dataclasses import asdict, dataclass
+import os
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
 from functools import partial
 from typing import Any
+from unittest import mock
 
 from tabulate import tabulate
 
 from benchmarks.common import (
     FP32,
-    Case,
-    Made,
-    cases,
-    empty_cache,
+    PROTOCOL,
+    TRAINED,
+    calibration,
+    facts,
+    fp32,
     judge,
-    make_all,
-    open_files,
     parser,
-    segport,
+    quiet_libraries,
+    slug,
+    validation,
     write_json,
 )
-from export.sessions import cpu_facts
-from export.versions import versions
-from quantize.quantization import Settings
+from benchmarks.runs import in_onnxruntime
+from export.artifact import Artifact
+from export.errors import SegportError
+from quantize.quantization import Settings, quantize
 from quantize.ranges.ranges import DEFAULT_RANGE
+from validate.datasets import Dataset
+from validate.samples import Preparation
 
 RANGES = ("minmax", "moving-average", "percentile", "percentile:99.9", "entropy", "mse")
 
@@ -52,25 +62,6 @@ VARIANTS = (
 ADAROUND = _cpu(added=("adaround",))
 
 
-@dataclass(frozen=True)
-class Row:
-    """One variant; percent, and seconds for quantizing."""
-
-    variant: str
-    drop: float
-    agreement: float
-    seconds: float | None
-
-
-HEADERS = {
-    "variant": "variant",
-    "drop": "drop",
-    "agreement": "agreement %",
-    "seconds": "seconds",
-}
-FORMATS = ("", "+.2f", ".2f", ".1f")
-
-
 def label(settings: Settings) -> str:
     """Return the options of `segport quantize` that stand for `settings`."""
     options = [f"--target {settings.target}"]
@@ -80,45 +71,62 @@ def label(settings: Settings) -> str:
     return " ".join(options)
 
 
-def measure(case: Case, made: dict[str, Made]) -> tuple[float, list[Row]]:
-    """Return the mIoU of the fp32 file and a row for every variant's."""
-    files = {name: result.file for name, result in made.items() if result.error is None}
-    scores = judge(case, open_files(case, files))
-    rows = [
-        Row(name, scores[name].drop, scores[name].agreement, made[name].median_seconds)
-        for name in files
-    ]
-    return scores[FP32].miou, rows
+@contextmanager
+def empty_cache() -> Iterator[None]:
+    """Let Segport keep its calibration statistics in a new folder, which goes away in the end."""
+    with (
+        tempfile.TemporaryDirectory(prefix="segport-") as folder,
+        mock.patch.dict(os.environ, XDG_CACHE_HOME=folder),
+    ):
+        yield
+
+
+def rows_of(
+    source: Artifact, variants: Sequence[Settings], count: int, images: Dataset
+) -> list[dict[str, Any]]:
+    """Quantize and judge every variant; one that cannot be made is left with its error."""
+    # decoded once: what differs is to be the method
+    samples = list(calibration(source.manifest, count))
+    rows: list[dict[str, Any]] = []
+    runs = {FP32: in_onnxruntime(source.path)}
+    for settings in variants:
+        name = label(settings)
+        folder = source.path.parent / slug(name)
+        folder.mkdir(exist_ok=True)
+        start = time.perf_counter()
+        try:
+            with quiet_libraries():
+                made = quantize(
+                    source, "int8", folder, samples=samples, protocol=PROTOCOL, settings=settings
+                )
+        except SegportError as error:
+            rows.append({"variant": name, "seconds": None, "error": str(error)})
+            continue
+        rows.append({"variant": name, "seconds": time.perf_counter() - start, "error": None})
+        runs[name] = in_onnxruntime(made.path)
+    scores = judge(runs, images, Preparation.for_artifact(source.manifest, PROTOCOL))
+    return [row | (asdict(scores[n]) if (n := row["variant"]) in scores else {}) for row in rows]
 
 
 def main() -> None:
     """Print one table per network and write methods.json."""
-    arguments = parser(str(__doc__).splitlines()[0])
+    arguments = parser(str(__doc__), TRAINED)
+    arguments.add_argument("--samples", type=int, default=64, help="calibration images")
+    arguments.add_argument("--images", type=int, help="judge on the first so many of VOC val")
     arguments.add_argument("--adaround", action="store_true", help="adaround too; slow")
     options = arguments.parse_args()
     variants = (*VARIANTS, ADAROUND) if options.adaround else VARIANTS
-    quantizers = {label(settings): segport(settings) for settings in variants}
+    images = validation(options.images)
     networks: dict[str, Any] = {}
-    facts = {
-        "machine": cpu_facts(),
-        "versions": versions(),
-        "images": options.images,
-        "samples": options.samples,
-        "networks": networks,
-    }
-    for name, case, folder in cases(options):
+    found = facts(images=len(images.items), samples=options.samples, networks=networks)
+    for network in options.networks:
+        folder = options.out / network
+        folder.mkdir(parents=True, exist_ok=True)
         with empty_cache():
-            made = make_all(case, quantizers, folder)
-        fp32, found = measure(case, made)
-        rows = [asdict(row) for row in found]
-        failed = {variant: result.error for variant, result in made.items() if result.error}
-        networks[name] = {"fp32_miou": fp32, "rows": rows, "failed": failed}
-        write_json(options.out / "methods.json", facts)
-        print(f"\n{name}: fp32 mIoU {fp32:.2f} %, {len(case.validation.items)} images,", end=" ")
-        print(f"{len(case.samples)} for calibration")
-        print(tabulate(rows, HEADERS, floatfmt=FORMATS))
-        for variant, error in failed.items():
-            print(f"{variant}: {error}")
+            networks[network] = rows_of(fp32(network, folder), variants, options.samples, images)
+        write_json(options.out / "methods.json", found)
+        print(f"\n{network}")
+        print(tabulate(networks[network], "keys", floatfmt=".2f"))
 
 
 if __name__ == "__main__":

@@ -1,161 +1,79 @@
-"""Compare Segport's int8 files with those of onnxruntime's quantizer and NNCF.
+"""Make the int8 files of all quantizers: time, peak memory, size, share of MACs in int8.
 
-    make bench-quantizers
-    python benchmarks/quantizers.py --networks v3,tf --images 50 --samples 16
+    python benchmarks/quantizers.py
+    python benchmarks/quantizers.py --networks espnetv2 --samples 16
 
-All quantizers get the same fp32 file and the same decoded calibration images, in turns in one
-process and after one run of each on a single image; Segport without the statistics of an
-earlier run. All files are judged in onnxruntime on the CPU. There, unlike in OpenVINO or on an
-accelerator, much of NNCF's files and of those for `npu` runs in float between Q and DQ: read
-their accuracy, not their latency. Needs ../shared, the extra `bench` and an idle machine.
+All quantizers get the same fp32 network (Segport its mask file, the others the one with logits)
+and the same calibration images, decoded as they ask for them, each in a process of its own. The
+files stay in OUT/NETWORK for masks.py and scores.py. Networks with random weights have fewer
+images: nothing that their files predict is compared. Needs ../shared, the extra `bench` and an
+idle machine.
 """
 
-import os
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
-from importlib.metadata import version
 from pathlib import Path
+from statistics import median
 from typing import Any
 
-import onnx
-from onnxruntime.quantization import QuantType, quantize_static
 from tabulate import tabulate
 
-from benchmarks.common import (
-    FP32,
-    Case,
-    Made,
-    Quantizer,
-    cases,
-    empty_cache,
-    judge,
-    make_all,
-    open_files,
-    parser,
-    segport,
-    write_json,
-)
-from benchmarks.readers import Reader
-from export.artifact import INPUT_NAME, Sample
+from benchmarks.child import Made, quantize_apart
+from benchmarks.common import TRAINED, facts, fp32, parser, slug, write_json
+from benchmarks.peers import MAIN, OTHERS, QUANTIZERS
 from export.inspection import inspect
-from export.sessions import cpu_facts
-from export.versions import versions
-from quantize.quantization import Settings
-from validate.latency import measure_latency
-
-os.environ["NNCF_CI"] = "1"  # else it reports its use over the network, in the time measured
-import nncf
-
-U8S8 = {"activation_type": QuantType.QUInt8, "weight_type": QuantType.QInt8}
 
 
-def _segport(target: str) -> Quantizer:
-    quantizer = segport(Settings(target=target))
-
-    def make(source: Path, target: Path, samples: Sequence[Sample]) -> None:
-        with empty_cache():
-            quantizer(source, target, samples)
-
-    return make
+def file_of(quantizer: str, folder: Path) -> Path:
+    """Return where the file of a quantizer is."""
+    return folder / f"{slug(quantizer)}.onnx"
 
 
-def _onnxruntime(**options: Any) -> Quantizer:
-    def make(source: Path, target: Path, samples: Sequence[Sample]) -> None:
-        quantize_static(source, target, Reader(samples), **options)
-
-    return make
-
-
-def _nncf(source: Path, target: Path, samples: Sequence[Sample]) -> None:
-    dataset = nncf.Dataset(samples, lambda sample: {INPUT_NAME: sample.image})
-    onnx.save(nncf.quantize(onnx.load(source), dataset, subset_size=len(samples)), target)
-
-
-QUANTIZERS: dict[str, Quantizer] = {
-    "segport cpu": _segport("cpu"),
-    "nncf": _nncf,
-    "segport npu": _segport("npu"),
-    "ort defaults": _onnxruntime(),
-    "ort u8s8 per-channel": _onnxruntime(**U8S8, per_channel=True),
-    "ort u8s8 per-tensor": _onnxruntime(**U8S8),
-    # what an npu gets without preparing the network: everything per tensor and symmetric
-    "ort s8s8 symmetric": _onnxruntime(extra_options={"ActivationSymmetric": True}),
-}
+def make(network: str, folder: Path, samples: int, rounds: int) -> dict[str, dict[str, Any]]:
+    """Let all quantizers make their files in turns, `rounds` times; the medians count."""
+    names = (*MAIN, *OTHERS) if network in TRAINED else MAIN
+    sources = {kind: fp32(network, folder, kind) for kind in ("logits", "mask")}
+    made: dict[str, list[Made]] = {name: [] for name in names}
+    for _ in range(rounds):
+        for name, results in made.items():
+            source = sources[QUANTIZERS[name].source].path
+            results.append(quantize_apart(name, source, file_of(name, folder), samples))
+    shape = (1, 3, *sources["logits"].manifest.size)
+    return {name: _facts(results, file_of(name, folder), shape) for name, results in made.items()}
 
 
-@dataclass(frozen=True)
-class Row:
-    """One file. `latency_ms`: image tensor to logits, the median of runs in turns."""
-
-    quantizer: str
-    seconds: float | None
-    megabytes: float
-    miou: float
-    drop: float
-    agreement: float
-    int8_macs: float
-    latency_ms: float
-
-
-HEADERS = {
-    "quantizer": "quantizer",
-    "seconds": "seconds",
-    "megabytes": "MB",
-    "miou": "mIoU %",
-    "drop": "drop",
-    "agreement": "agreement %",
-    "int8_macs": "int8 MACs %",
-    "latency_ms": "ms",
-}
-FORMATS = ("", ".1f", ".2f", ".2f", "+.2f", ".2f", ".1f", ".1f")
-
-
-def measure(case: Case, made: dict[str, Made]) -> list[Row]:
-    """Judge the files that were made, the untouched one first."""
-    made = {FP32: Made(case.artifact.path), **{n: m for n, m in made.items() if m.error is None}}
-    runtimes = open_files(case, {name: result.file for name, result in made.items()})
-    scores = judge(case, runtimes)
-    image = case.samples[0].image
-    latency = measure_latency(runtimes, image)
-    return [
-        Row(
-            quantizer=name,
-            seconds=result.median_seconds,
-            megabytes=result.file.stat().st_size / 1e6,
-            **asdict(scores[name]),
-            int8_macs=100 * inspect(result.file, image.shape).int8_macs_share,
-            latency_ms=latency[name].session.median,
-        )
-        for name, result in made.items()
-    ]
+def _facts(results: list[Made], file: Path, shape: tuple[int, ...]) -> dict[str, Any]:
+    if errors := [one.error for one in results if one.error]:
+        return {"error": errors[0]}
+    return {
+        "seconds": median(one.seconds or 0 for one in results),
+        "peak_mb": median(one.peak_mb or 0 for one in results),
+        "before_mb": median(one.before_mb or 0 for one in results),
+        "megabytes": file.stat().st_size / 1e6,
+        "int8_macs": 100 * inspect(file, shape).int8_macs_share,
+        "error": None,
+    }
 
 
 def main() -> None:
     """Print one table per network and write quantizers.json."""
-    arguments = parser(str(__doc__).splitlines()[0])
-    arguments.add_argument("--rounds", type=int, default=2, help="times every file is made")
+    arguments = parser(str(__doc__))
+    arguments.add_argument("--samples", type=int, default=64, help="calibration images")
+    arguments.add_argument("--rounds", type=int, default=1, help="times every file is made")
+    arguments.add_argument(
+        "--random-samples", type=int, default=8, help="the same for networks with random weights"
+    )
     options = arguments.parse_args()
     networks: dict[str, Any] = {}
-    facts = {
-        "machine": cpu_facts(),
-        "versions": versions() | {"nncf": version("nncf")},
-        "images": options.images,
-        "samples": options.samples,
-        "rounds": options.rounds,
-        "networks": networks,
-    }
-    for name, case, folder in cases(options):
-        make_all(replace(case, samples=case.samples[:1]), QUANTIZERS, folder)  # warms up
-        made = make_all(case, QUANTIZERS, folder, options.rounds)
-        rows = [asdict(row) for row in measure(case, made)]
-        failed = {name: result.error for name, result in made.items() if result.error}
-        seconds = {name: result.seconds for name, result in made.items()}
-        networks[name] = {"rows": rows, "failed": failed, "seconds": seconds}
-        write_json(options.out / "quantizers.json", facts)
-        print(f"\n{name}: {len(case.validation.items)} images, {len(case.samples)} for calibration")
-        print(tabulate(rows, HEADERS, floatfmt=FORMATS, missingval="-"))
-        for quantizer, error in failed.items():
-            print(f"{quantizer}: {error}")
+    found = facts(rounds=options.rounds, networks=networks)
+    for network in options.networks:
+        folder = options.out / network
+        folder.mkdir(parents=True, exist_ok=True)
+        size = fp32(network, folder).path.stat().st_size / 1e6
+        samples = options.samples if network in TRAINED else options.random_samples
+        made = make(network, folder, samples, options.rounds)
+        networks[network] = {"fp32_megabytes": size, "samples": samples, "files": made}
+        write_json(options.out / "quantizers.json", found)
+        print(f"\n{network}, {samples} images")
+        print(tabulate([{"quantizer": name, **row} for name, row in made.items()], "keys"))
 
 
 if __name__ == "__main__":

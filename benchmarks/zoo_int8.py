@@ -1,12 +1,13 @@
 """int8 of all twelve networks with seeded random weights: time, peak memory, agreement with fp32.
 
-    PYTHONPATH=. .venv/bin/python benchmarks/zoo_int8.py [NETWORK...] [--size 513] [--images 64]
+    python benchmarks/zoo_int8.py [NETWORK...] [--size 513] [--images 64]
 
 Random weights have realistic BatchNorm statistics, but their classes hang by a thread, so the
 agreement is far below that of a trained network. Each file is made in a process of its own.
 """
 
 import argparse
+import json
 import multiprocessing
 import os
 import resource
@@ -16,9 +17,12 @@ import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from tabulate import tabulate
 
+from benchmarks.common import bare_parser, facts, write_json
 from export.artifact import Sample, load_artifact
 from export.class_map import class_map
 from export.onnx_export import export_model
@@ -43,8 +47,8 @@ def exported(network: str, folder: Path, size: int) -> Path:
     return export_model(network, "random", folder, seed=0, size=(size, size)).path
 
 
-def one(network: str, target: str, size: int, count: int) -> str:
-    """Export and quantize one network; return a line of the table."""
+def one(network: str, target: str, size: int, count: int) -> dict[str, Any]:
+    """Export and quantize one network; return a row of the table."""
     samples = images(size, count + 4)
     with tempfile.TemporaryDirectory() as folder:
         os.environ["XDG_CACHE_HOME"] = folder
@@ -64,29 +68,43 @@ def one(network: str, target: str, size: int, count: int) -> str:
             for s in samples[count:]
         ]
     share = made.manifest.checks["int8"]["quantized_macs_share"]
-    return (
-        f"{network:42s} {target:5s} {seconds:7.1f} s  {peak:5.2f} GB peak  "
-        f"{100 * share:5.1f} % of MACs  agreement {100 * np.mean(same):.2f} %"
-    )
+    return {
+        "network": network,
+        "target": target,
+        "seconds": seconds,
+        "peak_gb": peak,
+        "int8_macs": 100 * share,
+        "agreement": 100 * float(np.mean(same)),
+    }
 
 
 def main() -> None:
-    """Run each network and target in a process of its own, so that peaks are its own."""
-    parser = argparse.ArgumentParser()
+    """Run each network and target in a process of its own, so that peaks are its own.
+
+    Prints the table and writes zoo_int8.json.
+    """
+    parser = bare_parser(str(__doc__))
     parser.add_argument("networks", nargs="*", default=list(ZOO))
     parser.add_argument("--size", type=int, default=257)
     parser.add_argument("--images", type=int, default=8)
     parser.add_argument("--targets", default="cpu,npu")
+    parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     targets = options.targets.split(",")
-    if len(options.networks) == len(targets) == 1:
-        print(one(options.networks[0], targets[0], options.size, options.images), flush=True)
+    if options.one:
+        print(json.dumps(one(options.networks[0], targets[0], options.size, options.images)))
         return
+    rows = []
     for network in options.networks:
         for target in targets:
-            command = [sys.executable, __file__, network, "--targets", target]
+            command = [sys.executable, __file__, network, "--targets", target, "--one"]
             command += ["--size", str(options.size), "--images", str(options.images)]
-            subprocess.run(command, check=True)
+            answer = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+            rows.append(json.loads(answer.stdout.splitlines()[-1]))
+            print(answer.stdout.splitlines()[-1], file=sys.stderr)
+    print(tabulate(rows, "keys", floatfmt=".2f"))
+    found = facts(size=options.size, images=options.images, rows=rows)
+    write_json(options.out / "zoo_int8.json", found)
 
 
 if __name__ == "__main__":

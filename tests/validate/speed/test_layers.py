@@ -1,5 +1,6 @@
 """Kernels found by onnxruntime itself, MACs counted by hand."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -137,3 +138,33 @@ def test_kernels_without_macs_have_none(floats: ModelProto, tmp_path: Path) -> N
     layers, _ = _recorded(saved(floats, tmp_path), tmp_path)
     resize = Kernel("relu", "Resize", "float", (1, 21, 16, 16), 1.0)
     assert layers.macs_of(resize) == 0 and layers.layer(resize) == "relu"
+
+
+def test_products_with_padding_are_left_out_of_what_float_computes(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node(
+            "Conv", ["x", "w1"], ["a"], name="dilated", kernel_shape=[3, 3],
+            pads=[12, 12, 12, 12], dilations=[12, 12],
+        ),
+        helper.make_node(
+            "Conv", ["a", "w2"], ["y"], name="strided", kernel_shape=[3, 3],
+            pads=[1, 0, 1, 0], strides=[2, 1],
+        ),
+    ]  # fmt: skip
+    ends = [value("x", SHAPE)], [value("y", (1, 8, 8, 14))]
+    file = saved(
+        model(nodes, *ends, [weight("w1", 16, 3, 3, 3), weight("w2", 8, 16, 3, 3)]), tmp_path
+    )
+    layers, kernels = _recorded(file, tmp_path)
+    computed = {
+        layers.layer(kernel): (layers.macs_of(kernel), layers.computed_macs_of(kernel))
+        for kernel in kernels
+        if layers.macs_of(kernel)
+    }
+    # the outer taps reach 16 - 12 = 4 of 16 rows, the middle one all: 24 of 48; so do columns
+    whole = 16 * 16 * 16 * 3 * 9
+    assert computed["dilated"] == (whole, whole * 24 * 24 // (48 * 48))
+    # 8 rows of 3 taps, one of which is above the image
+    assert computed["strided"] == (8 * 16 * 9 * 8 * 14, 8 * 16 * 3 * 14 * 23)
+    int8 = [replace(kernel, kind="int8") for kernel in kernels]
+    assert [layers.computed_macs_of(k) for k in int8] == [layers.macs_of(k) for k in int8]

@@ -1,47 +1,68 @@
 from collections.abc import Callable
 
 import pytest
-from onnx import ModelProto
 
 from export.graph import with_input_shape
 from export.onnx_cost import graph_cost
 from export.sessions import open_session
 from validate.speed import peak
-from validate.speed.peak import CANDIDATES, SIDE, measure_peak
+from validate.speed.peak import KINDS, PRODUCTS, Product, measure_peak, product_model
 
 
-@pytest.mark.parametrize(
-    "build", [pytest.param(b, id=n) for kind in CANDIDATES.values() for n, b in kind.items()]
-)
-def test_every_candidate_is_one_product_of_the_same_size(build: Callable[[], ModelProto]) -> None:
-    model = build()
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("product", PRODUCTS.values(), ids=PRODUCTS.keys())
+def test_every_product_has_the_macs_that_it_says(product: Product, kind: str) -> None:
+    model = product_model(product, KINDS[kind])
     session = open_session(model.SerializeToString())
     shape = tuple(session.get_inputs()[0].shape)
     cost = graph_cost(with_input_shape(model, shape))
-    assert cost.macs == SIDE**3 == 1024 * 1024 * 1024
+    assert cost.macs == product.macs > 5e8
     assert not cost.uncounted
 
 
-def test_the_fastest_candidate_in_its_fastest_tenth_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = 0.0
-    seconds = {"slow": 0.020, "fast": 0.005}
-    runs = dict.fromkeys(seconds, 0)
+def test_macs_by_hand() -> None:
+    assert PRODUCTS["MatMul"].macs == PRODUCTS["Conv 1x1, 1024"].macs == 1024 * 1024 * 1024
+    assert PRODUCTS["Conv 3x3, 256"].macs == 33 * 33 * 9 * 256 * 256
 
-    def runner(name: str) -> Callable[[], None]:
+
+def test_the_fastest_run_of_the_fastest_product_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that is disturbed for a second, and later for two runs out of three."""
+    now = 0.0
+    runs = 0
+
+    def runner(slowness: float) -> Callable[[], None]:
         def once() -> None:
-            nonlocal now
-            runs[name] += 1
-            # every third run is disturbed
-            now += seconds[name] * (3 if runs[name] % 3 == 0 else 1)
+            nonlocal now, runs
+            runs += 1
+            disturbed = now < 0.2 or runs % 3
+            now += 0.005 * slowness * (3 if disturbed else 1)
 
         return once
 
-    monkeypatch.setattr(peak, "CANDIDATES", {"int8": {n: lambda n=n: n for n in seconds}})
-    monkeypatch.setattr(peak, "_runner", runner)
+    products = {"slow": Product(1024, 1024), "fast": Product(1024, 1024, 32)}
+    monkeypatch.setattr(peak, "PRODUCTS", products)
+    monkeypatch.setattr(peak, "product_model", lambda product, dtype: product)
+    monkeypatch.setattr(peak, "_runner", lambda product: runner(1 if product.side else 4))
     monkeypatch.setattr(peak, "perf_counter", lambda: now)
     # 1024^3 MACs in 5 ms
     assert measure_peak("int8") == pytest.approx(214.748, abs=0.001)
-    assert runs["slow"] == runs["fast"] > 10
+    assert 0.7 < now < peak.MOST_SECONDS
+
+
+def test_it_ends_on_a_machine_that_always_gets_faster(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, step = 0.0, 0.1
+
+    def once() -> None:
+        nonlocal now, step
+        now += step
+        step *= 0.98
+
+    monkeypatch.setattr(peak, "PRODUCTS", {"one": Product(8, 8)})
+    monkeypatch.setattr(peak, "_runner", lambda model: once)
+    monkeypatch.setattr(peak, "perf_counter", lambda: now)
+    assert measure_peak("float") > 0
+    # three runs to warm up, then runs 2 % shorter each until the time is over
+    assert peak.MOST_SECONDS < now - 0.1 * (1 + 0.98 + 0.98**2) < peak.MOST_SECONDS + 0.1
 
 
 def test_this_machine_has_one() -> None:
