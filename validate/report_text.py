@@ -114,4 +114,8 @@ def notes(result: Result) -> list[str]:
                 f"{a.id}: accuracy by {a.runtime} (float16 rounding emulated), latency of the file "
                 f"itself on {a.latency_runtime}, which computes it in float32"
             )
+    if result.latency_protocol:
+        said.append(
+            f"latency, on which no protocol bears, was measured for {result.latency_protocol}"
+        )
     return said

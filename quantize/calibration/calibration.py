@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, TypeVar
 
@@ -70,12 +70,13 @@ def collect(
     @lru_cache(SHAPES)
     def opened(shape: tuple[int, ...]) -> tuple[Probe, InferenceSession]:
         probe = probe_graph(model, working, (batch, *shape[1:]))
-        return probe, open_session(probe.model.SerializeToString(), CPU, _frugal())
+        session = open_session(probe.model.SerializeToString(), CPU, _frugal())
+        return replace(probe, model=ModelProto()), session  # the session has the weights now
 
     def measure(sample: Sample) -> tuple[Probe, dict[str, Any]]:
         _check_shape(sample, manifest)
         probe, session = opened(sample.image.shape)
-        outputs = [value.name for value in probe.model.graph.output]
+        outputs = [value.name for value in session.get_outputs()]
         found = run(session, np.repeat(sample.image, batch, axis=0), outputs)
         return probe, dict(zip(outputs, found, strict=True))
 
@@ -188,6 +189,7 @@ def _frugal() -> SessionOptions:
     options = session_options()
     options.execution_order = ExecutionOrder.PRIORITY_BASED
     options.enable_mem_pattern = False
+    options.enable_cpu_mem_arena = False  # which would keep the most that either stream ever held
     options.intra_op_num_threads = max(1, threads() // STREAMS)
     return options
 
