@@ -87,6 +87,7 @@ def collect(
     with threadpool_limits(1, "blas"):  # the streams keep the other cores busy
         for sample, (probe, values) in _in_streams(measure, samples):
             _update(sample, probe, values)
+            values.clear()  # not to be kept while the next image is computed
             used.append(ImageRef(id=sample.id, sha256=sample.sha256))
             progress(len(used), len(samples))
     for tensor, wanted in statistics.items():
@@ -189,7 +190,6 @@ def _frugal() -> SessionOptions:
     options = session_options()
     options.execution_order = ExecutionOrder.PRIORITY_BASED
     options.enable_mem_pattern = False
-    options.enable_cpu_mem_arena = False  # which would keep the most that either stream ever held
     options.intra_op_num_threads = max(1, threads() // STREAMS)
     return options
 
