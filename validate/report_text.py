@@ -115,7 +115,5 @@ def notes(result: Result) -> list[str]:
                 f"itself on {a.latency_runtime}, which computes it in float32"
             )
     if result.latency_protocol:
-        said.append(
-            f"latency, on which no protocol bears, was measured for {result.latency_protocol}"
-        )
+        said.append(f"latency depends on no protocol: measured for {result.latency_protocol}")
     return said
