@@ -9,6 +9,7 @@ from pathlib import Path
 from export.artifact import Artifact, load_artifact
 from export.errors import UsageError
 from export.files import check_writable
+from export.heap import give_back
 from quantize.quantization import Search, check_settings, quantize
 from segport import dependencies
 from segport.asked import id_of, reference_of, request_of, settings_of, weights_of
@@ -104,6 +105,7 @@ def run(
                 progress=stage.begin(),
             )
             stage.finish(_files(made))
+            give_back()
         artifacts.append(_loaded(stage))
     common |= dependencies.of_validation(recipe, artifacts)
     judged_on = dependencies.of_images(validation)
