@@ -1,7 +1,12 @@
 """Measure `segport run`: time against its inferences alone, peak memory, and a second run.
 
     python benchmarks/pipeline.py recipes/deeplabv3_mobilenet.toml [--images 200] [-o runs/pipeline]
+    python benchmarks/pipeline.py recipes/deeplabv3_mobilenet.toml --plain
+    python benchmarks/pipeline.py recipes/deeplabv3_mobilenet.toml --plain --images 4 \\
+        --network deeplabv3_resnet101 -o runs/pipeline-resnet101
 
+`--plain` leaves one protocol, torch, fp32, fp16 and int8 for `cpu` of the recipe; `--network`
+puts another network with random weights in.
 The run is a process of its own with an empty cache of calibration statistics; its time is from
 start to end, start of the interpreter and import of torch included. An inference is from image
 tensor to class mask, as `segport validate` computes it, all runtimes in turns, nothing else
@@ -9,22 +14,24 @@ going on. The sum counts one per image, protocol and runtime, and one of fp32 pe
 image; what else infers (export's check, a second pass of calibration, the latency loop) is
 overhead. For the loop of `segport validate` alone, blocks of images are inferred and evaluated
 alternately, so that slow phases of the machine meet both; the ratio is that of the medians per
-image. Needs an idle machine.
+image. Memory is that of the run's process and of those that it starts, together (PSS, sampled
+ten times a second). Needs an idle machine.
 """
 
 import argparse
 import json
 import os
-import resource
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
+from typing import Any
 
+from benchmarks.memory import Watched, watch
 from export.artifact import Artifact, load_artifact
 from segport.asked import reference_of, runtime_of, weights_of
 from segport.pipeline import run
@@ -43,21 +50,13 @@ BLOCK = 10
 
 @dataclass
 class _Clock(Stages):
-    """Notes when stages begin, and how much memory the process had needed by then."""
+    """Notes when stages begin, as `time.time` has it."""
 
-    begun: list[tuple[str, float, float]] = field(default_factory=list)
+    begun: list[tuple[str, float]] = field(default_factory=list)
 
     def __call__(self, name: str, done: int, total: int) -> None:
         if not self.begun or self.begun[-1][0] != name:
-            self.begun.append((name, time.perf_counter(), _peak()))
-
-    def facts(self) -> list[tuple[str, float, float]]:
-        """Return name, seconds and peak memory so far (MB) of every stage."""
-        ends = [*self.begun[1:], ("", time.perf_counter(), _peak())]
-        return [
-            (name, end[1] - start, end[2])
-            for (name, start, _), end in zip(self.begun, ends, strict=True)
-        ]
+            self.begun.append((name, time.time()))
 
 
 def main() -> None:
@@ -66,22 +65,23 @@ def main() -> None:
     parser.add_argument("recipe", type=Path)
     parser.add_argument("--images", type=int, help="validate on the first so many")
     parser.add_argument("-o", "--out", type=Path, default=Path("runs/pipeline"))
+    parser.add_argument("--plain", action="store_true", help="one protocol, four runtimes")
+    parser.add_argument("--network", help="put this one, with random weights, into the recipe")
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    recipe = load_recipe(options.recipe)
-    if options.images:
-        data = recipe.data.model_copy(update={"limit": options.images})
-        recipe = recipe.model_copy(update={"data": data})
+    recipe = _asked(options)
     if options.child:
         _run(recipe, options.out)
         return
     arguments = [__file__, str(options.recipe), "-o", str(options.out)]
     arguments += ["--images", str(options.images)] if options.images else []
+    arguments += ["--network", options.network] if options.network else []
+    arguments += ["--plain"] if options.plain else []
     with tempfile.TemporaryDirectory() as cache:
         (options.out / ".segport-stages.json").unlink(missing_ok=True)
         first = _timed(arguments, cache)
         second = _timed(arguments, cache)
-    print(markdown_table(first["stages"], ["stage", "s", "peak MB"]))
+    print(markdown_table(first["stages"], ["stage", "s", "MB"]))
     alone, loop = _loop(recipe, options.out)
     print(markdown_table([[key, _ms(value)] for key, value in alone.items()], ["alone", "ms"]))
     facts = _figures(recipe, first, second, alone, loop)
@@ -90,26 +90,49 @@ def main() -> None:
     (options.out / "pipeline.json").write_text(json.dumps(document, indent=1) + "\n")
 
 
+def _asked(options: argparse.Namespace) -> Recipe:
+    """Return the recipe as the options change it; what it was made for is not asked of others."""
+    recipe = load_recipe(options.recipe)
+    model, data, validation, made = recipe.model, recipe.data, recipe.validation, recipe.artifact
+    if options.images:
+        data = data.model_copy(update={"limit": options.images})
+    if options.network:
+        model = model.model_copy(update={"name": options.network, "weights": "random"})
+    if options.plain:
+        validation = validation.model_copy(update={"protocols": validation.protocols[:1]})
+        made = tuple(one for one in made if one.precision == "fp16" or one.target == "cpu")
+    sections = {"model": model, "data": data, "validation": validation, "artifact": made}
+    gate = None if options.network or options.plain else recipe.gate
+    return recipe.model_copy(update={**sections, "gate": gate})
+
+
 def _run(recipe: Recipe, folder: Path) -> None:
     """Do the run in this process and print what the clock saw as the last line."""
     clock = _Clock()
     clock.stage("imports and data sets")
     run(recipe, folder, clock)
-    stages = [[name, f"{seconds:.1f}", f"{peak:.0f}"] for name, seconds, peak in clock.facts()]
-    print(json.dumps({"stages": stages, "torch": "torch" in sys.modules, "peak_mb": _peak()}))
+    print(json.dumps({"begun": [*clock.begun, ("", time.time())], "torch": "torch" in sys.modules}))
 
 
-def _timed(arguments: list[str], cache: str) -> dict[str, object]:
-    start = time.perf_counter()
-    answer = subprocess.run(
-        [sys.executable, *arguments, "--child"],
-        env={**os.environ, "XDG_CACHE_HOME": cache},
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-    )
-    seconds = time.perf_counter() - start
-    return {"seconds": seconds, **json.loads(answer.stdout.splitlines()[-1])}
+def _timed(arguments: list[str], cache: str) -> dict[str, Any]:
+    env = {**os.environ, "XDG_CACHE_HOME": cache}
+    watched = watch([sys.executable, *arguments, "--child"], env)
+    found = json.loads(watched.output.splitlines()[-1])
+    stages = [
+        [name, f"{end - start:.1f}", f"{_most(watched, start, end):.0f}"]
+        for (name, start), (_, end) in pairwise(found["begun"])
+    ]
+    return {
+        "seconds": watched.seconds,
+        "peak_mb": watched.peak,
+        "stages": stages,
+        "torch": found["torch"],
+    }
+
+
+def _most(watched: Watched, start: float, end: float) -> float:
+    """Return the most memory, MB, that was seen in a stage; 0 for one shorter than a sample."""
+    return max((mb for when, mb in watched.samples if start <= when < end), default=0.0)
 
 
 def _loop(recipe: Recipe, folder: Path) -> tuple[dict[str, float], float]:
@@ -175,11 +198,6 @@ def _figures(
         "peak memory": f"{float(str(first['peak_mb'])):.0f} MB",
         "second run": f"{float(str(second['seconds'])):.1f} s, torch imported: {second['torch']}",
     }
-
-
-def _peak() -> float:
-    """MB of this process so far; Linux counts in KiB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
 
 
 def _ms(seconds: float) -> str:

@@ -18,8 +18,12 @@ from export.artifact import INPUT_NAME
 from export.parity import Outputs, measure_parity
 from export.sessions import named_outputs, open_session
 
+# onnxsim 0.8 imports torch, which takes two seconds, for functions that are not called here
 _CHILD = (
-    "import sys, onnx, onnxsim\n"
+    "import sys, onnx\n"
+    "sys.modules['torch'] = None\n"
+    "try:\n    import onnxsim\n"
+    "except ImportError:\n    del sys.modules['torch']\n    import onnxsim\n"
     "model, _ = onnxsim.simplify(onnx.load(sys.argv[1]))\n"
     "onnx.save(model, sys.argv[2])\n"
 )

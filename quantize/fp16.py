@@ -68,14 +68,18 @@ def quantize_fp16(
         collect(model, artifact.manifest, watched.with_inputs(moments), samples, progress)
         kept += watched.out_of_range() if guard else []
         unfit |= {entry.layer for entry in kept}
-        fit = {layer: seen for layer, seen in moments.items() if layer not in unfit}
-        rounded, gains = round_to_half(model, fit)
+        rounded, gains = round_to_half(
+            model, {layer: seen for layer, seen in moments.items() if layer not in unfit}
+        )
     blocked = sorted(named | {entry.layer for entry in kept})
     converted = convert_float_to_float16(
         rounded, keep_io_types=(io == "fp32"), node_block_list=blocked, disable_shape_infer=True
     )
     tidy_casts(converted)
     half = normalise(converted)
+    # what the check does not need, before it opens two sessions
+    moments.clear()
+    del rounded, converted
     onnx.checker.check_model(half, full_check=True)
     return half, {
         "range_checked": bool(guard and len(samples)),

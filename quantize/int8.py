@@ -70,6 +70,7 @@ def plan_int8(
     model = onnx.shape_inference.infer_shapes(onnx.load(artifact.path))
     kept = matching_layers(model, choices.keep_float) | output_layers(model)
     prepared = _prepared(artifact, model, samples, choices, progress)
+    del model  # as large as the one that was made of it
     candidates = _quantizable(prepared.model, target)
     layers = worthwhile(prepared.model, [n for n in candidates if n.name not in kept], target)
     if not layers:

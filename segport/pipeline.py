@@ -2,11 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
+from importlib import import_module
 from pathlib import Path
 
 from export.artifact import Artifact, load_artifact
 from export.errors import UsageError
 from export.files import check_writable
+from export.heap import give_back
 from quantize.quantization import Search, check_settings, quantize
 from segport import dependencies
 from segport.asked import id_of, reference_of, request_of, settings_of, weights_of
@@ -102,17 +105,19 @@ def run(
                 progress=stage.begin(),
             )
             stage.finish(_files(made))
+            give_back()
         artifacts.append(_loaded(stage))
     common |= dependencies.of_validation(recipe, artifacts)
     judged_on = dependencies.of_images(validation)
     results: list[tuple[Result, Path]] = []
     verdicts: list[tuple[str, Verdict]] = []
+    timed: Result | None = None
     for protocol in recipe.validation.protocols:
         target = folder / protocol
         stage = reuse.stage(f"validate {protocol}", common | {"validation images": judged_on})
         if not stage.done:
             stage.begin()
-            validate(
+            timed = validate(
                 artifacts,
                 recipe.data.validation,
                 target,
@@ -124,6 +129,7 @@ def run(
                 allow_overlap=recipe.validation.allow_overlap,
                 allow_fallback=recipe.validation.allow_fallback,
                 pictures=recipe.validation.pictures,
+                timed_with=timed,
                 command=command,
                 progress=progress,
             )
@@ -143,12 +149,22 @@ def _fp32(recipe: Recipe, folder: Path, reuse: Reuse, common: dependencies.Input
     """Return the fp32 artifact, an earlier run's unless the network is the user's own."""
     if ":" in (recipe.model.name or ""):  # its code may depend on anything: only running it tells
         reuse.progress.stage("export")
-        return make_fp32(recipe, folder)
+        return make_fp32(recipe, folder, partial(_import_ahead, recipe))
     stage = reuse.stage("export", common | dependencies.of_export(recipe))
     if not stage.done:
         stage.begin()
-        stage.finish(_files(make_fp32(recipe, folder)))
+        made = make_fp32(recipe, folder, partial(_import_ahead, recipe))
+        stage.finish(_files(made))
     return _loaded(stage)
+
+
+def _import_ahead(recipe: Recipe) -> None:
+    """Import what later stages need and takes seconds, while another process exports."""
+    later = ["validate.page.page"]
+    if {reference_of(recipe), recipe.validation.runtime} & set(REFERENCES):
+        later.append("export.network")
+    for name in later:
+        import_module(name)
 
 
 def _loaded(stage: Stage) -> Artifact:

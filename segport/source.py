@@ -1,15 +1,29 @@
 """Where a run starts: the fp32 artifact that a recipe's `[model]` describes."""
 
+import sys
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from export.artifact import NOMINAL_SIZE, Artifact
+from export.artifact import NOMINAL_SIZE, Artifact, write_artifact
+from export.child import in_child
 from export.errors import UsageError
 from export.onnx_import import import_model
-from segport.recipe import Recipe
+from segport.recipe import ModelSection, Recipe
+
+_EXPORT = "export.onnx_export:export_model"
 
 
-def make_fp32(recipe: Recipe, folder: Path) -> Artifact:
-    """Export the network, or import the file, into `folder`. Raises SegportError as they do."""
+def make_fp32(
+    recipe: Recipe, folder: Path, meanwhile: Callable[[], None] = lambda: None
+) -> Artifact:
+    """Export the network, or import the file, into `folder`. Raises SegportError as they do.
+
+    An export goes on in a process of its own, so that the exporter's memory is free afterwards
+    and `meanwhile` can do something in this one; a network that only this process has is exported
+    here.
+    """
     model = recipe.model
     if model.onnx is not None:
         if model.size == "dynamic":
@@ -23,18 +37,38 @@ def make_fp32(recipe: Recipe, folder: Path) -> Artifact:
             classes=model.classes,
             name=recipe.name,
         )
-    from export.onnx_export import export_model  # brings torch, which takes its time
+    named = _asked(recipe)
+    if _only_here(model):
+        from export.onnx_export import export_model  # brings torch, which takes its time
 
-    assert model.name is not None and model.weights is not None  # load_recipe checked
-    return export_model(
-        model.name,
-        model.weights,
-        folder,
-        seed=model.seed,
-        size=None if model.size == "dynamic" else model.size or NOMINAL_SIZE,
-        batch=None if model.batch == "dynamic" else model.batch,
-        output_stride=model.output_stride,
-        output=model.output,
-        classes=model.classes,
-        name=recipe.name,
-    )
+        return export_model(folder=folder, **named)
+    with tempfile.TemporaryDirectory(prefix="segport-", ignore_cleanup_errors=True) as scratch:
+        made = Path(scratch, "made")
+        with in_child(Path(scratch), _EXPORT, folder=made, **named) as result:
+            meanwhile()
+            artifact: Artifact = result()
+        return write_artifact(artifact.path.read_bytes(), artifact.manifest, folder)
+
+
+def _asked(recipe: Recipe) -> dict[str, Any]:
+    """Return the arguments of `export_model`, all but the folder."""
+    model = recipe.model
+    return {
+        "model": model.name,
+        "weights": model.weights,
+        "seed": model.seed,
+        "size": None if model.size == "dynamic" else model.size or NOMINAL_SIZE,
+        "batch": None if model.batch == "dynamic" else model.batch,
+        "output_stride": model.output_stride,
+        "output": model.output,
+        "classes": model.classes,
+        "name": recipe.name,
+    }
+
+
+def _only_here(model: ModelSection) -> bool:
+    """Whether the network's code is in this process and in no file that another could import."""
+    code, colon, _ = (model.name or "").partition(":")
+    if code == "__main__":
+        return True
+    return bool(colon) and code in sys.modules and not hasattr(sys.modules[code], "__file__")

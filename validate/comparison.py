@@ -1,7 +1,6 @@
 """Artifacts against their reference, under one protocol on one image list."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,6 @@ from validate.datasets import Dataset, ids_digest, open_dataset
 from validate.entry import Judged, entry
 from validate.evaluation import evaluate
 from validate.intervals import PerImage
-from validate.latency import measure_latency
 from validate.loss import Loss, bootstrap_facts, find_losses
 from validate.metrics import class_images
 from validate.overlap import overlapping, refuse_overlap
@@ -33,6 +31,7 @@ from validate.result import (
 from validate.runtimes import REFERENCES, TORCH_ID, Runtime, open_runtime, open_torch
 from validate.samples import Preparation
 from validate.thumbnail import Thumbnail
+from validate.timing import known, measured
 from validate.worst_pictures import WorstPictures
 
 Progress = Callable[[str, int, int], None]
@@ -51,6 +50,7 @@ def validate(
     allow_overlap: bool = False,
     allow_fallback: bool = False,
     pictures: int = 0,
+    timed_with: Result | None = None,
     command: str | None = None,
     progress: Progress = lambda stage, done, total: None,
 ) -> Result:
@@ -62,6 +62,8 @@ def validate(
     precision. A GPU runtime that is not there is an error unless `allow_fallback`, which takes
     what is there and says so in the result. `pictures.zip` holds the `pictures` images on which
     the artifacts agree least with the reference, and is there only if that is more than 0.
+    `timed_with` is a result under another protocol that was made just before: its latencies,
+    which no protocol bears on, hold here too where files, runtimes and images are the same.
     Raises UsageError without a reference, ComparisonError for artifacts that do not belong
     together, DataError for unusable data or images the artifacts were made with.
     """
@@ -97,18 +99,19 @@ def validate(
         see=worst.see,
         progress=lambda done, total: progress("validate", done, total),
     )
-    timed = {
-        key: run if run.times_artifact else open_runtime(by_id[key], "ort-cpu")
-        for key, run in runtimes.items()
-    }
-    latencies = measure_latency(
-        timed,
-        # at the size MACs are counted at, also where the protocol's images vary in size
-        replace(preparation, protocol=DEFAULT_PROTOCOL).sample(dataset.items[0]).image,
-        lambda done, total: progress("latency", done, total),
+    timing = timed_with and known(timed_with, runtimes, by_id, dataset)
+    timing = timing or measured(
+        runtimes, by_id, dataset, preparation, lambda done, total: progress("latency", done, total)
     )
     judged = [
-        Judged(key, by_id.get(key), runtimes[key], timed[key], evaluations[key], latencies[key])
+        Judged(
+            key,
+            by_id.get(key),
+            runtimes[key],
+            evaluations[key],
+            timing.latencies[key],
+            timing.runtimes[key],
+        )
         for key in runtimes
     ]
     confusions = {
@@ -130,6 +133,7 @@ def validate(
         environment=environment(),
         command=command,
         overlap_allowed=bool(shared),
+        latency_protocol=timing.protocol,
         classes=list(first.classes),
         class_images=_class_images(confusions, first.classes),
         bootstrap=bootstrap_facts(losses),

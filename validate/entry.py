@@ -28,15 +28,15 @@ _INT8_UNKNOWN = {
 class Judged:
     """What was run and what came of it; `artifact` is None for the torch network.
 
-    `timed` is the runtime of the latency, another than `runtime` where that one emulates.
+    `latency_runtime` names that of the latency, another than `runtime` where that one emulates.
     """
 
     id: str
     artifact: Artifact | None
     runtime: Runtime
-    timed: Runtime
     evaluation: Evaluation
     latency: Latency
+    latency_runtime: str
 
     @property
     def manifest(self) -> Manifest | None:
@@ -87,7 +87,7 @@ def entry(judged: Judged, loss: Loss, classes: tuple[str, ...], protocol: str) -
         nonfinite_images=len(found.nonfinite),
         latency_ms=SpreadFacts(**asdict(judged.latency.session)),
         mask_ms=SpreadFacts(**asdict(judged.latency.mask)),
-        latency_runtime=judged.timed.name,
+        latency_runtime=judged.latency_runtime,
         threads=threads(),
         cpu=str(cpu_facts()["cpu"]),
         warnings=[*judged.runtime.warnings, *_warnings(manifest, found, protocol)],

@@ -7,19 +7,19 @@ shares are percent, 0-100, or None where there is nothing to divide by.
 import numpy as np
 from numpy.typing import NDArray
 
-from export.classes import VOID
-
 Confusion = NDArray[np.int64]
 
 
 def confusion(label: NDArray[np.uint8], prediction: NDArray[np.uint8], classes: int) -> Confusion:
     """Count pixels by (label, prediction); pixels labelled 255 are left out.
 
-    `label` and `prediction` have one shape; values are below `classes`, or 255 in `label`.
+    `label` and `prediction` have one shape; values are below `classes`, at most 255, or 255 in
+    `label`.
     """
-    cells = label.astype(np.intp).reshape(-1) * classes + prediction.reshape(-1)
-    counted = cells[label.reshape(-1) != VOID]
-    return np.bincount(counted, minlength=classes**2).astype(np.int64).reshape(classes, classes)
+    cells = label.astype(np.uint16).reshape(-1) * np.uint16(classes) + prediction.reshape(-1)
+    # cells of pixels labelled 255 lie behind those of all classes
+    counts = np.bincount(cells, minlength=classes**2)[: classes**2]
+    return counts.astype(np.int64).reshape(classes, classes)
 
 
 def class_iou(total: Confusion) -> list[float | None]:

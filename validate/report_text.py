@@ -114,4 +114,6 @@ def notes(result: Result) -> list[str]:
                 f"{a.id}: accuracy by {a.runtime} (float16 rounding emulated), latency of the file "
                 f"itself on {a.latency_runtime}, which computes it in float32"
             )
+    if result.latency_protocol:
+        said.append(f"latency depends on no protocol: measured for {result.latency_protocol}")
     return said

@@ -122,7 +122,8 @@ class Result(_Model):
 
     `classes` are the network's, in the order of their indices; empty in results of earlier
     versions. `class_images` counts, for every class, the images whose label has it; empty
-    without labels. `bootstrap` is null where there is no interval.
+    without labels. `bootstrap` is null where there is no interval. `latency_protocol` names the
+    result of the same run that latencies were measured for, null: they were for this one.
     """
 
     schema_: Literal[1] = Field(default=1, alias="schema")
@@ -139,6 +140,7 @@ class Result(_Model):
     environment: dict[str, Any]
     command: str | None
     overlap_allowed: bool
+    latency_protocol: str | None = None
     classes: list[str] = []
     class_images: dict[str, int] = {}
     bootstrap: BootstrapFacts | None = None

@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, TypeVar
 
@@ -17,6 +17,7 @@ from threadpoolctl import threadpool_limits
 from export.artifact import ImageRef, Manifest, Sample
 from export.errors import CalibrationError
 from export.graph import float_tensors, opset, with_input_shape
+from export.heap import give_back
 from export.sessions import CPU, open_session, run, session_options, threads
 from quantize.calibration.signs import nonnegative
 from quantize.calibration.statistics import Statistic, Tensor, average
@@ -28,6 +29,11 @@ SHAPES = 4
 
 STREAMS = 2
 """Images computed at a time: reductions keep fewer cores busy than convolutions do."""
+_LARGE = 100_000_000
+"""Bytes of a network that is mostly convolutions, of which two images at a time are no faster."""
+
+_TIDY = 16
+"""Images after which freed memory is returned."""
 
 _REDUCTIONS = ("ReduceMin", "ReduceMax", "ReduceMean")
 _AXES_AS_INPUT = 18
@@ -56,26 +62,28 @@ def collect(
 ) -> list[ImageRef]:
     """Update fresh `statistics` (by tensor name) with the activations of every sample.
 
-    Three images are held at a time and activations are reduced inside the graph, so memory grows
-    neither with their number nor much beyond that of inference. Of a tensor's statistics with
-    equal keys only one does the work. Returns the images in the order they came. Raises
-    CalibrationError without samples, for a sample of another shape than the network takes,
+    At most three images are held at a time and activations are reduced inside the graph, so
+    memory grows neither with their number nor much beyond that of inference. Of a tensor's
+    statistics with equal keys only one does the work. Returns the images in the order they came.
+    Raises CalibrationError without samples, for a sample of another shape than the network takes,
     and for an activation that is not finite (naming tensor and image).
     """
     if not len(samples):
         raise CalibrationError("no calibration images; give --calibration with at least one")
     working = {tensor: _by_key(wanted) for tensor, wanted in statistics.items()}
+    streams = STREAMS if model.ByteSize() < _LARGE else 1
     batch = manifest.input.shape[0] or 1
 
     @lru_cache(SHAPES)
     def opened(shape: tuple[int, ...]) -> tuple[Probe, InferenceSession]:
         probe = probe_graph(model, working, (batch, *shape[1:]))
-        return probe, open_session(probe.model.SerializeToString(), CPU, _frugal())
+        session = open_session(probe.model.SerializeToString(), CPU, _frugal(streams))
+        return replace(probe, model=ModelProto()), session  # the session has the weights now
 
     def measure(sample: Sample) -> tuple[Probe, dict[str, Any]]:
         _check_shape(sample, manifest)
         probe, session = opened(sample.image.shape)
-        outputs = [value.name for value in probe.model.graph.output]
+        outputs = [value.name for value in session.get_outputs()]
         found = run(session, np.repeat(sample.image, batch, axis=0), outputs)
         return probe, dict(zip(outputs, found, strict=True))
 
@@ -84,13 +92,18 @@ def collect(
     opened(first.image.shape)  # or both streams would open it
     used = []
     with threadpool_limits(1, "blas"):  # the streams keep the other cores busy
-        for sample, (probe, values) in _in_streams(measure, samples):
+        for sample, (probe, values) in _in_streams(measure, samples, streams):
             _update(sample, probe, values)
+            values.clear()  # not to be kept while the next image is computed
             used.append(ImageRef(id=sample.id, sha256=sample.sha256))
+            if len(used) % _TIDY == 0:
+                give_back()
             progress(len(used), len(samples))
     for tensor, wanted in statistics.items():
         for statistic in wanted:
             statistic.restore(working[tensor][statistic.key].state())
+    opened.cache_clear()
+    give_back()
     return used
 
 
@@ -165,14 +178,14 @@ def _for_opset(node: NodeProto, constants: Mapping[str, NDArray[Any]], version: 
 
 
 def _in_streams(
-    measure: Callable[[Sample], Found], samples: Sequence[Sample]
+    measure: Callable[[Sample], Found], samples: Sequence[Sample], streams: int
 ) -> Iterator[tuple[Sample, Found]]:
     """Yield samples in order with what `measure` gives, while it works on the next ones."""
     waiting: deque[tuple[Sample, Future[Found]]] = deque()
-    with ThreadPoolExecutor(STREAMS) as pool:
+    with ThreadPoolExecutor(streams) as pool:
         for sample in samples:
             waiting.append((sample, pool.submit(measure, sample)))
-            if len(waiting) > STREAMS:
+            if len(waiting) > streams:
                 done, future = waiting.popleft()
                 yield done, future.result()
         for done, future in waiting:
@@ -183,12 +196,12 @@ def _by_key(statistics: Sequence[Statistic]) -> dict[str, Statistic]:
     return {statistic.key: statistic for statistic in statistics}
 
 
-def _frugal() -> SessionOptions:
+def _frugal(streams: int) -> SessionOptions:
     """Reduce each tensor as soon as it is there and free it, instead of keeping all."""
     options = session_options()
     options.execution_order = ExecutionOrder.PRIORITY_BASED
     options.enable_mem_pattern = False
-    options.intra_op_num_threads = max(1, threads() // STREAMS)
+    options.intra_op_num_threads = max(1, threads() // streams)
     return options
 
 

@@ -19,6 +19,15 @@ def _array(rows: list[list[int]]) -> np.ndarray:
     return np.array(rows, np.uint8)
 
 
+def test_as_many_classes_as_a_label_can_name() -> None:
+    """With 255 of them, codes of (label, prediction) go up to the last that 16 bits hold."""
+    label = _array([[0, 254, 254, 255, 255, 1]])
+    found = confusion(label, _array([[254, 254, 0, 254, 0, 2]]), 255)
+    assert found.shape == (255, 255) and found.dtype == np.int64
+    assert found.sum() == 4
+    assert [found[0, 254], found[254, 254], found[254, 0], found[1, 2]] == [1, 1, 1, 1]
+
+
 def _plain(label: np.ndarray, prediction: np.ndarray) -> tuple[list[float | None], float]:
     """IoU per class and pixel accuracy by sets of pixels, without a confusion matrix."""
     pairs = [(int(a), int(b)) for a, b in zip(label.flat, prediction.flat, strict=True)]
