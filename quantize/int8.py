@@ -29,7 +29,7 @@ from quantize.ranges.ranges import Range, range_rule
 from quantize.rewrites.prepare import REWRITES, Prepared, prepare
 from quantize.rounding.rounding import Rounded, input_moments, round_weights
 from quantize.selection import matching_layers, output_layers, range_sources, worthwhile
-from quantize.targets import Target, verifiable
+from quantize.targets import MOVES, Target, verifiable
 
 _CHECKED_IMAGES = 2
 
@@ -105,7 +105,8 @@ def finish_int8(
     found = _optimized(quantized, shape, artifact)
     unverified = verifiable(plan.target, cpu_facts())
     coverage = {} if unverified else check_fusion(nodes, plan.target, found)
-    floating = [n for n in _quantizable(plan.model, plan.target) if n not in nodes]
+    candidates = [n for n in _quantizable(plan.model, plan.target) if n.op_type not in MOVES]
+    floating = [node for node in candidates if node not in nodes]
     return quantized, {
         "int8_macs_share": None if unverified else found.int8_macs_share,
         "quantized_macs_share": _macs_share(plan.model, nodes, shape),

@@ -6,9 +6,10 @@ from export.graph import MAX_IR_VERSION, opset
 from quantize.qdq import bare_tensors
 from quantize.qdq_graph import Linear, data_inputs
 from quantize.rules.subject import Found, Subject
+from quantize.targets import MOVES
 
 MIN_OPSET = 17
-_PASSIVE = ("Relu", "Clip", "MaxPool", "AveragePool", "Resize")
+_PASSIVE = ("Relu", "Clip", "MaxPool", "AveragePool", "Resize", *MOVES)
 """Operators that are quantized only if their input is."""
 
 
