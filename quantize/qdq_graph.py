@@ -70,6 +70,7 @@ class QdqGraph:
         self.model = model
         self.nodes = list(model.graph.node)
         self.constants = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
+        self.constants |= dict(self._parts())
         self.producers = {name: node for node in self.nodes for name in node.output}
         self.readers = consumers(model.graph)
         self.outputs = {value.name for value in model.graph.output}
@@ -77,6 +78,16 @@ class QdqGraph:
         linear = [n for n in self.nodes if n.op_type in ("QuantizeLinear", "DequantizeLinear")]
         self.quantizers = {n.output[0]: self._linear(n) for n in linear if n.op_type[0] == "Q"}
         self.dequantizers = {n.output[0]: self._linear(n) for n in linear if n.op_type[0] == "D"}
+
+    def _parts(self) -> Iterator[tuple[str, NDArray[Any]]]:
+        """Yield what Slices cut out of constants, which runtimes do when they load the file."""
+        for node in self.nodes:
+            if node.op_type == "Slice" and all(name in self.constants for name in node.input):
+                whole, first, last, axes = (self.constants[name] for name in node.input[:4])
+                index = [slice(None)] * whole.ndim
+                for start, end, axis in zip(first, last, axes, strict=True):
+                    index[axis] = slice(start, end)
+                yield node.output[0], whole[tuple(index)]
 
     def _linear(self, node: NodeProto) -> Linear:
         if missing := set(node.input[1:]) - self.constants.keys():

@@ -104,18 +104,25 @@ class Writer:
             "QuantizeLinear", [self.add(operator, [*values, *more], **given), *parameters]
         )
 
-    def conv(self, tensor: str, weight: NDArray[np.integer], **given: Any) -> str:
-        """Convolve as the layer does, with a weight that has its rows once or several times."""
-        layer = self._layer
-        inputs = [
-            self.add("DequantizeLinear", [tensor, *layer.data.node.input[1:]]),
-            self._rows(layer.weight_grid, weight),
-        ]
-        if layer.bias is not None and layer.bias_grid is not None:
+    def conv(
+        self, tensor: str, weight: str | NDArray[np.integer], kernel: Sequence[int], **given: Any
+    ) -> str:
+        """Convolve as the layer does, but with another kernel.
+
+        `weight` is a tensor with the layer's rows, or integers with these once or several times.
+        """
+        layer, times = self._layer, 1
+        if isinstance(weight, str):
+            rows = self.add("DequantizeLinear", [weight, *layer.weight_grid.node.input[1:]], axis=0)
+        else:
             times = len(weight) // len(layer.weight)
-            inputs.append(self._rows(layer.bias_grid, np.tile(layer.bias, times)))
-        shape = list(weight.shape[2:])
-        made = self.add("Conv", inputs, kernel_shape=shape, group=layer.groups, **given)
+            rows = self._rows(layer.weight_grid, weight)
+        data = self.add("DequantizeLinear", [tensor, *layer.data.node.input[1:]])
+        bias = []
+        if layer.bias is not None and layer.bias_grid is not None:
+            bias = [self._rows(layer.bias_grid, np.tile(layer.bias, times))]
+        inputs = [data, rows, *bias]
+        made = self.add("Conv", inputs, kernel_shape=kernel, group=layer.groups, **given)
         return self.add("QuantizeLinear", [made, *layer.after.node.input[1:]])
 
     def replace(self) -> None:

@@ -2,7 +2,8 @@
 
 An ASPP convolves 33 x 33 pixels with taps up to 18 pixels apart: most taps of most pixels lie in
 the padding, where onnxruntime multiplies zeros. Which taps count is the same for all pixels of a
-block; each block gets a convolution of its own with these taps alone, without padding.
+block; each block gets a convolution of its own with these taps alone, without padding. Their
+weights are cut out of the one in the file when it is loaded.
 """
 
 from itertools import groupby
@@ -96,6 +97,8 @@ def _block(write: Writer, layer: Layer, *block: Block) -> str:
     if cut:
         ends = [write.constant(np.array(values)) for values in zip(*cut, strict=True)]
         tensor = write.move(layer.data, "Slice", [tensor], *ends)
-    row, column = block
-    weight = layer.weight[:, :, row.first : row.last, column.first : column.last]
-    return write.conv(tensor, weight, dilations=list(layer.dilations))
+    taps = [[part.first for part in block], [part.last for part in block], [2, 3]]
+    ends = [write.constant(np.array(values)) for values in taps]
+    weight = write.add("Slice", [layer.weight_grid.tensor, *ends])
+    kernel = [part.last - part.first for part in block]
+    return write.conv(tensor, weight, kernel, dilations=list(layer.dilations))

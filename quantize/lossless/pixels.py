@@ -62,7 +62,9 @@ def _merge(model: ModelProto, layer: Layer) -> None:
     shape = [n, height, width // group, group * channels]
     tensor = write.move(layer.data, "Reshape", [tensor], write.constant(np.array(shape)))
     tensor = write.move(layer.data, "Transpose", [tensor], perm=[0, 3, 1, 2])
-    tensor = write.conv(tensor, weight, strides=[layer.strides[0], 1], pads=[top, 0, bottom, 0])
+    tensor = write.conv(
+        tensor, weight, weight.shape[2:], strides=[layer.strides[0], 1], pads=[top, 0, bottom, 0]
+    )
     tensor = write.move(layer.after, "Transpose", [tensor], perm=[0, 2, 3, 1])
     shape = [n, out_height, steps * AT_ONCE, rows]
     tensor = write.move(layer.after, "Reshape", [tensor], write.constant(np.array(shape)))
