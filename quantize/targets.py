@@ -24,7 +24,6 @@ _FUSES = {
     "Add": "QLinearAdd",
     "Concat": "QLinearConcat",
     "GlobalAveragePool": "QLinearGlobalAveragePool",
-    "MatMul": "QLinearMatMul",
 }
 
 _METHODS = ("repair-dead-channels", "fold-clip", "gptq")

@@ -9,7 +9,7 @@ from onnx import ModelProto
 
 from export.artifact import Sample
 from export.errors import QuantizeError
-from export.graph import normalise
+from export.graph import dims, normalise
 from export.sessions import open_session, run
 from quantize.lossless.padding import skip_padding
 from quantize.lossless.pixels import merge_pixels
@@ -40,8 +40,10 @@ def rewrite_losslessly(
     changed = normalise(changed)
     onnx.checker.check_model(changed)
     before, after = (open_session(m.SerializeToString()) for m in (model, changed))
+    batch = dims(model.graph.input[0])[0] or 1
     for sample in (samples[i] for i in range(min(_CHECKED_IMAGES, len(samples)))):
-        results = zip(run(before, sample.image), run(after, sample.image), strict=True)
+        image = np.repeat(sample.image, batch, axis=0)
+        results = zip(run(before, image), run(after, image), strict=True)
         if not all(np.array_equal(one, other) for one, other in results):
             raise QuantizeError(
                 f"{', '.join(layers)} changed what image {sample.id} gives; this is a bug, "

@@ -13,13 +13,17 @@ from tests.export.build import computed, model, value, weight
 
 
 def quantized(
-    size: tuple[int, int], weights: tuple[int, ...], target: str = "cpu", **attributes: Any
+    size: tuple[int, int],
+    weights: tuple[int, ...],
+    target: str = "cpu",
+    batch: int = 1,
+    **attributes: Any,
 ) -> ModelProto:
     """The QDQ file of a convolution with `weights` (rows, channels / groups, kernel)."""
     groups = attributes.get("group", 1)
     made = model(
         [helper.make_node("Conv", ["input", "w", "b"], ["logits"], name="conv", **attributes)],
-        [value("input", (1, weights[1] * groups, *size))],
+        [value("input", (batch, weights[1] * groups, *size))],
         [value("logits", (None,) * 4)],
         [weight("w", *weights), weight("b", weights[0])],
     )

@@ -23,6 +23,14 @@ def test_what_was_rewritten_is_named() -> None:
     assert changed != made
 
 
+def test_batches_are_checked_too() -> None:
+    made = quantized((20, 20), (8, 3, 3, 3), batch=2)
+    one = Sample("one", image(made)[:1], "")
+    assert rewrite_losslessly(made, list(LOSSLESS), [one])[1] == {
+        "lossless": {"merge-pixels": ["conv"]}
+    }
+
+
 def test_without_anything_to_do_the_model_is_the_same() -> None:
     made = quantized((20, 20), (8, 8, 3, 3))
     assert rewrite_losslessly(made, list(LOSSLESS), samples(made)) == (made, {})

@@ -33,6 +33,17 @@ def test_the_integers_are_the_same(size: tuple[int, int], rate: int) -> None:
     assert macs == [8 * 4 * 9 * size[0] * size[1], 8 * 4 * inside[0] * inside[1]]
 
 
+def test_one_scale_for_all_rows() -> None:
+    made = quantized((33, 33), WEIGHTS, "per-tensor", dilations=[18] * 2, pads=[18] * 4)
+    assert_same(made, skip_padding)
+
+
+def test_the_file_holds_the_weight_once() -> None:
+    made = dilated((33, 33), 18, (64, 32, 3, 3))
+    changed = assert_same(made, skip_padding)
+    assert changed.ByteSize() < made.ByteSize() + 64 * 32 * 9
+
+
 def test_blocks_by_hand() -> None:
     # of 33 pixels the first 15 lack the tap 18 before, the last 15 the one 18 after them
     assert blocks(33, 3, 18, 18, 18) == [
