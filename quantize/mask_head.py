@@ -9,6 +9,7 @@ from onnx import ModelProto
 
 from export.artifact import Sample
 from export.errors import QuantizeError
+from export.graph import dims
 from export.mask_head.heads import with_head
 from export.mask_head.tail import find_tail
 from export.sessions import open_session, run
@@ -32,10 +33,12 @@ def with_mask_head(
         return model, {}
     fast, form = ended
     before, after = _logits_and_mask(model), open_session(fast.SerializeToString())
+    batch = dims(model.graph.input[0])[0] or 1
     pixels = differ = 0
     for index in range(min(_CHECKED_IMAGES, len(samples))):
-        logits, mask = run(before, samples[index].image)
-        (other,) = run(after, samples[index].image)
+        image = np.repeat(samples[index].image, batch, axis=0)
+        logits, mask = run(before, image)
+        (other,) = run(after, image)
         n, y, x = np.nonzero(mask != other)
         pixels, differ = pixels + mask.size, differ + len(n)
         gap = logits[n, mask[n, y, x], y, x] - logits[n, other[n, y, x], y, x]

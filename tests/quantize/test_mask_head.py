@@ -13,6 +13,7 @@ from export.mask_head.heads import HEADS
 from export.mask_head.nodes import Nodes
 from export.mask_head.tail import Tail
 from export.onnx_export import export_model
+from export.sessions import open_session, run
 from quantize.lint import lint
 from quantize.quantization import Settings, quantize
 from tests.conftest import SIZE
@@ -20,10 +21,11 @@ from tests.export.build import computed, operators
 from validate.samples import Samples
 
 
-def exported(folder: Path, output: str, network: str = "coarse") -> Artifact:
+def exported(folder: Path, output: str, network: str = "coarse", batch: int = 1) -> Artifact:
     return export_model(
-        f"tests.networks:{network}", "default", folder, size=SIZE, name=network, output=output
-    )
+        f"tests.networks:{network}", "default", folder, size=SIZE, name=network, output=output,
+        batch=batch,
+    )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +54,18 @@ def test_cpu_files_interpolate_only_where_the_class_changes(
     assert "mask_head" not in other.manifest.checks["int8"]
     assert made.manifest.checks["int8"]["int8_macs_share"] == 1
     assert lint(made) == []
+
+
+def test_a_batch_of_masks(samples: Samples, tmp_path: Path) -> None:
+    made = int8(exported(tmp_path, "mask", batch=2), samples, tmp_path, "cpu")
+    assert made.manifest.checks["int8"]["mask_head"]["form"] == "channels-last"
+    assert made.manifest.checks["int8"]["lossless"] == {"merge-pixels": ["node_Conv_27"]}
+    assert lint(made) == []
+    session = open_session(made.path)
+    first, second = (samples[i].image for i in range(2))
+    (both,) = run(session, np.concatenate([first, second]))
+    (other,) = run(session, np.concatenate([second, first]))
+    np.testing.assert_array_equal(both, other[::-1])
 
 
 def test_small_cells_are_all_interpolated(samples: Samples, tmp_path: Path) -> None:
