@@ -159,7 +159,7 @@ def _name_what_moved(found: Sequence[Group]) -> None:
 
 def _aliases(model: ModelProto) -> list[Group]:
     graph = model.graph
-    constants = initializers(graph)
+    constants = set(initializers(graph))
     values = [*graph.input, *graph.value_info, *graph.output]
     kinds = {v.name: v.type.tensor_type.elem_type for v in values}
     found = [
@@ -171,6 +171,9 @@ def _aliases(model: ModelProto) -> list[Group]:
         if source is not None and _keeps_value(node, kinds):
             source.names.append(node.output[0])
             owner[node.output[0]] = source
+            continue
+        if node.op_type in MOVING and constants.issuperset(node.input):  # part of a weight
+            constants.update(node.output)
             continue
         if node.op_type in _PAIR:  # of a weight
             continue

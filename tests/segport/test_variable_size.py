@@ -114,7 +114,7 @@ def test_latency_is_measured_at_the_size_macs_are_counted_at(
         shapes.append(image.shape)
         return measure_latency(runtimes, image, progress)
 
-    monkeypatch.setattr("validate.comparison.measure_latency", measure)
+    monkeypatch.setattr("validate.timing.measure_latency", measure)
     answer = segport(
         "validate", artifacts[0], "--data", data, "--protocol", "torchvision", "-o", tmp_path,
         "--limit", 1, "--json",

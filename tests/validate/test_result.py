@@ -31,7 +31,7 @@ def test_json_has_the_keys_of_the_design() -> None:
     assert document["schema"] == 1
     assert document.keys() >= TOP
     assert document.keys() - TOP == {
-        "command", "overlap_allowed", "classes", "class_images", "bootstrap",
+        "command", "overlap_allowed", "classes", "class_images", "bootstrap", "latency_protocol",
     }  # fmt: skip
     assert document["dataset"].keys() >= {"name", "split", "images", "ids_sha256"}
     for entry in document["artifacts"]:
