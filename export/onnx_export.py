@@ -1,6 +1,7 @@
 """PyTorch to ONNX: the whole way in one function."""
 
 import contextlib
+import gc
 import io
 import logging
 import tempfile
@@ -32,6 +33,7 @@ from export.classes import palette, read_classes
 from export.errors import ExportError, UsageError, first_line, unknown
 from export.files import check_writable
 from export.graph import MAX_IR_VERSION, dims, normalise, opset, with_input_shape
+from export.heap import give_back
 from export.image import normalised, synthetic_images
 from export.network import Logits, load_network
 from export.onnx_cost import graph_cost
@@ -106,26 +108,32 @@ def export_model(
     )
     head = _Head(network.module, kinds).eval()
     probes = _probes(head, size, batch, images, len(class_names), model)
+    counted_at = size or NOMINAL_SIZE
+    cost = torch_cost(network.module, counted_at)
+    loaded_from = network.weights
 
     graph = _trace(head, size, batch, model)
+    del network, head
     pools = pool_means(graph)
     graph = normalise(graph)
+    gc.collect()  # what the exporter leaves behind
+    give_back()
     graph, simplifier = simplify(graph, probes)
     graph = normalise(graph)
-    onnx.checker.check_model(graph, full_check=True)
     _check_contract(graph, kinds, (batch, 3, *(size or (None, None))))
-    session = open_session(graph.SerializeToString())
+    graph_macs = graph_cost(with_input_shape(graph, (1, 3, *counted_at)))
+    data = graph.SerializeToString(deterministic=True)
+    onnx.checker.check_model(data, full_check=True)
+    give_back()
+    session = open_session(data)
     parity = measure_parity((p, named_outputs(session, p[INPUT_NAME])) for p in probes)
     require_parity(parity, f"{model}: torch against onnxruntime")
 
-    counted_at = size or NOMINAL_SIZE
-    cost = torch_cost(network.module, counted_at)
-    graph_macs = graph_cost(with_input_shape(graph, (1, 3, *counted_at)))
     manifest = Manifest(
         name=base_name,
         model=model,
         output_stride=stride,
-        weights=network.weights,
+        weights=loaded_from,
         precision="fp32",
         input=InputSpec(
             shape=(batch, 3, *(size or (None, None))), mean=IMAGENET_MEAN, std=IMAGENET_STD
@@ -148,7 +156,7 @@ def export_model(
         },
         versions=versions(),
     )
-    return write_artifact(graph.SerializeToString(deterministic=True), manifest, folder)
+    return write_artifact(data, manifest, folder)
 
 
 def _check_arguments(size: tuple[int, int] | None, batch: int | None, output: str) -> None:
@@ -235,6 +243,8 @@ def _trace(head: _Head, size: tuple[int, int] | None, batch: int | None, model: 
             ) from error
         assert program is not None  # only the old exporter returns nothing
         program.save(str(path), external_data=False)
+        for value in program.model.graph.initializers.values():
+            value.const_value = None  # onnxscript's rewrite rules keep the graph
         return onnx.load(path)
 
 
