@@ -55,10 +55,10 @@ bench-timed: $(BENCH)/.installed
 	$(BENCH_PYTHON) benchmarks/growth.py -o $(BENCHED)
 	$(BENCH_PYTHON) benchmarks/calibration.py -o $(BENCHED) \
 		$(BENCHED)/deeplabv3_mobilenet/deeplabv3_mobilenet-fp32.onnx ../shared/voc/VOCdevkit:train
-	for network in deeplabv3_mobilenet deeplabv3plus_mobilenet; do \
-		$(BENCH_PYTHON) benchmarks/pipeline.py recipes/$$network.toml -o $(BENCHED)/pipeline/$$network && \
-		cp $(BENCHED)/pipeline/$$network/pipeline.json $(BENCHED)/pipeline-$$network.json || exit 1; \
-	done
+	$(BENCH_PYTHON) benchmarks/pipeline.py recipes/deeplabv3_mobilenet.toml --plain -o $(BENCHED)/pipeline/deeplabv3_mobilenet
+	$(BENCH_PYTHON) benchmarks/pipeline.py recipes/deeplabv3plus_mobilenet.toml --plain -o $(BENCHED)/pipeline/deeplabv3plus_mobilenet
+	$(BENCH_PYTHON) benchmarks/pipeline.py recipes/deeplabv3_mobilenet.toml --plain --images 4 --network deeplabv3_resnet101 -o $(BENCHED)/pipeline/deeplabv3_resnet101
+	for folder in $(BENCHED)/pipeline/*; do cp $$folder/pipeline.json $(BENCHED)/pipeline-$${folder##*/}.json || exit 1; done
 
 bench-untimed: $(BENCH)/.installed
 	$(BENCH_PYTHON) benchmarks/scores.py -o $(BENCHED)

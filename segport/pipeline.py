@@ -2,8 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
-from importlib import import_module
 from pathlib import Path
 
 from export.artifact import Artifact, load_artifact
@@ -149,22 +147,13 @@ def _fp32(recipe: Recipe, folder: Path, reuse: Reuse, common: dependencies.Input
     """Return the fp32 artifact, an earlier run's unless the network is the user's own."""
     if ":" in (recipe.model.name or ""):  # its code may depend on anything: only running it tells
         reuse.progress.stage("export")
-        return make_fp32(recipe, folder, partial(_import_ahead, recipe))
+        return make_fp32(recipe, folder)
     stage = reuse.stage("export", common | dependencies.of_export(recipe))
     if not stage.done:
         stage.begin()
-        made = make_fp32(recipe, folder, partial(_import_ahead, recipe))
+        made = make_fp32(recipe, folder)
         stage.finish(_files(made))
     return _loaded(stage)
-
-
-def _import_ahead(recipe: Recipe) -> None:
-    """Import what later stages need and takes seconds, while another process exports."""
-    later = ["validate.page.page"]
-    if {reference_of(recipe), recipe.validation.runtime} & set(REFERENCES):
-        later.append("export.network")
-    for name in later:
-        import_module(name)
 
 
 def _loaded(stage: Stage) -> Artifact:

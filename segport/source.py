@@ -2,7 +2,6 @@
 
 import sys
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +14,12 @@ from segport.recipe import ModelSection, Recipe
 _EXPORT = "export.onnx_export:export_model"
 
 
-def make_fp32(
-    recipe: Recipe, folder: Path, meanwhile: Callable[[], None] = lambda: None
-) -> Artifact:
+def make_fp32(recipe: Recipe, folder: Path) -> Artifact:
     """Export the network, or import the file, into `folder`. Raises SegportError as they do.
 
-    An export goes on in a process of its own, so that the exporter's memory is free afterwards
-    and `meanwhile` can do something in this one; a network that only this process has is exported
-    here.
+    An export goes on in a process of its own, so that the exporter's memory is free afterwards,
+    and torch's 650 MB as long as nothing here needs it; a network that only this process has is
+    exported here.
     """
     model = recipe.model
     if model.onnx is not None:
@@ -45,7 +42,6 @@ def make_fp32(
     with tempfile.TemporaryDirectory(prefix="segport-", ignore_cleanup_errors=True) as scratch:
         made = Path(scratch, "made")
         with in_child(Path(scratch), _EXPORT, folder=made, **named) as result:
-            meanwhile()
             artifact: Artifact = result()
         return write_artifact(artifact.path.read_bytes(), artifact.manifest, folder)
 

@@ -94,7 +94,6 @@ def collect(
     with threadpool_limits(1, "blas"):  # the streams keep the other cores busy
         for sample, (probe, values) in _in_streams(measure, samples, streams):
             _update(sample, probe, values)
-            values.clear()  # not to be kept while the next image is computed
             used.append(ImageRef(id=sample.id, sha256=sample.sha256))
             if len(used) % _TIDY == 0:
                 give_back()
@@ -107,15 +106,20 @@ def collect(
     return used
 
 
-def _update(sample: Sample, probe: Probe, values: Mapping[str, Any]) -> None:
+def _update(sample: Sample, probe: Probe, values: dict[str, Any]) -> None:
+    """Update the statistics and take the values they have seen out of `values`."""
     for tensor, mean in probe.means.items():
         if not np.isfinite(values[mean]).all():
             raise CalibrationError(
                 f"calibration image {sample.id}: tensor {tensor} is not finite in fp32; the "
                 "network or the image is broken"
             )
-    for statistic, names in probe.taken:
+    last = {name: index for index, (_, names) in enumerate(probe.taken) for name in names}
+    for index, (statistic, names) in enumerate(probe.taken):
         statistic.update(*(values[name] for name in names))
+        for name in names:
+            if last[name] == index:
+                values.pop(name, None)  # the images behind this one need the memory
 
 
 def probe_graph(
