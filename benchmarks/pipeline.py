@@ -190,10 +190,12 @@ def _figures(
     once = sum(alone.values())
     total = images * len(recipe.validation.protocols) * once + recipe.data.samples * alone["fp32"]
     whole = float(str(first["seconds"]))
+    # of a few images the ratio says nothing
+    ratio = {} if recipe.data.limit else {"whole run / inferences": f"{whole / total:.2f}"}
     return {
         "whole run": f"{whole:.1f} s",
         "its inferences alone": f"{total:.1f} s",
-        "whole run / inferences": f"{whole / total:.2f}",
+        **ratio,
         "loop of validate / inferences": f"{loop / once:.2f}",
         "peak memory": f"{float(str(first['peak_mb'])):.0f} MB",
         "second run": f"{float(str(second['seconds'])):.1f} s, torch imported: {second['torch']}",

@@ -24,12 +24,26 @@ def _recipe(network: str, **model: object) -> Recipe:
 
 
 def test_it_is_the_file_that_this_process_would_make(tiny: Artifact, tmp_path: Path) -> None:
-    happened = []
-    made = make_fp32(_recipe("tests.networks:tiny"), tmp_path, lambda: happened.append(1))
-    assert made.manifest == tiny.manifest and happened == [1]
+    made = make_fp32(_recipe("tests.networks:tiny"), tmp_path)
+    assert made.manifest == tiny.manifest
     assert made.path == tmp_path / "tiny-fp32.onnx"
     assert made.path.read_bytes() == tiny.path.read_bytes()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["tiny-fp32.json", "tiny-fp32.onnx"]
+
+
+def test_torch_stays_in_the_process_that_exports(tmp_path: Path) -> None:
+    """It would take 650 MB of those that quantizing needs."""
+    code = (
+        "import sys; from pathlib import Path\n"
+        "from segport.recipe import load_recipe; from segport.source import make_fp32\n"
+        "made = make_fp32(load_recipe(Path(sys.argv[1], 'recipe.toml')), Path(sys.argv[1]))\n"
+        "assert made.path.is_file() and 'torch' not in sys.modules\n"
+    )
+    (tmp_path / "recipe.toml").write_text(
+        'name = "tiny"\n[model]\nname = "tests.networks:tiny"\nweights = "default"\n'
+        'size = [65, 65]\n[data]\ncalibration = "none"\nvalidation = "none"\n'
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)
 
 
 def test_a_network_that_only_this_process_has_is_exported_too(
