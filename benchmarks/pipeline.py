@@ -15,12 +15,13 @@ image; what else infers (export's check, a second pass of calibration, the laten
 overhead. For the loop of `segport validate` alone, blocks of images are inferred and evaluated
 alternately, so that slow phases of the machine meet both; the ratio is that of the medians per
 image. Memory is that of the run's process and of those that it starts, together (PSS, sampled
-ten times a second). Needs an idle machine.
+ten times a second), in a run of its own, as sampling stops what is sampled. Needs an idle machine.
 """
 
 import argparse
 import json
 import os
+import subprocess
 import sys
 import tempfile
 import time
@@ -31,7 +32,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks.memory import Watched, watch
+from benchmarks.memory import watch
 from export.artifact import Artifact, load_artifact
 from segport.asked import reference_of, runtime_of, weights_of
 from segport.pipeline import run
@@ -78,10 +79,16 @@ def main() -> None:
     arguments += ["--network", options.network] if options.network else []
     arguments += ["--plain"] if options.plain else []
     with tempfile.TemporaryDirectory() as cache:
-        (options.out / ".segport-stages.json").unlink(missing_ok=True)
+        _forget(options.out)
         first = _timed(arguments, cache)
         second = _timed(arguments, cache)
-    print(markdown_table(first["stages"], ["stage", "s", "MB"]))
+    with tempfile.TemporaryDirectory() as cache:
+        _forget(options.out)
+        first |= _watched(arguments, cache)
+    rows = [
+        [name, f"{s:.1f}", f"{first['stage_mb'][name]:.0f}"] for name, s in first["stage_s"].items()
+    ]
+    print(markdown_table(rows, ["stage", "s", "MB"]))
     alone, loop = _loop(recipe, options.out)
     print(markdown_table([[key, _ms(value)] for key, value in alone.items()], ["alone", "ms"]))
     facts = _figures(recipe, first, second, alone, loop)
@@ -114,25 +121,45 @@ def _run(recipe: Recipe, folder: Path) -> None:
     print(json.dumps({"begun": [*clock.begun, ("", time.time())], "torch": "torch" in sys.modules}))
 
 
+def _forget(folder: Path) -> None:
+    """Let the next run into `folder` find no stage that was done before."""
+    (folder / ".segport-stages.json").unlink(missing_ok=True)
+
+
 def _timed(arguments: list[str], cache: str) -> dict[str, Any]:
-    env = {**os.environ, "XDG_CACHE_HOME": cache}
-    watched = watch([sys.executable, *arguments, "--child"], env)
+    """Run; return the seconds of all and of every stage, and whether torch was imported."""
+    start = time.perf_counter()
+    done = subprocess.run(
+        _command(arguments), env=_environment(cache), stdout=subprocess.PIPE, text=True, check=True
+    )
+    seconds = time.perf_counter() - start
+    found = json.loads(done.stdout.splitlines()[-1])
+    stages = {name: end - start for name, start, end in _stages(found["begun"])}
+    return {"seconds": seconds, "stage_s": stages, "torch": found["torch"]}
+
+
+def _watched(arguments: list[str], cache: str) -> dict[str, Any]:
+    """Run; return the most memory of all and of every stage, 0 for one shorter than a sample."""
+    watched = watch(_command(arguments), _environment(cache))
     found = json.loads(watched.output.splitlines()[-1])
-    stages = [
-        [name, f"{end - start:.1f}", f"{_most(watched, start, end):.0f}"]
-        for (name, start), (_, end) in pairwise(found["begun"])
-    ]
-    return {
-        "seconds": watched.seconds,
-        "peak_mb": watched.peak,
-        "stages": stages,
-        "torch": found["torch"],
+    stages = {
+        name: max((mb for when, mb in watched.samples if start <= when < end), default=0.0)
+        for name, start, end in _stages(found["begun"])
     }
+    return {"peak_mb": watched.peak, "stage_mb": stages}
 
 
-def _most(watched: Watched, start: float, end: float) -> float:
-    """Return the most memory, MB, that was seen in a stage; 0 for one shorter than a sample."""
-    return max((mb for when, mb in watched.samples if start <= when < end), default=0.0)
+def _command(arguments: list[str]) -> list[str]:
+    return [sys.executable, *arguments, "--child"]
+
+
+def _environment(cache: str) -> dict[str, str]:
+    return {**os.environ, "XDG_CACHE_HOME": cache}
+
+
+def _stages(begun: list[tuple[str, float]]) -> Iterator[tuple[str, float, float]]:
+    for (name, start), (_, end) in pairwise(begun):
+        yield name, start, end
 
 
 def _loop(recipe: Recipe, folder: Path) -> tuple[dict[str, float], float]:
