@@ -1,5 +1,6 @@
 """What `make demo` shows, and what CI gates: the whole job on the embedded default."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -81,6 +82,26 @@ def test_the_picture_has_a_row_per_scene_and_a_column_per_step(
     # scene, label, fp32, int8, int8@per-tensor: separated by white gaps
     white = np.all(pixels[30:] == 255, axis=(0, 2))
     assert np.count_nonzero(np.diff(white.astype(int)) == 1) == 4
+
+
+def test_a_second_run_draws_nothing_again_but_what_was_changed(
+    answer: Answer, folder: Path, tmp_path: Path
+) -> None:
+    copy = shutil.copytree(folder, tmp_path / "demo")
+    again = segport("run", "demo", "-o", copy)
+    assert again.out == answer.out.replace(str(folder), str(copy))
+    stages = [line[9:] for line in again.err.splitlines()]  # behind the time
+    assert "draw scenes: reused, nothing changed" in stages
+    assert "draw picture: reused, nothing changed" in stages
+    scene = copy / "scenes/JPEGImages/scene_val_0004.jpg"
+    drawn = scene.read_bytes()
+    scene.write_bytes(b"")
+    (copy / "scenes.png").unlink()
+    again = segport("run", "demo", "-o", copy)
+    assert "draw scenes: again (scenes/JPEGImages/scene_val_0004.jpg was modified)" in again.err
+    assert "draw picture: again (scenes.png is gone)" in again.err
+    assert scene.read_bytes() == drawn
+    assert (copy / "scenes.png").read_bytes() == (folder / "scenes.png").read_bytes()
 
 
 def test_the_folder_can_be_run_again_by_its_recipe(result: Result, folder: Path) -> None:
