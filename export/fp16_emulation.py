@@ -8,10 +8,10 @@ float16 hardware do.
 """
 
 import numpy as np
-import onnx
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from export.errors import ArtifactError
+from export.graph import infer_shapes
 
 
 def emulate_fp16(model: ModelProto) -> ModelProto:
@@ -21,7 +21,7 @@ def emulate_fp16(model: ModelProto) -> ModelProto:
     (float16) and Cast widens that to T_wide for its readers. Raises ArtifactError when a
     tensor's type cannot be inferred.
     """
-    inferred = onnx.shape_inference.infer_shapes(model)
+    inferred = infer_shapes(model)
     half = _half_tensors(inferred)
     emulated = ModelProto()
     emulated.CopyFrom(model)

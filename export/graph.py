@@ -1,6 +1,7 @@
 """Small helpers for reading and tidying ONNX graphs."""
 
 from collections import defaultdict
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -9,12 +10,14 @@ import onnx_ir as ir
 import onnx_ir.passes.common as passes
 from google.protobuf.message import Message
 from numpy.typing import NDArray
-from onnx import GraphProto, ModelProto, NodeProto, ValueInfoProto, numpy_helper
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, numpy_helper
 
 STANDARD_DOMAIN = ""
 _SPELLING = {"ai.onnx": STANDARD_DOMAIN}
 MAX_IR_VERSION = 10
 """The newest IR that ONNX Runtime 1.20 loads."""
+_WEIGHT = 1000
+"""Entries from which on a constant is a weight: one whose values decide no shape."""
 _TIDYING = (
     passes.LiftConstantsToInitializersPass(lift_all_constants=False),
     passes.RemoveUnusedNodesPass(),
@@ -89,6 +92,24 @@ def opset(model: ModelProto) -> int:
     )
 
 
+def infer_shapes(model: ModelProto, *, data_prop: bool = False) -> ModelProto:
+    """Return a copy with the shapes that onnx infers, which it is not given the weights for.
+
+    It would copy them several times, and refuse more than 2 GB. With `data_prop` values of small
+    tensors are followed too. Raises onnx's InferenceError where types contradict.
+    """
+    light = ModelProto()
+    light.CopyFrom(model)
+    for tensor in light.graph.initializer:
+        if prod(tensor.dims) >= _WEIGHT:
+            described = TensorProto(name=tensor.name, dims=tensor.dims, data_type=tensor.data_type)
+            tensor.CopyFrom(described)
+    shaped = onnx.shape_inference.infer_shapes(light, data_prop=data_prop)
+    del shaped.graph.initializer[:]
+    shaped.graph.initializer.extend(model.graph.initializer)
+    return shaped
+
+
 def with_input_shape(model: ModelProto, shape: tuple[int, ...]) -> ModelProto:
     """Return a copy whose single input has `shape` and whose tensor shapes are inferred from it."""
     copy = ModelProto()
@@ -100,7 +121,7 @@ def with_input_shape(model: ModelProto, shape: tuple[int, ...]) -> ModelProto:
     del copy.graph.value_info[:]
     for output in copy.graph.output:
         output.type.tensor_type.ClearField("shape")
-    return onnx.shape_inference.infer_shapes(copy, data_prop=True)
+    return infer_shapes(copy, data_prop=True)
 
 
 def normalise(model: ModelProto) -> ModelProto:

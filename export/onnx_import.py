@@ -21,7 +21,7 @@ from export.artifact import (
 from export.classes import palette, read_classes
 from export.errors import ArtifactError, UsageError, first_line
 from export.files import check_writable, sha256_of
-from export.graph import dims, normalise, opset, with_input_shape
+from export.graph import dims, infer_shapes, normalise, opset, with_input_shape
 from export.image import normalised, synthetic_images
 from export.onnx_cost import graph_cost
 from export.parity import Outputs, measure_parity, require_parity
@@ -135,7 +135,7 @@ def _read(file: Path) -> ModelProto:
     try:
         model = onnx.load(file)
         onnx.checker.check_model(model)
-        model = onnx.shape_inference.infer_shapes(model, data_prop=True)
+        model = infer_shapes(model, data_prop=True)
     except (
         DecodeError,
         onnx.checker.ValidationError,

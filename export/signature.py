@@ -1,8 +1,9 @@
 """Rewrites: give a third-party graph the names, size and outputs of an artifact."""
 
 import numpy as np
-import onnx
 from onnx import ModelProto, helper, numpy_helper
+
+from export.graph import infer_shapes
 
 
 def rename(model: ModelProto, names: dict[str, str]) -> None:
@@ -37,7 +38,7 @@ def with_size(model: ModelProto, shape: tuple[int | None, ...]) -> ModelProto:
         if value is not None:
             dim.Clear()
             dim.dim_value = value
-    return onnx.shape_inference.infer_shapes(model, data_prop=True)
+    return infer_shapes(model, data_prop=True)
 
 
 def resize_logits(
@@ -88,4 +89,4 @@ def with_output_shapes(
                 dim.dim_param = "batch"
             else:
                 dim.dim_value = size
-    return onnx.shape_inference.infer_shapes(model, data_prop=True)
+    return infer_shapes(model, data_prop=True)

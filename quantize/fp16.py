@@ -12,7 +12,7 @@ from onnxruntime.transformers.float16 import convert_float_to_float16
 
 from export.artifact import Artifact, Sample
 from export.fp16_emulation import emulate_fp16
-from export.graph import consumers, initializers, normalise
+from export.graph import consumers, infer_shapes, initializers, normalise
 from export.parity import Outputs, measure_parity
 from export.pooling import reduced_axes
 from export.sessions import named_outputs, open_session
@@ -55,7 +55,7 @@ def quantize_fp16(
     and samples, layers whose values come within a factor of 4 of 65504 stay in fp32. Samples
     also tell how to round weights (`quantize.rounding.half`); without, each is rounded to nearest.
     """
-    model = fold_statistics(onnx.shape_inference.infer_shapes(onnx.load(artifact.path)))
+    model = fold_statistics(infer_shapes(onnx.load(artifact.path)))
     named = matching_layers(model, keep_float)
     beyond = weights_out_of_range(model)
     unfit = named | {entry.layer for entry in beyond}

@@ -12,7 +12,7 @@ from onnx import ModelProto, NodeProto
 
 from export.artifact import INPUT_NAME, Artifact, Sample
 from export.errors import QuantizeError
-from export.graph import dims, float_tensors, with_input_shape
+from export.graph import dims, float_tensors, infer_shapes, with_input_shape
 from export.inspection import Optimized, inspect
 from export.onnx_cost import graph_cost
 from export.sessions import cpu_facts
@@ -67,7 +67,7 @@ def plan_int8(
     in float, as do those that only float layers would read.
     """
     target = choices.target
-    model = onnx.shape_inference.infer_shapes(onnx.load(artifact.path))
+    model = infer_shapes(onnx.load(artifact.path))
     kept = matching_layers(model, choices.keep_float) | output_layers(model)
     prepared = _prepared(artifact, model, samples, choices, progress)
     del model  # as large as the one that was made of it

@@ -9,7 +9,7 @@ from onnx import ModelProto
 
 from export.artifact import Sample
 from export.errors import QuantizeError
-from export.graph import dims
+from export.graph import dims, infer_shapes
 from export.mask_head.heads import with_head
 from export.mask_head.tail import find_tail
 from export.sessions import open_session, run
@@ -56,7 +56,7 @@ def _logits_and_mask(model: ModelProto) -> Any:
     """Open the model with its full-size logits as a further output, before the mask."""
     copy = ModelProto()
     copy.CopyFrom(model)
-    tail = find_tail(onnx.shape_inference.infer_shapes(copy, data_prop=True))
+    tail = find_tail(infer_shapes(copy, data_prop=True))
     assert tail is not None  # or there would be no other head
     copy.graph.output.insert(0, onnx.ValueInfoProto(name=tail.nodes[0].output[0]))
     return open_session(copy.SerializeToString())

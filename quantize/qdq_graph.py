@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, numpy_helper
 
 from export.errors import ArtifactError, first_line
-from export.graph import attribute, consumers, float_tensors
+from export.graph import attribute, consumers, float_tensors, infer_shapes
 
 _WEIGHTED = ("Conv", "Gemm", "MatMul")
 _ONE_INPUT = ("Relu", "Clip", "LeakyRelu", "Sigmoid", "Resize", "Reshape", "Slice", "Transpose")
@@ -64,7 +64,7 @@ class QdqGraph:
         bare.CopyFrom(model)
         del bare.graph.value_info[:]
         try:
-            shaped = onnx.shape_inference.infer_shapes(bare)
+            shaped = infer_shapes(bare)
         except onnx.shape_inference.InferenceError as error:
             raise ArtifactError(f"types of tensors contradict ({first_line(error)})") from error
         self.model = model

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import onnx
 from onnx import ModelProto
 
+from export.graph import infer_shapes
 from export.mask_head.cells import cells, cells_pay
 from export.mask_head.channels_last import channels_last
 from export.mask_head.nodes import Nodes
@@ -23,7 +24,7 @@ def with_head(model: ModelProto, name: str) -> tuple[ModelProto, str] | None:
     """
     if name == PLAIN:
         return None
-    inferred = onnx.shape_inference.infer_shapes(model, data_prop=True)
+    inferred = infer_shapes(model, data_prop=True)
     tail = find_tail(inferred)
     if tail is None:
         return None

@@ -14,7 +14,7 @@ from export.artifact import Artifact, Sample
 from export.diagnosis import Diagnosis
 from export.errors import ComparisonError
 from export.fp16_emulation import emulate_fp16
-from export.graph import float_tensors, opset, with_input_shape
+from export.graph import float_tensors, infer_shapes, opset, with_input_shape
 from export.sessions import CPU, open_session, session_options
 from quantize.diagnosis.errors import TensorError
 from quantize.diagnosis.layers import layer_diagnoses
@@ -106,7 +106,7 @@ def _check_same_network(
     if opset(left) != opset(right):
         problem = f"opset {opset(right)} instead of {opset(left)}"
     elif other.manifest.precision == "fp32":
-        here, there = (float_tensors(onnx.shape_inference.infer_shapes(m)) for m in (left, right))
+        here, there = (float_tensors(infer_shapes(m)) for m in (left, right))
         strange = sorted(there.keys() - here.keys()) if here.keys() - there.keys() else []
         changed = [name for name in there if here.get(name, there[name]) != there[name]]
         if strange or changed:
@@ -122,7 +122,7 @@ def _check_same_network(
 
 def _rescaled(other: Artifact, fp32: ModelProto) -> dict[str, Rescaled]:
     recorded = other.manifest.checks.get("int8", {}).get("rescaled", {})
-    shapes = float_tensors(onnx.shape_inference.infer_shapes(fp32))
+    shapes = float_tensors(infer_shapes(fp32))
 
     def channels(tensor: str, values: list[float]) -> NDArray[np.float32]:
         return np.asarray(values, np.float32).reshape(-1, *[1] * (len(shapes[tensor]) - 2))

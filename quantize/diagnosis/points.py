@@ -6,11 +6,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import onnx
 from numpy.typing import NDArray
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto
 
-from export.graph import constant, dims, float_tensors, initializers
+from export.graph import constant, dims, float_tensors, infer_shapes, initializers
 
 _FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16)
 MOVING = ("Concat", "Reshape", "Slice", "Transpose")
@@ -82,10 +81,10 @@ def groups(model: ModelProto, fp32: ModelProto) -> list[Group]:
     not layers.
     """
     graph = model.graph
-    inferred = onnx.shape_inference.infer_shapes(model)
+    inferred = infer_shapes(model)
     found = _aliases(inferred)
     shapes = {value.name: dims(value) for value in inferred.graph.value_info}
-    floats = float_tensors(onnx.shape_inference.infer_shapes(fp32))
+    floats = float_tensors(infer_shapes(fp32))
     for group in found:
         group.tensor = next((name for name in group.names if name in floats), None)
     taken = {group.tensor for group in found}

@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import onnx
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, helper, numpy_helper
 
-from export.graph import attributes, dims
+from export.graph import attributes, dims, infer_shapes
 from quantize.qdq_graph import Linear, QdqGraph
 
 
@@ -39,7 +38,7 @@ class Layer:
 def quantized_layers(model: ModelProto) -> Iterator[Layer]:
     """Yield the convolutions whose shapes are known and whose padding is explicit."""
     graph = QdqGraph(model)
-    inferred = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
+    inferred = infer_shapes(model, data_prop=True).graph
     shapes = {value.name: dims(value) for value in [*inferred.input, *inferred.value_info]}
     for node in graph.layers(("Conv",)):
         data, weight, bias = (graph.dequantizers.get(name) for name in [*node.input, "", ""][:3])

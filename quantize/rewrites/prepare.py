@@ -4,12 +4,11 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-import onnx
 from onnx import ModelProto
 
 from export.artifact import Sample
 from export.errors import QuantizeError
-from export.graph import dims
+from export.graph import dims, infer_shapes
 from export.parity import measure_parity
 from export.sessions import named_outputs, open_session
 from quantize.calibration.channel_statistics import ChannelMinMax
@@ -64,7 +63,7 @@ def prepare(
                 prepared, steps=(*prepared.steps, Step(name, change.summary, 0.0, 100.0))
             )
             continue
-        rewritten = onnx.shape_inference.infer_shapes(change.model)
+        rewritten = infer_shapes(change.model)
         step = _checked(name, change.summary, model, rewritten, samples)
         rescaled = _chained(prepared.rescaled, change.rescaled)
         prepared = Prepared(rewritten, (*prepared.steps, step), rescaled)

@@ -35,22 +35,23 @@ def gptq(weight: Floats, scale: Floats, covariance: Floats, largest: int) -> Flo
 def compensated(weight: Floats, covariance: Floats, nearest: Callable[[Floats], Floats]) -> Floats:
     """Round to any grid: `nearest` returns the grid's values for an array; see `gptq`."""
     order = np.argsort(-np.diagonal(covariance, axis1=1, axis2=2), axis=1, kind="stable")
-    rows_first = np.take_along_axis(covariance, order[:, :, None], 1)
-    root = _upper_roots(np.take_along_axis(rows_first, order[:, None, :], 2))
-    targets = np.take_along_axis(weight, order[:, None, :], 2)
+    group = np.arange(len(order))[:, None]
+    root = _upper_roots(covariance[group[:, :, None], order[:, :, None], order[:, None, :]])
+    # inputs before rows: what one input needs of all rows lies together
+    share = np.swapaxes(root, 1, 2) / np.diagonal(root, axis1=1, axis2=2)[:, :, None]
+    targets = np.swapaxes(weight, 1, 2)[group, order]
     rounded = np.empty_like(targets)
     errors = np.empty_like(targets)
-    for start in range(0, weight.shape[2], _BLOCK):
-        stop = min(start + _BLOCK, weight.shape[2])
-        carried = errors[:, :, :start] @ root[:, :start, start:stop]
+    for start in range(0, targets.shape[1], _BLOCK):
+        stop = min(start + _BLOCK, targets.shape[1])
+        carried = targets[:, start:stop] + share[:, start:stop, :start] @ errors[:, :start]
         for i in range(start, stop):
-            inside = (errors[:, :, start:i] @ root[:, start:i, i : i + 1])[:, :, 0]
-            wanted = targets[:, :, i] + (carried[:, :, i - start] + inside) / root[:, i, i, None]
-            rounded[:, :, i] = nearest(wanted)
-            errors[:, :, i] = targets[:, :, i] - rounded[:, :, i]
+            inside = (share[:, i : i + 1, start:i] @ errors[:, start:i])[:, 0]
+            rounded[:, i] = nearest(carried[:, i - start] + inside)
+            errors[:, i] = targets[:, i] - rounded[:, i]
     found = np.empty_like(rounded)
-    np.put_along_axis(found, np.broadcast_to(order[:, None, :], found.shape), rounded, 2)
-    return found
+    found[group, order] = rounded
+    return np.swapaxes(found, 1, 2)
 
 
 def _upper_roots(covariance: Floats) -> Floats:

@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
-from export.graph import consumers, float_tensors, initializers
+from export.graph import consumers, float_tensors, infer_shapes, initializers
 from quantize.plan import Plan, build
 from quantize.selection import range_sources
 
@@ -156,7 +156,7 @@ def _restore_constants(source: ModelProto, model: ModelProto) -> None:
 
 def _logits(model: ModelProto) -> str:
     """Return the first output, or the float tensor that an argmax made it from."""
-    floats = float_tensors(onnx.shape_inference.infer_shapes(model))
+    floats = float_tensors(infer_shapes(model))
     producers = {name: node for node in model.graph.node for name in node.output}
     name = str(model.graph.output[0].name)
     while name not in floats:

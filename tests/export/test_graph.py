@@ -8,6 +8,7 @@ from export.graph import (
     consumers,
     dims,
     float_tensors,
+    infer_shapes,
     normalise,
     opset,
     with_input_shape,
@@ -175,6 +176,27 @@ def test_normalise_keeps_domains_in_use() -> None:
 
     assert {o.domain: o.version for o in clean.opset_import} == {"": 18, "com.microsoft": 1}
     assert onnxruntime.InferenceSession(clean.SerializeToString()).get_outputs()[0].name == "y"
+
+
+def test_shapes_are_those_that_onnx_infers_and_weights_stay() -> None:
+    made = model(
+        [
+            helper.make_node("Conv", ["input", "w"], ["maps"], pads=[1, 1, 1, 1]),
+            helper.make_node("Reshape", ["maps", "shape"], ["flat"]),
+            helper.make_node("MatMul", ["flat", "large"], ["logits"]),
+        ],
+        [value("input", (1, 3, 4, 5))],
+        [value("logits", (None, None))],
+        [
+            weight("w", 7, 3, 3, 3),
+            constant("shape", np.array([7, -1])),
+            weight("large", 20, 300),  # a weight by its size; only its shape is looked at
+        ],
+    )
+    found = infer_shapes(made)
+    assert found == onnx.shape_inference.infer_shapes(made)
+    shapes = {v.name: dims(v) for v in [*found.graph.value_info, *found.graph.output]}
+    assert shapes == {"maps": (1, 7, 4, 5), "flat": (7, 20), "logits": (7, 300)}
 
 
 def test_with_input_shape_infers_the_rest() -> None:
