@@ -25,6 +25,7 @@ from export.artifact import Artifact, Sample, load_artifact
 from export.sessions import open_session, run
 from quantize.calibration.calibration import collect
 from quantize.calibration.histogram import Histogram
+from quantize.calibration.measurement import Measurement
 from quantize.calibration.statistics import Reduction, Statistic, Tensor, together
 from quantize.ranges.ranges import RANGE_RULES, range_rule
 from quantize.selection import output_layers, range_sources
@@ -66,7 +67,7 @@ def calibrate(
     """Find the ranges of all measured tensors by every one of `rules`, in one pass."""
     tensors = measured_tensors(model)
     collected = {name: [RULES[rule].statistic(len(samples)) for rule in rules] for name in tensors}
-    collect(model, artifact.manifest, collected, samples)
+    collect([Measurement(model, collected)], artifact.manifest, samples)
     for found in collected.values():
         for rule, statistic in zip(rules, found, strict=True):
             RULES[rule].range(statistic)
@@ -116,7 +117,7 @@ def compare_subsample(
         tensor: [FullHistogram(), *(rule.statistic(len(samples)) for rule in rules)]
         for tensor in tensors
     }
-    collect(model, artifact.manifest, collected, samples)
+    collect([Measurement(model, collected)], artifact.manifest, samples)
     rows = []
     for index, name in enumerate(SUBSAMPLED, start=1):
         differences = {}

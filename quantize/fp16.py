@@ -1,7 +1,7 @@
 """fp32 to fp16, with a guard against what float16 cannot hold."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from math import prod
 from typing import Any
 
@@ -17,9 +17,11 @@ from export.parity import Outputs, measure_parity
 from export.pooling import reduced_axes
 from export.sessions import named_outputs, open_session
 from quantize.batch_norms import fold_statistics
-from quantize.calibration.calibration import Progress, collect
+from quantize.calibration.calibration import Progress
+from quantize.calibration.measurement import Measurement, Steps
 from quantize.calibration.statistics import MinMax, PooledSum, Statistic
 from quantize.casts import tidy_casts
+from quantize.rewrites.prepare import prepare_for
 from quantize.rounding.half import round_to_half
 from quantize.rounding.moments import InputMoments
 from quantize.rounding.rounding import input_moments
@@ -29,6 +31,8 @@ FP16_MAX = 65504.0
 HEADROOM = 4.0
 """Values on images not seen in calibration may be this many times larger."""
 _CHECK_IMAGES = 2
+_REWRITES = ("repair-dead-channels",)
+"""float16 cannot hold such weights either; what int8 measures is then this network too."""
 
 
 @dataclass(frozen=True)
@@ -47,15 +51,25 @@ def quantize_fp16(
     io: str,
     guard: bool,
     keep_float: Sequence[str],
+    protocol: str,
     progress: Progress,
-) -> tuple[ModelProto, dict[str, Any]]:
+) -> Steps[tuple[ModelProto, dict[str, Any]]]:
     """Return the float16 model and the facts its manifest records.
 
     `io` "fp32" keeps float32 inputs and outputs behind casts, "fp16" does not. With `guard`
     and samples, layers whose values come within a factor of 4 of 65504 stay in fp32. Samples
     also tell how to round weights (`quantize.rounding.half`); without, each is rounded to nearest.
     """
-    model = fold_statistics(infer_shapes(onnx.load(artifact.path)))
+    methods = _REWRITES if len(samples) else ()
+    prepared = yield from prepare_for(
+        artifact,
+        infer_shapes(onnx.load(artifact.path)),
+        methods,
+        samples,
+        protocol=protocol,
+        progress=progress,
+    )
+    model = fold_statistics(prepared.model)
     named = matching_layers(model, keep_float)
     beyond = weights_out_of_range(model)
     unfit = named | {entry.layer for entry in beyond}
@@ -65,7 +79,7 @@ def quantize_fp16(
     rounded = model
     if len(samples):
         watched = _Watched(model)
-        collect(model, artifact.manifest, watched.with_inputs(moments), samples, progress)
+        yield Measurement(model, watched.with_inputs(moments))
         kept += watched.out_of_range() if guard else []
         unfit |= {entry.layer for entry in kept}
         rounded, gains = round_to_half(
@@ -82,6 +96,7 @@ def quantize_fp16(
     del rounded, converted
     onnx.checker.check_model(half, full_check=True)
     return half, {
+        "prepared": [asdict(step) for step in prepared.steps],
         "range_checked": bool(guard and len(samples)),
         "kept_float": blocked,
         "guarded": [vars(entry) for entry in kept],

@@ -18,20 +18,17 @@ from export.onnx_cost import graph_cost
 from export.sessions import cpu_facts
 from quantize.bias_correction import correct_biases
 from quantize.biases import summed
-from quantize.calibration.cache import collect_cached
 from quantize.calibration.calibration import Progress
-from quantize.calibration.channel_statistics import ChannelMinMax
+from quantize.calibration.measurement import Measurement, Steps
 from quantize.calibration.statistics import Statistic
 from quantize.methods import CORRECT_BIAS, FOLD_CLIP, rounding_method
 from quantize.plan import Plan, build
 from quantize.ranges.grid import Grid
 from quantize.ranges.ranges import Range, range_rule
-from quantize.rewrites.prepare import REWRITES, Prepared, prepare
+from quantize.rewrites.prepare import Prepared, prepare_for
 from quantize.rounding.rounding import Rounded, input_moments, round_weights
 from quantize.selection import matching_layers, output_layers, range_sources, worthwhile
 from quantize.targets import MOVES, Target, verifiable
-
-_CHECKED_IMAGES = 2
 
 
 @dataclass(frozen=True)
@@ -60,7 +57,7 @@ class Planned:
 
 def plan_int8(
     artifact: Artifact, samples: Sequence[Sample], choices: Choices, progress: Progress
-) -> Planned:
+) -> Steps[Planned]:
     """Decide everything about the int8 file of a float artifact.
 
     Layers whose output is a graph output, and layers that match a glob of `keep_float`, stay
@@ -69,13 +66,15 @@ def plan_int8(
     target = choices.target
     model = infer_shapes(onnx.load(artifact.path))
     kept = matching_layers(model, choices.keep_float) | output_layers(model)
-    prepared = _prepared(artifact, model, samples, choices, progress)
+    prepared = yield from prepare_for(
+        artifact, model, choices.methods, samples, protocol=choices.protocol, progress=progress
+    )
     del model  # as large as the one that was made of it
     candidates = _quantizable(prepared.model, target)
     layers = worthwhile(prepared.model, [n for n in candidates if n.name not in kept], target)
     if not layers:
         raise QuantizeError(f"{artifact.path.name}: no layer is left that could become int8")
-    ranges, rounded = _observed(artifact, prepared.model, layers, samples, choices, progress)
+    ranges, rounded = yield from _observed(prepared.model, layers, samples, choices)
     plan = Plan(
         prepared.model,
         target,
@@ -152,42 +151,10 @@ def check_fusion(
     return {operator: [fused[operator], count] for operator, count in sorted(total.items())}
 
 
-def _prepared(
-    artifact: Artifact,
-    model: ModelProto,
-    samples: Sequence[Sample],
-    choices: Choices,
-    progress: Progress,
-) -> Prepared:
-    """Apply the rewrites; what they need to know of channels is collected first."""
-    names = [name for name in REWRITES if name in choices.methods]
-    needed = {name: REWRITES[name].needs(model) for name in names}
-    seen = {tensor: ChannelMinMax() for tensor in sorted(set().union(*needed.values()))}
-    if seen:
-        enough = [REWRITES[name].images for name in names if needed[name]]
-        limits = [count for count in enough if count is not None]
-        few = len(limits) == len(enough) and max(limits) < len(samples)
-        collect_cached(
-            model,
-            artifact,
-            {tensor: [statistic] for tensor, statistic in seen.items()},
-            [samples[i] for i in range(max(limits))] if few else samples,
-            protocol=choices.protocol,
-            progress=progress,
-        )
-    checked = [samples[i] for i in range(min(_CHECKED_IMAGES, len(samples)))] if names else []
-    return prepare(model, names, seen, checked)
-
-
 def _observed(
-    artifact: Artifact,
-    model: ModelProto,
-    layers: Sequence[NodeProto],
-    samples: Sequence[Sample],
-    choices: Choices,
-    progress: Progress,
-) -> tuple[dict[str, Range], Rounded]:
-    """Collect all statistics in one pass over the images; derive ranges and weights."""
+    model: ModelProto, layers: Sequence[NodeProto], samples: Sequence[Sample], choices: Choices
+) -> Steps[tuple[dict[str, Range], Rounded]]:
+    """Have all statistics collected in one pass over the images; derive ranges and weights."""
     target, rule = choices.target, range_rule(choices.rule)
     method = rounding_method(choices.methods)
     sources = range_sources(model, layers, joined=True)
@@ -197,9 +164,7 @@ def _observed(
     inputs = {node.name: node.input[0] for node in layers}
     for layer, moment in moments.items():
         statistics.setdefault(inputs[layer], []).append(moment)
-    collect_cached(
-        model, artifact, statistics, samples, protocol=choices.protocol, progress=progress
-    )
+    yield Measurement(model, statistics)
     grid = Grid(target.symmetric, 254 if target.symmetric else 255)
     measured = {name: rule.range(statistic, grid) for name, statistic in observed.items()}
     ranges = {tensor: measured[source] for tensor, source in sources.items()}

@@ -1,6 +1,6 @@
 """ONNX to smaller ONNX: one public function for every precision."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,9 @@ from export.files import check_writable
 from export.graph import dtype_name, opset
 from export.sessions import cpu_facts
 from export.versions import versions
+from quantize.calibration.cache import collect_cached
 from quantize.calibration.calibration import Progress
+from quantize.calibration.measurement import Measurement, Steps
 from quantize.fp16 import quantize_fp16
 from quantize.int8 import Choices, finish_int8, plan_int8
 from quantize.lossless.lossless import rewrite_losslessly
@@ -114,7 +116,8 @@ class _Job:
     progress: Progress
 
 
-Method = Callable[[_Job], tuple[ModelProto, dict[str, Any]]]
+Making = Steps[tuple[ModelProto, dict[str, Any]]]
+Method = Callable[[_Job], Making]
 
 
 @dataclass(frozen=True)
@@ -125,7 +128,7 @@ class Precision:
     settings: tuple[str, ...]
 
 
-def _fp16(job: _Job) -> tuple[ModelProto, dict[str, Any]]:
+def _fp16(job: _Job) -> Making:
     if job.search is not None:
         raise UsageError("--max-drop and --min-agreement search int8; fp16 has its own guard")
     return quantize_fp16(
@@ -134,11 +137,12 @@ def _fp16(job: _Job) -> tuple[ModelProto, dict[str, Any]]:
         io=job.settings.io,
         guard=job.settings.guard,
         keep_float=job.settings.keep_float,
+        protocol=job.protocol or "",
         progress=job.progress,
     )
 
 
-def _int8(job: _Job) -> tuple[ModelProto, dict[str, Any]]:
+def _int8(job: _Job) -> Making:
     if not len(job.samples):
         raise CalibrationError("int8 needs calibration images: give --calibration DATA")
     settings = job.settings
@@ -149,7 +153,7 @@ def _int8(job: _Job) -> tuple[ModelProto, dict[str, Any]]:
         keep_float=settings.keep_float,
         protocol=job.protocol or "",
     )
-    planned = plan_int8(job.artifact, job.samples, choices, job.progress)
+    planned = yield from plan_int8(job.artifact, job.samples, choices, job.progress)
     shape = (1, 3, *job.artifact.manifest.size)
     if job.search is None:
         return _in_its_form(job, *finish_int8(job.artifact, planned, shape))
@@ -193,6 +197,24 @@ def check_settings(precision: str, settings: Settings) -> None:
     resolved.methods()
 
 
+def _silent(done: int, total: int) -> None:
+    """Show nobody how far the work is."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """One artifact to make of an fp32 one.
+
+    `precision` is "fp16" or "int8". `search` looks for the layers that int8 has to leave in
+    float. `progress` is told of what goes on for this artifact alone.
+    """
+
+    precision: str
+    settings: Settings = Settings()
+    search: Search | None = None
+    progress: Progress = _silent
+
+
 def quantize(
     artifact: Artifact,
     precision: str,
@@ -202,31 +224,96 @@ def quantize(
     protocol: str | None = None,
     settings: Settings | None = None,
     search: Search | None = None,
-    progress: Progress = lambda done, total: None,
+    progress: Progress = _silent,
 ) -> Artifact:
-    """Make a smaller artifact of an fp32 one and write it to `folder`.
+    """Make one smaller artifact; see `Order` and `quantize_all`."""
+    order = Order(precision, settings or Settings(), search, progress)
+    made = quantize_all(
+        artifact, [order], folder, samples=samples, protocol=protocol, progress=progress
+    )
+    return next(one for _, one in made)
 
-    `precision` is "fp16" or "int8". `samples` are calibration images prepared under
-    `protocol`; int8 needs them, fp16 checks value ranges with them. `search` looks for the
-    layers that int8 has to leave in float. All images used go into the manifest. Raises
-    UsageError for an unknown name or an artifact that is not fp32, CalibrationError for
-    unusable samples, QuantizeError when the file would not be what its target promises;
-    nothing is written then.
+
+def quantize_all(
+    artifact: Artifact,
+    orders: Sequence[Order],
+    folder: Path,
+    *,
+    samples: Sequence[Sample] = (),
+    protocol: str | None = None,
+    progress: Progress = _silent,
+) -> Iterator[tuple[Order, Artifact]]:
+    """Make smaller artifacts of an fp32 one and write them to `folder`, each when it is done.
+
+    `samples` are calibration images prepared under `protocol`; int8 needs them, fp16 checks value
+    ranges with them. A pass over them measures what all orders want to know by then. All images
+    used go into the manifest. Raises UsageError for an unknown name or an artifact that is not
+    fp32, CalibrationError for unusable samples, QuantizeError when a file would not be what its
+    target promises; it is not written then.
     """
-    check_settings(precision, settings or Settings())
-    settings = (settings or Settings()).resolved()
+    for order in orders:
+        check_settings(order.precision, order.settings)
     if artifact.manifest.precision != "fp32":
         raise UsageError(
             f"{artifact.path.name} is already {artifact.manifest.precision}; quantize its fp32 file"
         )
     check_writable(folder)
-    recorded = _Recorded(samples)
-    job = _Job(artifact, recorded, protocol, settings, search, progress)
-    model, facts = PRECISIONS[precision].method(job)
-    manifest = _manifest(artifact, precision, model, facts, settings)
-    images = tuple(recorded.used.values())
+    going = [_Going(order, artifact, samples, protocol) for order in orders]
+    progress(0, 0)
+    while going:
+        for one in going:
+            one.go_on()
+            if one.made is not None:
+                yield one.order, _written(one, folder)
+        going = [one for one in going if one.wanted is not None]
+        if going:
+            wanted = [one.wanted for one in going if one.wanted is not None]
+            used = collect_cached(
+                wanted, artifact, samples, protocol=protocol or "", progress=progress
+            )
+            del wanted  # networks
+            for one in going:
+                one.job.samples.note(*used)
+
+
+class _Going:
+    """An order that is being worked on."""
+
+    def __init__(
+        self, order: Order, artifact: Artifact, samples: Sequence[Sample], protocol: str | None
+    ) -> None:
+        self.order = order
+        self.job = _Job(
+            artifact,
+            _Recorded(samples),
+            protocol,
+            order.settings.resolved(),
+            order.search,
+            order.progress,
+        )
+        self._steps = PRECISIONS[order.precision].method(self.job)
+        self.wanted: Measurement | None = None
+        self.made: tuple[ModelProto, dict[str, Any]] | None = None
+
+    def go_on(self) -> None:
+        """Work until something is `wanted` that must be measured, or the model is `made`."""
+        if self.wanted is not None:
+            self.order.progress(0, 0)
+        self.wanted = None
+        try:
+            self.wanted = next(self._steps)
+        except StopIteration as end:
+            self.made = end.value
+
+
+def _written(done: _Going, folder: Path) -> Artifact:
+    assert done.made is not None
+    (model, facts), done.made = done.made, None
+    job = done.job
+    manifest = _manifest(job.artifact, done.order.precision, model, facts, job.settings)
+    images = tuple(job.samples.used.values())
     manifest = manifest.model_copy(
-        update={"images": images, "calibration_protocol": protocol if images else None}
+        update={"images": images, "calibration_protocol": job.protocol if images else None}
     )
     return write_artifact(model.SerializeToString(deterministic=True), manifest, folder)
 

@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from export.artifact import Artifact, load_artifact
 from export.errors import UsageError
 from export.files import check_writable
 from export.heap import give_back
-from quantize.quantization import Search, check_settings, quantize
+from quantize.quantization import Order, check_settings, quantize_all
 from segport import dependencies
 from segport.asked import id_of, reference_of, request_of, settings_of, weights_of
 from segport.progress import Stages
@@ -87,24 +88,21 @@ def run(
         )
         for section in recipe.artifact
     ]
-    if not all(stage.done for stage in stages):
+    todo = [pair for pair in zip(recipe.artifact, stages, strict=True) if not pair[1].done]
+    if todo:
         _check_runtime(recipe, fp32)
-    artifacts = [fp32]
-    for section, stage in zip(recipe.artifact, stages, strict=True):
-        if not stage.done:
-            made = quantize(
-                fp32,
-                section.precision,
-                folder,
-                samples=samples,
-                protocol=protocol,
-                settings=settings_of(section, recipe.data.seed),
-                search=_search(section, recipe, fp32, calibration),
-                progress=stage.begin(),
-            )
-            stage.finish(_files(made))
+        orders = [_order(section, stage, recipe, fp32, calibration) for section, stage in todo]
+        for order, made in quantize_all(
+            fp32,
+            orders,
+            folder,
+            samples=samples,
+            protocol=protocol,
+            progress=partial(progress, "calibrate"),
+        ):
+            todo[orders.index(order)][1].finish(_files(made))
             give_back()
-        artifacts.append(_loaded(stage))
+    artifacts = [fp32, *(_loaded(stage) for stage in stages)]
     common |= dependencies.of_validation(recipe, artifacts)
     judged_on = dependencies.of_images(validation)
     results: list[tuple[Result, Path]] = []
@@ -176,14 +174,16 @@ def _report(
         stage.finish(path for path in written if path not in result_files(target))
 
 
-def _search(
-    section: ArtifactSection, recipe: Recipe, fp32: Artifact, calibration: Dataset
-) -> Search | None:
-    request = request_of(section, recipe)
-    if request is None:
-        return None
-    preparation = Preparation.for_artifact(fp32.manifest, recipe.data.calibration_protocol)
-    return open_search(request, fp32, calibration, preparation, recipe.data.seed)
+def _order(
+    section: ArtifactSection, stage: Stage, recipe: Recipe, fp32: Artifact, calibration: Dataset
+) -> Order:
+    seed, search = recipe.data.seed, None
+    if request := request_of(section, recipe):
+        stage.begin()
+        preparation = Preparation.for_artifact(fp32.manifest, recipe.data.calibration_protocol)
+        search = open_search(request, fp32, calibration, preparation, seed)
+    shown = partial(stage.reuse.progress, stage.name)
+    return Order(section.precision, settings_of(section, seed), search, shown)
 
 
 def _check_runtime(recipe: Recipe, fp32: Artifact) -> None:

@@ -7,26 +7,24 @@ network, the images, their preparation, what was collected, and the versions tha
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
-from onnx import ModelProto
 
 from export.artifact import Artifact, ImageRef, Sample
 from export.errors import ArtifactError
 from export.files import new_files
 from export.versions import versions
 from quantize.calibration.calibration import Progress, collect
+from quantize.calibration.measurement import Measurement, Statistics
 from quantize.calibration.statistics import State, Statistic
 
 FORMAT = 1
 """Of the files and of what the statistics in them mean."""
 LIMIT = 2 << 30
 """Bytes the folder may take; the files used last are kept."""
-
-Statistics = Mapping[str, Sequence[Statistic]]
 
 
 def default_folder() -> Path | None:
@@ -41,35 +39,39 @@ def default_folder() -> Path | None:
 
 
 def collect_cached(
-    model: ModelProto,
+    measurements: Sequence[Measurement],
     artifact: Artifact,
-    statistics: Statistics,
     samples: Sequence[Sample],
     *,
     protocol: str,
-    key_extra: str = "",
     folder: Path | None = None,
     progress: Progress = lambda done, total: None,
 ) -> list[ImageRef]:
-    """Do what `collect` does, or restore what it found when it did the same before.
+    """Do what `collect` does, but restore what it found when it measured the same before.
 
-    `model` is the float network that is measured, `artifact` says how `samples` were prepared
-    for it under `protocol`, and `key_extra` is whatever else bears on the result. `samples`
-    are identified by their method `identities()` if they have it, which need not decode them.
-    Returns the images used, also when nothing had to be run. Raises what `collect` raises; a
-    folder (default: `default_folder()`) that cannot be written or read is no error.
+    `artifact` says how `samples` were prepared under `protocol` for the float networks that are
+    measured. `samples` are identified by their method `identities()` if they have it, which need
+    not decode them. Returns the images used, also when nothing had to be run. Raises what
+    `collect` raises; a folder (default: `default_folder()`) that cannot be written or read is no
+    error.
     """
     images = _identities(samples)
     folder = folder or default_folder()
     if not images or not all(image.sha256 for image in images) or folder is None:
-        return collect(model, artifact.manifest, statistics, samples, progress)
-    path = folder / f"{_key(model, artifact, statistics, images, protocol, key_extra)}.npz"
-    if _restored(statistics, path):
+        return collect(measurements, artifact.manifest, samples, progress)
+    files = [folder / f"{_key(one, artifact, images, protocol)}.npz" for one in measurements]
+    missing = [
+        (one, file)
+        for one, file in zip(measurements, files, strict=True)
+        if not _restored(one.statistics, file)
+    ]
+    if not missing:
         progress(len(images), len(images))
         return images
-    used = collect(model, artifact.manifest, statistics, samples, progress)
+    used = collect([one for one, _ in missing], artifact.manifest, samples, progress)
     if _sorted(used) == _sorted(images):  # else files changed after they were identified
-        _keep(statistics, path)
+        for one, file in missing:
+            _keep(one.statistics, file)
     return used
 
 
@@ -85,15 +87,10 @@ def _sorted(images: Iterable[ImageRef]) -> list[list[str]]:
 
 
 def _key(
-    model: ModelProto,
-    artifact: Artifact,
-    statistics: Statistics,
-    images: Sequence[ImageRef],
-    protocol: str,
-    extra: str,
+    measurement: Measurement, artifact: Artifact, images: Sequence[ImageRef], protocol: str
 ) -> str:
     manifest = artifact.manifest
-    data = model.SerializeToString(deterministic=True)
+    data = measurement.model.SerializeToString(deterministic=True)
     facts = {
         "format": FORMAT,
         "versions": versions(),
@@ -102,8 +99,7 @@ def _key(
         "size": manifest.size,
         "protocol": protocol,
         "images": _sorted(images),
-        "statistics": {tensor: _keys(wanted) for tensor, wanted in statistics.items()},
-        "extra": extra,
+        "statistics": {name: _keys(wanted) for name, wanted in measurement.statistics.items()},
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 

@@ -19,6 +19,7 @@ from export.errors import CalibrationError
 from export.graph import float_tensors, opset, with_input_shape
 from export.heap import give_back
 from export.sessions import CPU, open_session, run, session_options, threads
+from quantize.calibration.measurement import Joint, Measurement, join
 from quantize.calibration.signs import nonnegative
 from quantize.calibration.statistics import Statistic, Tensor, average
 
@@ -54,23 +55,43 @@ class Probe:
 
 
 def collect(
-    model: ModelProto,
+    measurements: Sequence[Measurement],
     manifest: Manifest,
-    statistics: Mapping[str, Sequence[Statistic]],
     samples: Sequence[Sample],
     progress: Progress = lambda done, total: None,
 ) -> list[ImageRef]:
-    """Update fresh `statistics` (by tensor name) with the activations of every sample.
+    """Update the statistics of all measurements with the activations of every sample.
 
-    At most three images are held at a time and activations are reduced inside the graph, so
-    memory grows neither with their number nor much beyond that of inference. Of a tensor's
-    statistics with equal keys only one does the work. Returns the images in the order they came.
-    Raises CalibrationError without samples, for a sample of another shape than the network takes,
-    and for an activation that is not finite (naming tensor and image).
+    What several models compute alike is computed once. At most three images are held at a time and
+    activations are reduced inside the graph, so memory grows neither with their number nor much
+    beyond that of inference. Of a tensor's statistics with equal keys only one does the work.
+    Returns the images in the order they came. Raises CalibrationError without samples, for a
+    sample of another shape than the network takes, and for an activation that is not finite
+    (naming tensor and image).
     """
     if not len(samples):
         raise CalibrationError("no calibration images; give --calibration with at least one")
-    working = {tensor: _by_key(wanted) for tensor, wanted in statistics.items()}
+    passes = join(measurements)
+    for number, joint in enumerate(passes):
+        shown = _part(progress, number, len(passes), len(samples))
+        used = _pass(joint, manifest, samples, shown)
+    return used
+
+
+def _part(progress: Progress, number: int, parts: int, size: int) -> Progress:
+    """Return what shows the progress of one of several parts."""
+    return lambda done, total: progress(number * size + done, parts * size)
+
+
+def _pass(
+    joint: Joint, manifest: Manifest, samples: Sequence[Sample], progress: Progress
+) -> list[ImageRef]:
+    """Run a network over all samples and update its statistics."""
+    model = joint.model
+    working = {
+        tensor: {statistic.key: statistic for statistic in wanted}
+        for tensor, wanted in joint.statistics.items()
+    }
     streams = STREAMS if model.ByteSize() < _LARGE else 1
     batch = manifest.input.shape[0] or 1
 
@@ -98,8 +119,8 @@ def collect(
             if len(used) % _TIDY == 0:
                 give_back()
             progress(len(used), len(samples))
-    for tensor, wanted in statistics.items():
-        for statistic in wanted:
+    for tensor, statistics in joint.statistics.items():
+        for statistic in statistics:
             statistic.restore(working[tensor][statistic.key].state())
     opened.cache_clear()
     give_back()
@@ -194,10 +215,6 @@ def _in_streams(
                 yield done, future.result()
         for done, future in waiting:
             yield done, future.result()
-
-
-def _by_key(statistics: Sequence[Statistic]) -> dict[str, Statistic]:
-    return {statistic.key: statistic for statistic in statistics}
 
 
 def _frugal(streams: int) -> SessionOptions:

@@ -6,12 +6,15 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from onnx import ModelProto
 
-from export.artifact import Sample
+from export.artifact import Artifact, Sample
 from export.errors import QuantizeError
 from export.graph import dims, infer_shapes
 from export.parity import measure_parity
 from export.sessions import named_outputs, open_session
+from quantize.calibration.cache import collect_cached
+from quantize.calibration.calibration import Progress
 from quantize.calibration.channel_statistics import ChannelMinMax
+from quantize.calibration.measurement import Measurement, Steps
 from quantize.rewrites.bias_absorption import absorb_high_bias
 from quantize.rewrites.change import Rescaled, Rewrite, Seen, inputs_of
 from quantize.rewrites.dead_channels import repair_dead_channels, suspicious_inputs
@@ -25,6 +28,8 @@ REWRITES: dict[str, Rewrite] = {
     "convolve-before-resize": Rewrite(lambda model: set(), convolve_before_resize),
 }
 """In the order they are applied."""
+
+_CHECKED_IMAGES = 2
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,36 @@ class Prepared:
     model: ModelProto
     steps: tuple[Step, ...] = ()
     rescaled: dict[str, Rescaled] = field(default_factory=dict)
+
+
+def prepare_for(
+    artifact: Artifact,
+    model: ModelProto,
+    methods: Collection[str],
+    samples: Sequence[Sample],
+    *,
+    protocol: str,
+    progress: Progress,
+) -> Steps[Prepared]:
+    """Apply those of `methods` that are rewrites to an artifact's `model`.
+
+    What they need to know of channels is collected first, from as few of the calibration images
+    as are enough for them. Raises as `prepare` does.
+    """
+    names = [name for name in REWRITES if name in methods]
+    needed = {name: REWRITES[name].needs(model) for name in names}
+    seen = {tensor: ChannelMinMax() for tensor in sorted(set().union(*needed.values()))}
+    if seen:
+        enough = [REWRITES[name].images for name in names if needed[name]]
+        limits = [count for count in enough if count is not None]
+        measurement = Measurement(model, {tensor: [one] for tensor, one in seen.items()})
+        if len(limits) == len(enough) and max(limits) < len(samples):
+            few = [samples[i] for i in range(max(limits))]
+            collect_cached([measurement], artifact, few, protocol=protocol, progress=progress)
+        else:
+            yield measurement
+    checked = [samples[i] for i in range(min(_CHECKED_IMAGES, len(samples)))] if names else []
+    return prepare(model, names, seen, checked)
 
 
 def prepare(

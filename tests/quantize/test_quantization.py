@@ -1,10 +1,13 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from export.artifact import Artifact
+from export.artifact import Artifact, ImageRef
 from export.errors import ArtifactError, UsageError
-from quantize.quantization import Settings, quantize
+from quantize.calibration import calibration
+from quantize.calibration.measurement import Joint
+from quantize.quantization import Order, Settings, quantize, quantize_all
 from validate.samples import Samples
 
 
@@ -48,3 +51,67 @@ def test_a_folder_that_cannot_be_written_is_found_before_the_work(
     (tmp_path / "file").write_text("")
     with pytest.raises(ArtifactError, match="is a file"):
         quantize(tiny, "int8", tmp_path / "file" / "out", samples=samples)
+
+
+ORDERS = (
+    Order("fp16"),
+    Order("int8", Settings(target="cpu")),
+    Order("int8", Settings(target="npu")),  # whose rewrites want a pass of their own first
+    Order("int8", Settings(target="cpu-avx2", added=("correct-bias",), range="entropy")),
+)
+
+
+def test_files_made_together_are_those_made_alone(
+    tiny: Artifact, samples: Samples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passes: list[Joint] = []
+    run_once = calibration._pass
+
+    def counted(joint: Joint, *rest: Any) -> list[ImageRef]:
+        passes.append(joint)
+        return run_once(joint, *rest)
+
+    monkeypatch.setattr(calibration, "_pass", counted)
+    for index, order in enumerate(ORDERS):
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / f"cache{index}"))
+        quantize(
+            tiny, order.precision, tmp_path / f"alone{index}", samples=samples,
+            protocol="squash", settings=order.settings,
+        )  # fmt: skip
+    assert len(passes) == 5
+    passes.clear()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    shown: list[tuple[int, int]] = []
+    made = {
+        ORDERS.index(order): artifact
+        for order, artifact in quantize_all(
+            tiny, ORDERS, tmp_path, samples=samples, protocol="squash",
+            progress=lambda *step: shown.append(step),
+        )
+    }  # fmt: skip
+    # fp16, both for CPUs and what npu's rewrites need; then npu's equalized network
+    assert len(passes) == 2
+    assert shown[-1] == (len(samples), len(samples))
+    assert sorted(made) == [0, 1, 2, 3]
+    for index, artifact in made.items():
+        (alone,) = (tmp_path / f"alone{index}").glob("*.onnx")
+        assert artifact.path.read_bytes() == alone.read_bytes()
+        assert [image.id for image in artifact.manifest.images] == [s.id for s in samples]
+
+
+def test_each_file_is_there_as_soon_as_it_is_done(
+    tiny: Artifact, samples: Samples, tmp_path: Path
+) -> None:
+    going = quantize_all(tiny, ORDERS[:2], tmp_path, samples=samples, protocol="squash")
+    order, _ = next(going)
+    assert order is ORDERS[0]
+    assert [path.name for path in tmp_path.glob("*.onnx")] == ["tiny-fp16.onnx"]
+
+
+def test_one_wrong_order_stops_all_before_the_work(
+    tiny: Artifact, samples: Samples, tmp_path: Path
+) -> None:
+    orders = [Order("fp16"), Order("int8", Settings(range="minmaxx"))]
+    with pytest.raises(UsageError, match="did you mean 'minmax'"):
+        list(quantize_all(tiny, orders, tmp_path, samples=samples))
+    assert not list(tmp_path.iterdir())

@@ -15,6 +15,7 @@ from export.errors import CalibrationError
 from quantize.calibration.cache import collect_cached, default_folder
 from quantize.calibration.channel_statistics import ChannelMinMax, ChannelMoments
 from quantize.calibration.histogram import Histogram
+from quantize.calibration.measurement import Measurement
 from quantize.calibration.statistics import MeanMinMax, MinMax, PooledSum, Statistic
 from quantize.calibration.tails import Tails
 from validate.samples import Samples
@@ -49,7 +50,6 @@ class Case:
         self.samples = Counted(samples)
         self.folder = folder
         self.protocol = "squash"
-        self.extra = ""
         self.statistics = _statistics
 
     def run(self) -> tuple[dict[str, list[Statistic]], bool, list[ImageRef]]:
@@ -57,12 +57,10 @@ class Case:
         before = self.samples.reads
         statistics = self.statistics()
         images = collect_cached(
-            self.model,
+            [Measurement(self.model, statistics)],
             self.artifact,
-            statistics,
             self.samples,
             protocol=self.protocol,
-            key_extra=self.extra,
             folder=self.folder,
         )
         return statistics, self.samples.reads == before, images
@@ -96,9 +94,8 @@ def test_progress_ends_complete_also_from_the_cache(case: Case) -> None:
     case.run()
     seen = []
     collect_cached(
-        case.model,
+        [Measurement(case.model, _statistics())],
         case.artifact,
-        _statistics(),
         case.samples,
         protocol="squash",
         folder=case.folder,
@@ -157,10 +154,6 @@ def _change_protocol(case: Case) -> None:
     case.protocol = "center-crop"
 
 
-def _change_extra(case: Case) -> None:
-    case.extra = "something else"
-
-
 def _change_a_kind(case: Case) -> None:
     case.statistics = lambda: {t: [MinMax(), PooledSum((2, 3))] for t in _statistics()}
 
@@ -180,7 +173,6 @@ def _change_tensors(case: Case) -> None:
         _change_mean,
         _change_std,
         _change_protocol,
-        _change_extra,
         _change_a_kind,
         _change_tensors,
     ],
@@ -310,7 +302,11 @@ def test_samples_without_identities_are_asked_one_by_one(case: Case) -> None:
     first, second = _statistics(), _statistics()
     for statistics in (first, second):
         images = collect_cached(
-            case.model, case.artifact, statistics, plain, protocol="squash", folder=case.folder
+            [Measurement(case.model, statistics)],
+            case.artifact,
+            plain,
+            protocol="squash",
+            folder=case.folder,
         )
         assert [(i.id, i.sha256) for i in images] == [(s.id, s.sha256) for s in plain]
     _assert_equal(second, first)
@@ -333,12 +329,12 @@ def test_only_the_files_used_last_are_kept(case: Case, monkeypatch: pytest.Monke
     os.utime(_newest(case), (0.5, 0.5))
     assert case.run()[1]  # used again, so not the second oldest any more
     monkeypatch.setattr("quantize.calibration.cache.LIMIT", int(3.5 * size))
-    case.extra = "one more"
+    case.protocol = "center-crop"
     case.run()
     # both real ones, and of the four others the one used last
     assert len(list(case.folder.iterdir())) == 3
     assert (case.folder / "3.npz").exists()
-    case.extra = ""
+    case.protocol = "squash"
     assert case.run()[1]
 
 

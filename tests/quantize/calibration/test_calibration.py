@@ -13,6 +13,7 @@ from export.onnx_export import export_model
 from quantize.calibration.calibration import collect, probe_graph
 from quantize.calibration.channel_statistics import ChannelMoments
 from quantize.calibration.histogram import Histogram
+from quantize.calibration.measurement import Measurement
 from quantize.calibration.statistics import MinMax
 from quantize.ranges.ranges import RANGE_RULES, Range, range_rule
 from tests.conftest import SIZE
@@ -23,7 +24,7 @@ def test_ranges_are_those_of_onnxruntimes_own_tensors(tiny: Artifact, samples: S
     model = onnx.shape_inference.infer_shapes(onnx.load(tiny.path))
     names = sorted(float_tensors(model))
     seen = {name: MinMax() for name in names}
-    collect(model, tiny.manifest, {n: [s] for n, s in seen.items()}, samples)
+    collect([Measurement(model, {n: [s] for n, s in seen.items()})], tiny.manifest, samples)
 
     # independently: one output at a time, optimizer off, all images in one list
     for name in names[:: max(1, len(names) // 6)]:
@@ -43,13 +44,13 @@ def test_ranges_are_those_of_onnxruntimes_own_tensors(tiny: Artifact, samples: S
 
 def test_no_images_is_an_error(tiny: Artifact) -> None:
     with pytest.raises(CalibrationError, match="no calibration images"):
-        collect(onnx.load(tiny.path), tiny.manifest, {"input": [MinMax()]}, [])
+        collect([Measurement(onnx.load(tiny.path), {"input": [MinMax()]})], tiny.manifest, [])
 
 
 def test_an_image_of_another_size_is_named(tiny: Artifact) -> None:
     wrong = Sample("2007_000001", np.zeros((1, 3, 33, 65), np.float32), "")
     with pytest.raises(CalibrationError, match="2007_000001"):
-        collect(onnx.load(tiny.path), tiny.manifest, {"input": [MinMax()]}, [wrong])
+        collect([Measurement(onnx.load(tiny.path), {"input": [MinMax()]})], tiny.manifest, [wrong])
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
@@ -59,9 +60,8 @@ def test_a_tensor_that_is_not_finite_is_named_with_its_image(tiny: Artifact, val
     image[0, 0, 5, 5] = value
     with pytest.raises(CalibrationError, match="image bad: tensor input is not finite"):
         collect(
-            onnx.load(tiny.path),
+            [Measurement(onnx.load(tiny.path), {"input": [MinMax()]})],
             tiny.manifest,
-            {"input": [MinMax()]},
             [good, Sample("bad", image, "")],
         )
 
@@ -71,15 +71,16 @@ def test_infinities_of_both_signs_in_one_channel_are_found(tiny: Artifact) -> No
     image[0, 1, 2, 2:4] = np.inf, -np.inf
     with pytest.raises(CalibrationError, match="image bad: tensor input is not finite"):
         collect(
-            onnx.load(tiny.path),
+            [Measurement(onnx.load(tiny.path), {"input": [MinMax()]})],
             tiny.manifest,
-            {"input": [MinMax()]},
             [Sample("bad", image, "")],
         )
 
 
 def test_the_images_used_are_returned_in_order(tiny: Artifact, samples: Samples) -> None:
-    used = collect(onnx.load(tiny.path), tiny.manifest, {"input": [MinMax()]}, samples)
+    used = collect(
+        [Measurement(onnx.load(tiny.path), {"input": [MinMax()]})], tiny.manifest, samples
+    )
     assert [(image.id, image.sha256) for image in used] == [(s.id, s.sha256) for s in samples]
 
 
@@ -113,7 +114,7 @@ def _collected(
     statistics = {
         tensor: [rule.statistic(len(samples)) for rule in rules.values()] for tensor in names
     }
-    collect(model, artifact.manifest, statistics, samples)
+    collect([Measurement(model, statistics)], artifact.manifest, samples)
     return {
         name: {tensor: rule.range(statistics[tensor][i]) for tensor in names}
         for i, (name, rule) in enumerate(rules.items())
@@ -145,7 +146,7 @@ def test_several_statistics_in_one_pass_are_those_of_a_pass_each(
     for name in RANGE_RULES:
         rule = range_rule(name)
         alone = {tensor: rule.statistic(len(samples)) for tensor in ranges[name]}
-        collect(model, tiny.manifest, {n: [s] for n, s in alone.items()}, samples)
+        collect([Measurement(model, {n: [s] for n, s in alone.items()})], tiny.manifest, samples)
         assert {n: rule.range(s) for n, s in alone.items()} == ranges[name]
 
 
@@ -158,7 +159,7 @@ def test_equal_statistics_of_a_tensor_are_collected_once(tiny: Artifact, samples
             super().update(low, high)
 
     both = [Counting(), Counting()]
-    collect(onnx.load(tiny.path), tiny.manifest, {"input": both}, samples)
+    collect([Measurement(onnx.load(tiny.path), {"input": both})], tiny.manifest, samples)
     assert len(updates) == len(samples)
     assert (both[0].low, both[0].high) == (both[1].low, both[1].high)
     assert np.isfinite(both[0].low)
@@ -193,11 +194,10 @@ def test_more_images_than_are_computed_at_a_time_all_count_once(
     once, thrice = Histogram(), Histogram()
     model = onnx.load(tiny.path)
     seen: list[tuple[int, int]] = []
-    collect(model, tiny.manifest, {"input": [once]}, samples[:1])
+    collect([Measurement(model, {"input": [once]})], tiny.manifest, samples[:1])
     collect(
-        model,
+        [Measurement(model, {"input": [thrice]})],
         tiny.manifest,
-        {"input": [thrice]},
         [samples[0]] * 7,
         lambda done, total: seen.append((done, total)),
     )

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from export.artifact import Artifact
 from export.graph import attribute, attributes
 from quantize.calibration.calibration import collect
+from quantize.calibration.measurement import Measurement
 from quantize.calibration.statistics import Statistic
 from quantize.plan import Plan, RoundedWeight, build
 from quantize.rounding import moments as moments_module
@@ -103,7 +104,9 @@ def rounded(
             statistics.setdefault(node.input[0], []).append(observed[node.name])
     samples = [Sample(str(i), image, "") for i, image in enumerate(images())]
     size = tiny.manifest.input.model_copy(update={"shape": (1, 3, SIZE, SIZE)})
-    collect(made, tiny.manifest.model_copy(update={"input": size}), statistics, samples)
+    collect(
+        [Measurement(made, statistics)], tiny.manifest.model_copy(update={"input": size}), samples
+    )
     return round_weights(made, observed, target, method), observed
 
 
