@@ -25,6 +25,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
@@ -134,7 +135,9 @@ def _timed(arguments: list[str], cache: str) -> dict[str, Any]:
     )
     seconds = time.perf_counter() - start
     found = json.loads(done.stdout.splitlines()[-1])
-    stages = {name: end - start for name, start, end in _stages(found["begun"])}
+    stages: dict[str, float] = defaultdict(float)
+    for name, start, end in _stages(found["begun"]):
+        stages[name] += end - start
     return {"seconds": seconds, "stage_s": stages, "torch": found["torch"]}
 
 
@@ -142,10 +145,10 @@ def _watched(arguments: list[str], cache: str) -> dict[str, Any]:
     """Run; return the most memory of all and of every stage, 0 for one shorter than a sample."""
     watched = watch(_command(arguments), _environment(cache))
     found = json.loads(watched.output.splitlines()[-1])
-    stages = {
-        name: max((mb for when, mb in watched.samples if start <= when < end), default=0.0)
-        for name, start, end in _stages(found["begun"])
-    }
+    stages: dict[str, float] = defaultdict(float)
+    for name, start, end in _stages(found["begun"]):
+        most = max((mb for when, mb in watched.samples if start <= when < end), default=0.0)
+        stages[name] = max(stages[name], most)
     return {"peak_mb": watched.peak, "stage_mb": stages}
 
 

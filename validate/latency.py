@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,10 @@ from validate.runtimes import Runtime
 
 WARM_UP = 3
 ROUNDS = 20
+LEAST = 10
+"""Rounds however long they take; between these, as many as fit into `SECONDS`."""
+SECONDS = 4.0
+"""A run of a slow network averages over the machine's noise itself; twenty would take a minute."""
 
 
 @dataclass(frozen=True)
@@ -48,23 +53,32 @@ def measure_latency(
     image: NDArray[np.float32],
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, Latency]:
-    """Time every runtime on `image`, see `take_turns`."""
+    """Time every runtime on `image` in 20 rounds, fewer where a round is slow; see `take_turns`."""
     timed = {key: (runtime, image) for key, runtime in runtimes.items()}
-    return {key: found.latency for key, found in take_turns(timed, ROUNDS, progress).items()}
+    rounds = take_turns(timed, ROUNDS, progress, seconds=SECONDS)
+    return {key: found.latency for key, found in rounds.items()}
 
 
 def take_turns(
     timed: Mapping[str, tuple[Runtime, NDArray[np.float32]]],
     rounds: int,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    *,
+    seconds: float = inf,
 ) -> dict[str, Rounds]:
     """Time every runtime on its image in an interleaved loop: one run of each per round.
 
-    Interleaving spreads slow phases of the machine over all of them, so ratios hold even
-    where absolute times do not.
+    The loop ends early, but not before `LEAST` rounds, when they took `seconds`. Interleaving
+    spreads slow phases of the machine over all of them, so ratios hold even where absolute times
+    do not.
     """
     found = {key: Rounds([], []) for key in timed}
+    begun = time.perf_counter()
     for done in range(WARM_UP + rounds):
+        if done == WARM_UP:
+            begun = time.perf_counter()
+        elif done >= WARM_UP + LEAST and time.perf_counter() - begun >= seconds:
+            break
         for key, (runtime, image) in timed.items():
             start = time.perf_counter()
             outputs = runtime.engine.outputs(image)

@@ -4,7 +4,16 @@ import numpy as np
 import pytest
 
 from tests.validate.fakes import FakeEngine, Outputs, logits_of
-from validate.latency import ROUNDS, WARM_UP, Spread, measure_latency, spread, take_turns
+from validate.latency import (
+    LEAST,
+    ROUNDS,
+    SECONDS,
+    WARM_UP,
+    Spread,
+    measure_latency,
+    spread,
+    take_turns,
+)
 from validate.runtimes import Runtime
 
 IMAGE = np.zeros((1, 3, 2, 2), np.float32)
@@ -53,6 +62,29 @@ def test_warm_up_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     for key, expected in (("a", 10), ("b", 20)):
         session = found[key].session
         assert (session.median, session.p10, session.p90) == (expected, expected, expected)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "rounds"),
+    [
+        (0.1, ROUNDS),
+        # 13 rounds of 0.3 s are less than 4 s, 14 are more
+        (0.3, 14),
+        (60.0, LEAST),
+    ],
+)
+def test_slow_networks_are_not_timed_for_minutes(
+    monkeypatch: pytest.MonkeyPatch, seconds: float, rounds: int
+) -> None:
+    clock = _Clock()
+    monkeypatch.setattr(time, "perf_counter", clock)
+    engine = _Slow(clock, WARM_UP, 600.0, seconds)
+    steps: list[tuple[int, int]] = []
+    found = measure_latency(
+        {"a": Runtime("a", "", engine)}, IMAGE, lambda *step: steps.append(step)
+    )["a"]
+    assert SECONDS == 4 and len(steps) == WARM_UP + rounds
+    assert found.session.p90 == 1000 * seconds
 
 
 def test_spread_and_mask_time(monkeypatch: pytest.MonkeyPatch) -> None:
