@@ -35,6 +35,7 @@ from typing import Any
 
 from benchmarks.memory import watch
 from export.artifact import Artifact, load_artifact
+from export.ending import end
 from segport.asked import reference_of, runtime_of, weights_of
 from segport.pipeline import run
 from segport.progress import Stages
@@ -74,7 +75,7 @@ def main() -> None:
     recipe = _asked(options)
     if options.child:
         _run(recipe, options.out)
-        return
+        end(0)  # as `segport` does
     arguments = [__file__, str(options.recipe), "-o", str(options.out)]
     arguments += ["--images", str(options.images)] if options.images else []
     arguments += ["--network", options.network] if options.network else []
@@ -136,8 +137,8 @@ def _timed(arguments: list[str], cache: str) -> dict[str, Any]:
     seconds = time.perf_counter() - start
     found = json.loads(done.stdout.splitlines()[-1])
     stages: dict[str, float] = defaultdict(float)
-    for name, start, end in _stages(found["begun"]):
-        stages[name] += end - start
+    for name, start, over in _stages(found["begun"]):
+        stages[name] += over - start
     return {"seconds": seconds, "stage_s": stages, "torch": found["torch"]}
 
 
@@ -146,8 +147,8 @@ def _watched(arguments: list[str], cache: str) -> dict[str, Any]:
     watched = watch(_command(arguments), _environment(cache))
     found = json.loads(watched.output.splitlines()[-1])
     stages: dict[str, float] = defaultdict(float)
-    for name, start, end in _stages(found["begun"]):
-        most = max((mb for when, mb in watched.samples if start <= when < end), default=0.0)
+    for name, start, over in _stages(found["begun"]):
+        most = max((mb for when, mb in watched.samples if start <= when < over), default=0.0)
         stages[name] = max(stages[name], most)
     return {"peak_mb": watched.peak, "stage_mb": stages}
 
@@ -161,8 +162,8 @@ def _environment(cache: str) -> dict[str, str]:
 
 
 def _stages(begun: list[tuple[str, float]]) -> Iterator[tuple[str, float, float]]:
-    for (name, start), (_, end) in pairwise(begun):
-        yield name, start, end
+    for (name, start), (_, over) in pairwise(begun):
+        yield name, start, over
 
 
 def _loop(recipe: Recipe, folder: Path) -> tuple[dict[str, float], float]:

@@ -9,9 +9,13 @@ def main() -> None:
     """Run the command line, unless a package it needs is somebody else's."""
     if problem := stranger():
         sys.exit(_refuse(problem))
+    from export.ending import end
     from segport.cli import main as command_line
 
-    command_line()
+    try:
+        command_line()
+    except SystemExit as ended:
+        end(int(ended.code or 0))
 
 
 def _refuse(problem: str) -> int:

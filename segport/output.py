@@ -1,19 +1,32 @@
 """What all commands print alike."""
 
 import json
+import os
 import shlex
 import sys
 from typing import TYPE_CHECKING, Any
 
 import typer
 
+from export.errors import SegportError
+
 if TYPE_CHECKING:
     from export.artifact import Artifact
 
 
 def say(document: Any, as_json: bool) -> None:
-    """Print text, or one JSON document (paths as text), on standard output."""
-    typer.echo(json.dumps(document, indent=1, default=str) if as_json else document)
+    """Print text, or one JSON document (paths as text), on standard output.
+
+    Raises SegportError when it cannot be written; a reader who has gone is typer's to deal with.
+    """
+    try:
+        typer.echo(json.dumps(document, indent=1, default=str) if as_json else document)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        # what is left in the buffer Python would try again at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SegportError(f"standard output: cannot write to it ({error.strerror})") from error
 
 
 def say_artifact(artifact: "Artifact", as_json: bool, default_target: bool = False) -> None:

@@ -1,6 +1,7 @@
 """What only a process of its own shows: start-up time, imports, other people's packages."""
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -121,3 +122,19 @@ def test_a_users_network_is_found_in_the_working_directory(tmp_path: Path) -> No
     )
     assert answer.returncode == 2
     assert answer.stderr.splitlines()[-1].endswith("mine:net: returned str, not a torch module")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_an_answer_that_cannot_be_written_is_one_line(unbuffered: str) -> None:
+    with Path("/dev/full").open("w") as full:
+        answer = subprocess.run(
+            [SCRIPT, "models", "--json"],
+            stdout=full, stderr=subprocess.PIPE, text=True, check=False,
+            env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+        )  # fmt: skip
+    assert answer.returncode == 2
+    assert answer.stderr.splitlines()[-1] == (
+        "segport: standard output: cannot write to it (No space left on device)"
+    )
+    assert "Traceback" not in answer.stderr and "Exception" not in answer.stderr
