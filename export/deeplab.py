@@ -8,11 +8,11 @@ Convolution" (arXiv 1802.02611).
 
 from collections import OrderedDict
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torchvision.models import resnet50, resnet101
 
 from export.mobilenet import dilated_mobilenet_v2
 
@@ -97,11 +97,13 @@ class HeadV3Plus(nn.Module):
 
 
 class ResNetFeatures(nn.ModuleDict):
-    """A torchvision ResNet without its classifier; gives layer1 and layer4."""
+    """A torchvision ResNet, `name`, without its classifier; gives layer1 and layer4."""
 
-    def __init__(self, build: Callable[..., nn.Module], output_stride: int) -> None:
+    def __init__(self, name: str, output_stride: int) -> None:
+        from torchvision import models  # which takes as long as torch itself to import
+
         dilate = [False, output_stride == 8, True]
-        resnet = build(weights=None, replace_stride_with_dilation=dilate)
+        resnet = models.get_model(name, weights=None, replace_stride_with_dilation=dilate)
         kept = [(name, m) for name, m in resnet.named_children() if name not in ("avgpool", "fc")]
         super().__init__(OrderedDict(kept))
 
@@ -146,8 +148,8 @@ class DeepLab(nn.Module):
 
 _BACKBONES: dict[str, tuple[Callable[[int], nn.Module], int, int]] = {
     "mobilenet": (MobileNetFeatures, 320, 24),
-    "resnet50": (lambda stride: ResNetFeatures(resnet50, stride), 2048, 256),
-    "resnet101": (lambda stride: ResNetFeatures(resnet101, stride), 2048, 256),
+    "resnet50": (partial(ResNetFeatures, "resnet50"), 2048, 256),
+    "resnet101": (partial(ResNetFeatures, "resnet101"), 2048, 256),
 }
 _HEADS: dict[str, type[HeadV3] | type[HeadV3Plus]] = {
     "deeplabv3": HeadV3,

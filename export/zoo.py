@@ -6,17 +6,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
-from torchvision.models import segmentation
-from torchvision.models._api import WeightsEnum
 
 from export.artifact import NOMINAL_SIZE
 from export.deeplab import deeplab
 from export.errors import UsageError, unknown
 from export.torch_cost import Cost, torch_cost
+
+if TYPE_CHECKING:  # to import it takes as long as torch, and half of the networks need it not
+    from torchvision.models._api import WeightsEnum
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -50,17 +51,27 @@ class ZooEntry:
     """A network. `build(classes, output_stride)` gives it with fresh weights.
 
     `build_published` gives the network that the published parameters and FLOPs are of.
-    `output_strides` lists what the definition offers, the default first. `default_weights`
-    is torchvision's weight enum, or None where only checkpoints exist. All of them take RGB
-    normalised with ImageNet's mean and standard deviation.
+    `output_strides` lists what the definition offers, the default first. `figures` gives what
+    is `published`, `weights` the `default_weights`. All of them take RGB normalised with
+    ImageNet's mean and standard deviation.
     """
 
     source: str
     build: Callable[[int, int], nn.Module]
     build_published: Callable[[int, int], nn.Module]
     output_strides: tuple[int, ...]
-    published: Published
-    default_weights: WeightsEnum | None = None
+    figures: Callable[[], Published]
+    weights: "Callable[[], WeightsEnum] | None" = None
+
+    @property
+    def published(self) -> Published:
+        """The source's figures."""
+        return self.figures()
+
+    @property
+    def default_weights(self) -> "WeightsEnum | None":
+        """torchvision's weight enum, or None where only checkpoints exist."""
+        return self.weights() if self.weights else None
 
 
 def _vainf(
@@ -73,34 +84,51 @@ def _vainf(
     vacc_int8: float,
 ) -> ZooEntry:
     build = partial(deeplab, head, backbone)
+    published = Published(
+        params_m=params_m,
+        miou=miou,
+        miou_on="VOC 2012 val",
+        flops=flops,
+        flops_rule="THOP MACs / 4.5e8 at 513x513",
+        size=NOMINAL_SIZE,
+        vacc_fp16=vacc_fp16,
+        vacc_int8=vacc_int8,
+    )
     return ZooEntry(
         source=VAINF,
         build=build,
         build_published=build,
         output_strides=OUTPUT_STRIDES,
-        published=Published(
-            params_m=params_m,
-            miou=miou,
-            miou_on="VOC 2012 val",
-            flops=flops,
-            flops_rule="THOP MACs / 4.5e8 at 513x513",
-            size=NOMINAL_SIZE,
-            vacc_fp16=vacc_fp16,
-            vacc_int8=vacc_int8,
-        ),
+        figures=lambda: published,
     )
 
 
-def _torchvision(
-    builder: Callable[..., nn.Module], enum: type[WeightsEnum], stride: int
-) -> ZooEntry:
-    weights = enum["DEFAULT"]
-    figures: dict[str, float] = weights.meta["_metrics"]["COCO-val2017-VOC-labels"]
+def _torchvision(name: str, stride: int) -> ZooEntry:
+    def weights() -> "WeightsEnum":
+        from torchvision import models
+
+        enum: type[WeightsEnum] = models.get_model_weights(name)
+        return enum["DEFAULT"]
+
+    def figures() -> Published:
+        meta = weights().meta
+        return Published(
+            params_m=meta["num_params"] / 1e6,
+            miou=meta["_metrics"]["COCO-val2017-VOC-labels"]["miou"],
+            miou_on="COCO val2017, VOC classes",
+            flops=meta["_ops"],
+            flops_rule="GMACs at 520x520",
+            size=(520, 520),
+        )
 
     def build(auxiliary: bool, classes: int, output_stride: int) -> nn.Module:
-        has_one = builder is not segmentation.lraspp_mobilenet_v3_large
-        aux = {"aux_loss": auxiliary} if has_one else {}
-        return builder(weights=None, weights_backbone=None, num_classes=classes, **aux)
+        from torchvision import models
+
+        aux = {} if name.startswith("lraspp") else {"aux_loss": auxiliary}
+        made: nn.Module = models.get_model(
+            name, weights=None, weights_backbone=None, num_classes=classes, **aux
+        )
+        return made
 
     return ZooEntry(
         source=TORCHVISION,
@@ -108,15 +136,8 @@ def _torchvision(
         # the auxiliary classifier serves training only: in the figures, not in the exported file
         build_published=partial(build, True),
         output_strides=(stride,),
-        published=Published(
-            params_m=weights.meta["num_params"] / 1e6,
-            miou=figures["miou"],
-            miou_on="COCO val2017, VOC classes",
-            flops=weights.meta["_ops"],
-            flops_rule="GMACs at 520x520",
-            size=(520, 520),
-        ),
-        default_weights=weights,
+        figures=figures,
+        weights=weights,
     )
 
 
@@ -135,26 +156,12 @@ ZOO: dict[str, ZooEntry] = {
     "deeplabv3plus_resnet101": _vainf(
         "deeplabv3plus", "resnet101", 58.754, 185.381, 78.3, 75.751, 75.143
     ),
-    "torchvision/deeplabv3_resnet50": _torchvision(
-        segmentation.deeplabv3_resnet50, segmentation.DeepLabV3_ResNet50_Weights, 8
-    ),
-    "torchvision/deeplabv3_resnet101": _torchvision(
-        segmentation.deeplabv3_resnet101, segmentation.DeepLabV3_ResNet101_Weights, 8
-    ),
-    "torchvision/fcn_resnet50": _torchvision(
-        segmentation.fcn_resnet50, segmentation.FCN_ResNet50_Weights, 8
-    ),
-    "torchvision/fcn_resnet101": _torchvision(
-        segmentation.fcn_resnet101, segmentation.FCN_ResNet101_Weights, 8
-    ),
-    "torchvision/deeplabv3_mobilenet_v3_large": _torchvision(
-        segmentation.deeplabv3_mobilenet_v3_large,
-        segmentation.DeepLabV3_MobileNet_V3_Large_Weights,
-        16,
-    ),
-    "torchvision/lraspp_mobilenet_v3_large": _torchvision(
-        segmentation.lraspp_mobilenet_v3_large, segmentation.LRASPP_MobileNet_V3_Large_Weights, 16
-    ),
+    "torchvision/deeplabv3_resnet50": _torchvision("deeplabv3_resnet50", 8),
+    "torchvision/deeplabv3_resnet101": _torchvision("deeplabv3_resnet101", 8),
+    "torchvision/fcn_resnet50": _torchvision("fcn_resnet50", 8),
+    "torchvision/fcn_resnet101": _torchvision("fcn_resnet101", 8),
+    "torchvision/deeplabv3_mobilenet_v3_large": _torchvision("deeplabv3_mobilenet_v3_large", 16),
+    "torchvision/lraspp_mobilenet_v3_large": _torchvision("lraspp_mobilenet_v3_large", 16),
 }
 
 

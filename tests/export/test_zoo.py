@@ -266,3 +266,13 @@ def test_users_callable_that_cannot_be_used(name: str, reason: str) -> None:
 def test_output_stride_does_not_apply_to_users_networks() -> None:
     with pytest.raises(UsageError, match=r"--output-stride does not apply to tests\.networks:tiny"):
         build_network("tests.networks:tiny", 21, 8)
+
+
+def test_a_mobilenet_does_not_wait_for_torchvision() -> None:
+    """Which imports torch's compiler, and takes as long as torch itself."""
+    code = (
+        "import sys; from export.network import load_network; "
+        "load_network('deeplabv3plus_mobilenet', 'random', classes=21); "
+        "assert not {'torchvision', 'torch._dynamo'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
