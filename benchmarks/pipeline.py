@@ -14,8 +14,9 @@ going on. The sum counts one per image, protocol and runtime, and one of fp32 pe
 image; what else infers (export's check, the part of calibration that fp16 and int8 do not share,
 the latency loop) is overhead. For the loop of `segport validate` alone, blocks of images are
 inferred and evaluated alternately, so that slow phases of the machine meet both; the ratio is
-that of the medians per image. Memory is that of the run's process and of those that it starts, together (PSS, sampled
-ten times a second), in a run of its own, as sampling stops what is sampled. Needs an idle machine.
+that of the medians per image. Memory is that of the run's process and of those that it starts,
+together (PSS, sampled ten times a second), in a run of its own, as sampling stops what is sampled.
+Needs an idle machine.
 """
 
 import argparse

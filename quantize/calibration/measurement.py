@@ -119,15 +119,15 @@ class _Joining:
 
     def add(self, measurement: Measurement, new: _New) -> None:
         """Add the network of a measurement, which has so much that is `new`."""
-        if new.nodes and not self._own:
-            copy = ModelProto()
-            copy.CopyFrom(self.joint.model)
-            self.joint.model, self._own = copy, True
         if new.nodes:
+            if not self._own:
+                copy = ModelProto()
+                copy.CopyFrom(self.joint.model)
+                self.joint.model, self._own = copy, True
             self.joint.model.graph.initializer.extend(new.constants.values())
             self.joint.model.graph.node.extend(new.nodes.values())
-        self._constants |= {value: tensor.name for value, tensor in new.constants.items()}
-        self._nodes |= {key: list(node.output) for key, node in new.nodes.items()}
+            self._constants |= {value: tensor.name for value, tensor in new.constants.items()}
+            self._nodes |= {key: list(node.output) for key, node in new.nodes.items()}
         for name, statistics in measurement.statistics.items():
             self.joint.statistics.setdefault(new.names[name], []).extend(statistics)
 

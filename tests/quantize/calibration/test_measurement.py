@@ -107,3 +107,11 @@ def test_branches_may_read_what_a_comparison_does_not_see() -> None:
 
     measurements = [measured(branching(summand), "logits") for summand in (1, 2)]
     assert len(join(measurements)) == 2
+
+
+def test_a_constant_that_nothing_reads_is_not_taken_for_one_that_is_there(tiny: Artifact) -> None:
+    idle, reading = stack(), stack(*[0] * (LAYERS - 1), 5)
+    idle.graph.initializer.append(weight("idle", 3, 3, 1, 1, seed=5))
+    measurements = [measured(one, "logits") for one in (stack(), idle, reading)]
+    assert len(join(measurements)) == 1
+    assert_as_alone(tiny, *measurements)
