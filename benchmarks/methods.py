@@ -37,8 +37,9 @@ from benchmarks.common import (
 from benchmarks.runs import in_onnxruntime
 from export.artifact import Artifact
 from export.errors import SegportError
-from quantize.quantization import Settings, quantize
+from quantize.quantization import quantize
 from quantize.ranges.ranges import DEFAULT_RANGE
+from quantize.settings import Settings
 from validate.datasets import Dataset
 from validate.samples import Preparation
 

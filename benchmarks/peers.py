@@ -45,7 +45,8 @@ class Way:
 def _segport(**settings: Any) -> Quantizer:
     def make(source: Path, target: Path, samples: Samples) -> None:
         from export.artifact import load_artifact
-        from quantize.quantization import Settings, quantize
+        from quantize.quantization import quantize
+        from quantize.settings import Settings
 
         artifact = load_artifact(source)
         with tempfile.TemporaryDirectory(dir=target.parent) as folder:

@@ -28,7 +28,8 @@ from export.class_map import class_map
 from export.onnx_export import export_model
 from export.sessions import open_session, run
 from export.zoo import ZOO
-from quantize.quantization import Settings, quantize
+from quantize.quantization import quantize
+from quantize.settings import Settings
 
 
 def images(size: int, count: int) -> list[Sample]:

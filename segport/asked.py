@@ -1,7 +1,7 @@
 """What a recipe asks for, in the words of the functions that do it."""
 
 from export.artifact import Artifact, artifact_id
-from quantize.quantization import Settings
+from quantize.settings import Settings
 from segport.recipe import ArtifactSection, Recipe
 from segport.searching import Request, requested
 from validate.runtimes import REFERENCES, default_runtime

@@ -7,8 +7,8 @@ from onnx import ModelProto
 
 from export.artifact import Artifact
 from export.errors import UsageError
-from quantize.quantization import Search
 from quantize.search.budget import Budget
+from quantize.settings import Search
 from segport.scoring import SCORES, session_times
 from validate.datasets import Dataset, open_dataset
 from validate.samples import Preparation

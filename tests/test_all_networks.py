@@ -10,7 +10,8 @@ from export.artifact import load_artifact
 from export.onnx_export import export_model
 from export.torch_cost import torch_cost
 from export.zoo import ZOO, meta_network
-from quantize.quantization import Settings, quantize
+from quantize.quantization import quantize
+from quantize.settings import Settings
 from validate.datasets import open_dataset
 from validate.runtimes import open_runtime
 from validate.samples import Preparation, Samples

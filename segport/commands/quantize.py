@@ -84,8 +84,9 @@ def quantize(
     with stages() as progress:
         step = progress.stage(f"quantize {precision}")
         from export.artifact import load_artifact
-        from quantize.quantization import Settings, check_settings
+        from quantize.quantization import check_settings
         from quantize.quantization import quantize as quantize_artifact
+        from quantize.settings import Settings
         from segport.searching import Request, open_search, requested
         from validate.datasets import Dataset, open_dataset
         from validate.samples import Preparation, Samples

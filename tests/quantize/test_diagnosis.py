@@ -18,7 +18,8 @@ from export.onnx_export import export_model
 from quantize.diagnosis.diagnosis import diagnose
 from quantize.diagnosis.errors import TensorError, sqnr_db
 from quantize.diagnosis.points import Grid, groups, points
-from quantize.quantization import Settings, quantize
+from quantize.quantization import quantize
+from quantize.settings import Settings
 from tests.export import build
 from validate.datasets import open_dataset
 from validate.samples import Preparation, Samples

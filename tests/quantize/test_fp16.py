@@ -11,7 +11,8 @@ from export.onnx_export import export_model
 from export.sessions import open_session, run
 from quantize.casts import tidy_casts
 from quantize.fp16 import weights_out_of_range
-from quantize.quantization import Settings, quantize
+from quantize.quantization import quantize
+from quantize.settings import Settings
 from validate.datasets import open_dataset
 from validate.samples import Preparation, Samples
 

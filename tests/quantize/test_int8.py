@@ -12,8 +12,9 @@ from export.artifact import Artifact
 from export.errors import CalibrationError, QuantizeError, UsageError
 from export.inspection import Optimized
 from quantize.int8 import check_fusion
-from quantize.quantization import Settings, quantize
+from quantize.quantization import quantize
 from quantize.selection import range_sources
+from quantize.settings import Settings
 from quantize.targets import TARGETS
 from validate.samples import Samples
 
@@ -195,7 +196,7 @@ def test_a_glob_that_matches_nothing_is_an_error(
 def test_the_target_is_that_of_the_machine_unless_named(
     facts: dict[str, Any], target: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("quantize.quantization.cpu_facts", lambda: facts)
+    monkeypatch.setattr("quantize.settings.cpu_facts", lambda: facts)
     assert Settings().resolved() == Settings(target=target, range="percentile")
     assert Settings(target="npu", range="mse").resolved() == Settings(target="npu", range="mse")
     assert Settings(target="per-tensor").resolved().range == "minmax"

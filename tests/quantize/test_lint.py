@@ -19,7 +19,8 @@ from export.errors import ArtifactError
 from export.sessions import cpu_facts
 from quantize.lint import RULES, Finding, exit_code, lint
 from quantize.plan import build
-from quantize.quantization import Settings, quantize
+from quantize.quantization import quantize
+from quantize.settings import Settings
 from quantize.targets import TARGETS, default_target
 from tests.quantize.test_qdq import IMAGE, _plan, residual
 from validate.samples import Samples

@@ -15,7 +15,8 @@ from export.mask_head.tail import Tail
 from export.onnx_export import export_model
 from export.sessions import open_session, run
 from quantize.lint import lint
-from quantize.quantization import Settings, quantize
+from quantize.quantization import quantize
+from quantize.settings import Settings
 from tests.conftest import SIZE
 from tests.export.build import computed, operators
 from validate.samples import Samples

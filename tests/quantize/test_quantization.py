@@ -7,7 +7,8 @@ from export.artifact import Artifact, ImageRef
 from export.errors import ArtifactError, UsageError
 from quantize.calibration import calibration
 from quantize.calibration.measurement import Joint
-from quantize.quantization import Order, Settings, quantize, quantize_all
+from quantize.quantization import Order, quantize, quantize_all
+from quantize.settings import Settings
 from validate.samples import Samples
 
 

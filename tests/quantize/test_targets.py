@@ -8,7 +8,8 @@ import pytest
 from export.artifact import Artifact, load_artifact
 from export.errors import UsageError
 from export.sessions import cpu_facts, open_session, run
-from quantize.quantization import Settings, quantize
+from quantize.quantization import quantize
+from quantize.settings import Settings
 from quantize.targets import TARGETS, default_target, explain_default, get_target, verifiable
 from segport import choices
 from validate.datasets import open_dataset

@@ -10,7 +10,8 @@ import pytest
 from export.artifact import Artifact, Sample
 from export.onnx_export import export_model
 from export.sessions import open_session, run
-from quantize.quantization import Settings, quantize
+from quantize.quantization import quantize
+from quantize.settings import Settings
 
 SIZES = [(520, 693), (693, 520), (520, 693), (520, 520), (520, 780), (780, 520), (600, 520)]
 

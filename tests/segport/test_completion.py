@@ -11,8 +11,9 @@ import shellingham
 
 from export.onnx_export import OUTPUTS
 from export.zoo import OUTPUT_STRIDES
-from quantize.quantization import IO_TYPES, PRECISIONS
+from quantize.precisions import PRECISIONS
 from quantize.ranges.ranges import RANGE_RULES
+from quantize.settings import IO_TYPES
 from quantize.targets import TARGETS
 from segport.cli import COMMANDS
 from tests.segport.command import segport

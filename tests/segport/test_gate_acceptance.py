@@ -15,7 +15,8 @@ import pytest
 from export import sessions
 from export.artifact import Artifact
 from export.onnx_export import export_model
-from quantize.quantization import Settings, quantize
+from quantize.quantization import quantize
+from quantize.settings import Settings
 from segport.demo import WEIGHTS
 from segport.demo.dataset import write_dataset
 from tests.segport.command import Answer, segport

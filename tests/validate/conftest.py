@@ -5,7 +5,8 @@ import torch
 
 from export.artifact import Artifact
 from export.onnx_export import export_model
-from quantize.quantization import Settings, quantize
+from quantize.quantization import quantize
+from quantize.settings import Settings
 from tests.networks import tiny as tiny_network
 from validate.datasets import open_dataset
 from validate.samples import Preparation, Samples

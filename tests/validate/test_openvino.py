@@ -9,7 +9,8 @@ import pytest
 
 from export.artifact import Artifact
 from export.errors import ArtifactError, RuntimeUnavailableError
-from quantize.quantization import Settings, quantize
+from quantize.quantization import quantize
+from quantize.settings import Settings
 from validate.comparison import validate
 from validate.datasets import open_dataset
 from validate.runtimes import open_runtime

@@ -1,0 +1,55 @@
+"""What a user may choose of quantization."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from export.artifact import ImageRef
+from export.sessions import cpu_facts
+from quantize.methods import chosen_methods
+from quantize.search.budget import Budget
+from quantize.search.search import Latency, Score
+from quantize.targets import default_target, get_target
+
+IO_TYPES = ("fp32", "fp16")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a user may choose.
+
+    `target` None picks that of this machine's CPU, `range` None the target's own rule. `added`
+    and `skipped` are names of `quantize.methods`. `seed` records how the calibration images
+    were drawn.
+    """
+
+    target: str | None = None
+    range: str | None = None
+    added: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()
+    io: str = "fp32"
+    guard: bool = True
+    keep_float: tuple[str, ...] = ()
+    seed: int = 0
+
+    def resolved(self) -> "Settings":
+        """Fill in what was left to the machine and to the target. Raises UsageError."""
+        target = self.target or default_target(cpu_facts())
+        return replace(self, target=target, range=self.range or get_target(target).range)
+
+    def methods(self) -> tuple[str, ...]:
+        """Return the int8 methods that will be applied; of resolved settings."""
+        return chosen_methods(get_target(self.target or ""), self.added, self.skipped)
+
+
+@dataclass(frozen=True)
+class Search:
+    """What a precision search needs from outside: the budget, and who judges a candidate.
+
+    `score` gives a model's value in the unit of the budget; `images` are those it looked at,
+    asked for afterwards. `latency` measures models in turns, ms.
+    """
+
+    budget: Budget
+    score: Score
+    images: Callable[[], Sequence[ImageRef]]
+    latency: Latency | None = None
