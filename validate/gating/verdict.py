@@ -21,7 +21,8 @@ class Verdict:
 
     `check` names what was judged, such as "max-drop" or "baseline". `value`, `limit` and the
     95 % `interval` are in the check's unit, None where there is no number. `inconclusive`
-    says that the interval straddled the limit, so that something else decided.
+    says that the interval straddled the limit, so that something else decided. `evidence` are
+    sentences that help to understand the verdict and decide nothing, most telling first.
     """
 
     id: str
@@ -32,6 +33,7 @@ class Verdict:
     limit: float | None = None
     interval: tuple[float, float] | None = None
     inconclusive: bool = False
+    evidence: tuple[str, ...] = ()
 
 
 def exit_code(verdicts: Iterable[Verdict]) -> int:
