@@ -26,17 +26,17 @@ _TAIL = (1 - LEVEL / 100) / 2
 _Z = NormalDist().inv_cdf(1 - _TAIL)
 
 
-def resampled_sums(rows: Floats, resamples: int = RESAMPLES) -> Floats:
+def resampled_sums(rows: Floats, resamples: int = RESAMPLES, seed: int = SEED) -> Floats:
     """Return the sums of `rows` (images, figures) over each resample, (resamples, figures).
 
     A resample counts how often it has each image, so the sums are one product of matrices;
-    those of whole numbers are exact. The same number of images gives the same resamples.
+    those of whole numbers are exact. The same number of images and seed gives the same resamples.
     """
-    return np.concatenate([weights @ rows for weights in _weights(len(rows), resamples)])
+    return np.concatenate([weights @ rows for weights in _weights(len(rows), resamples, seed)])
 
 
-def _weights(images: int, resamples: int) -> Iterator[Floats]:
-    rng = np.random.default_rng(SEED)
+def _weights(images: int, resamples: int, seed: int) -> Iterator[Floats]:
+    rng = np.random.default_rng(seed)
     for start in range(0, resamples, _BLOCK):
         count = min(_BLOCK, resamples - start)
         drawn = rng.integers(0, images, (count, images)) + images * np.arange(count)[:, None]

@@ -4,8 +4,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from export.artifact import Artifact
 from export.errors import UsageError
 from export.files import check_writable, new_files
@@ -14,9 +12,9 @@ from export.versions import versions
 from validate.datasets import Dataset, ids_digest, open_dataset
 from validate.entry import Judged, entry
 from validate.evaluation import evaluate
-from validate.intervals import PerImage
-from validate.loss import Loss, bootstrap_facts, find_losses
-from validate.metrics import class_images
+from validate.evidence import Evidence, write_evidence
+from validate.figures import figures, images_of_classes
+from validate.loss import bootstrap_facts
 from validate.overlap import overlapping, refuse_overlap
 from validate.picture_file import write_pictures
 from validate.protocols import DEFAULT_PROTOCOL
@@ -30,6 +28,7 @@ from validate.result import (
 )
 from validate.runtimes import REFERENCES, TORCH_ID, Runtime, open_runtime, open_torch
 from validate.samples import Preparation
+from validate.sealing import sealed
 from validate.thumbnail import Thumbnail
 from validate.timing import known, measured
 from validate.worst_pictures import WorstPictures
@@ -103,22 +102,24 @@ def validate(
     timing = timing or measured(
         runtimes, by_id, dataset, preparation, lambda done, total: progress("latency", done, total)
     )
-    judged = [
-        Judged(
-            key,
-            by_id.get(key),
-            runtimes[key],
-            evaluations[key],
-            timing.latencies[key],
-            timing.runtimes[key],
+    evidence = {key: found.evidence() for key, found in evaluations.items()}
+    images = [item.id for item in dataset.items]
+    found = figures(evidence, reference_id, first.classes, images)
+    entries = [
+        entry(
+            Judged(
+                key,
+                by_id.get(key),
+                runtimes[key],
+                evaluations[key],
+                timing.latencies[key],
+                timing.runtimes[key],
+            ),
+            found[key],
+            protocol,
         )
         for key in runtimes
     ]
-    confusions = {
-        key: np.stack(found.confusions) for key, found in evaluations.items() if found.confusions
-    }
-    losses = find_losses(confusions, reference_id, first.classes)
-    entries = [entry(one, losses.get(one.id, Loss()), first.classes, protocol) for one in judged]
     result = Result(
         name=first.name,
         model=first.model,
@@ -135,12 +136,11 @@ def validate(
         overlap_allowed=bool(shared),
         latency_protocol=timing.protocol,
         classes=list(first.classes),
-        class_images=_class_images(confusions, first.classes),
-        bootstrap=bootstrap_facts(losses),
+        class_images=images_of_classes(evidence, first.classes),
+        bootstrap=bootstrap_facts(found.values()),
         artifacts=entries,
     )
-    write_result(result, confusions, folder, worst.worst_first())
-    return result
+    return write_result(result, evidence, images, folder, worst.worst_first())
 
 
 def environment() -> dict[str, Any]:
@@ -151,22 +151,27 @@ def environment() -> dict[str, Any]:
 
 def write_result(
     result: Result,
-    confusions: Mapping[str, PerImage],
+    evidence: Mapping[str, Evidence],
+    images: Sequence[str],
     folder: Path,
     thumbnails: Sequence[Thumbnail] = (),
-) -> None:
-    """Write all files or none; pictures of an earlier result do not stay beside this one."""
-    arrays: Any = confusions
+) -> Result:
+    """Write all files or none, and return the result with its checksums.
+
+    Pictures of an earlier result do not stay beside this one.
+    """
     targets = [folder / RESULT_FILE, folder / CONFUSION_FILE]
     if thumbnails:
         targets.append(folder / PICTURE_FILE)
     with new_files(*targets) as (json_file, npz_file, *picture_file):
+        with npz_file.open("wb") as file:
+            result = sealed(result, write_evidence(evidence, images, file))
         json_file.write_text(result.to_json())
-        np.savez_compressed(npz_file, **arrays)
         for path in picture_file:
             write_pictures(thumbnails, result, path)
     if not thumbnails:
         (folder / PICTURE_FILE).unlink(missing_ok=True)
+    return result
 
 
 def _dataset_facts(dataset: Dataset) -> DatasetFacts:
@@ -178,12 +183,6 @@ def _dataset_facts(dataset: Dataset) -> DatasetFacts:
         labelled=dataset.labelled,
         labels_sha256=dataset.labels_sha256,
     )
-
-
-def _class_images(confusions: Mapping[str, PerImage], classes: Sequence[str]) -> dict[str, int]:
-    """All artifacts saw the same labels, so any of them tells."""
-    counts = [class_images(matrices) for matrices in confusions.values()]
-    return dict(zip(classes, counts[0], strict=True)) if counts else {}
 
 
 def _calibration(artifacts: Mapping[str, Artifact]) -> dict[str, Any] | None:

@@ -1,11 +1,9 @@
 """Read the confusion matrices that lie beside a result."""
 
 from pathlib import Path
-from zipfile import BadZipFile
-
-import numpy as np
 
 from export.errors import DataError
+from validate.evidence import read_evidence
 from validate.intervals import PerImage
 from validate.result import CONFUSION_FILE, Result
 
@@ -16,25 +14,21 @@ def load_confusions(result: Result, result_file: Path) -> dict[str, PerImage]:
     Raises DataError when confusion.npz is missing, damaged, or of another result.
     """
     path = result_file.with_name(CONFUSION_FILE)
-    labelled = [a for a in result.artifacts if a.miou is not None]
-    try:
-        with np.load(path) as arrays:
-            found = {a.id: arrays[a.id] for a in labelled}
-    except OSError as error:
-        reason = error.strerror or "no npz file"
-        raise DataError(f"{path}: cannot read ({reason}); it belongs beside {result_file}") from (
-            error
-        )
-    except KeyError as error:
-        raise DataError(f"{path}: has other artifacts than {result_file} ({error})") from error
-    except (BadZipFile, ValueError, EOFError) as error:
-        raise DataError(f"{path}: damaged ({error}); 'segport validate' makes it") from error
-    for artifact in labelled:
-        classes, matrices = len(artifact.class_iou), found[artifact.id]
+    if not path.is_file():
+        raise DataError(f"{path}: cannot read (no such file); it belongs beside {result_file}")
+    evidence = read_evidence(path).by_id
+    found: dict[str, PerImage] = {}
+    for artifact in result.artifacts:
+        if artifact.miou is None:
+            continue
+        matrices = evidence[artifact.id].labels if artifact.id in evidence else None
+        if matrices is None:
+            raise DataError(f"{path}: has no '{artifact.id}', {result_file} has")
+        classes = len(artifact.class_iou)
         shape = (result.dataset.images, classes, classes)
-        if matrices.shape != shape or matrices.dtype != np.int64:
+        if matrices.shape != shape:
             raise DataError(
-                f"{path}: {artifact.id} is {matrices.dtype} {matrices.shape}, but {result_file} "
-                f"means int64 {shape}"
+                f"{path}: {artifact.id} is {matrices.shape}, but {result_file} means {shape}"
             )
+        found[artifact.id] = matrices
     return found

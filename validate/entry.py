@@ -2,19 +2,14 @@
 
 from dataclasses import asdict, dataclass
 
-import numpy as np
-
 from export.artifact import Artifact, Manifest
 from export.inspection import inspect, macs_share
 from export.providers import CPU, CUDA, TENSORRT
 from export.sessions import cpu_facts, threads
-from validate.agreement import away_from_borders, near_borders, overall, worst
 from validate.evaluation import Evaluation
 from validate.latency import Latency
-from validate.loss import Loss
-from validate.metrics import Confusion, class_iou, invented_classes, miou, pixel_accuracy
 from validate.protocols import get_protocol
-from validate.result import ArtifactResult, ImageAgreement, SpreadFacts
+from validate.result import ArtifactResult, Figures, NoiseFacts, SpreadFacts
 from validate.runtimes import Runtime
 
 _INT8_UNKNOWN = {
@@ -37,22 +32,17 @@ class Judged:
     evaluation: Evaluation
     latency: Latency
     latency_runtime: str
+    noise: NoiseFacts | None = None
 
     @property
     def manifest(self) -> Manifest | None:
         """The artifact's manifest."""
         return self.artifact.manifest if self.artifact else None
 
-    @property
-    def confusion(self) -> Confusion | None:
-        """All images' matrices added up, or None without labels."""
-        found = self.evaluation.confusions
-        return np.sum(found, axis=0) if found else None
 
-
-def entry(judged: Judged, loss: Loss, classes: tuple[str, ...], protocol: str) -> ArtifactResult:
+def entry(judged: Judged, figures: Figures, protocol: str) -> ArtifactResult:
     """Describe one artifact."""
-    manifest, found, total = judged.manifest, judged.evaluation, judged.confusion
+    manifest, found = judged.manifest, judged.evaluation
     share, verified, note = _int8_facts(judged)
     return ArtifactResult(
         id=judged.id,
@@ -69,28 +59,14 @@ def entry(judged: Judged, loss: Loss, classes: tuple[str, ...], protocol: str) -
         int8_verified=verified,
         int8_note=note,
         kept_float=_kept_float(manifest),
-        miou=None if total is None else miou(total),
-        miou_ci95=loss.miou_ci95,
-        pixel_accuracy=None if total is None else pixel_accuracy(total),
-        class_iou={} if total is None else dict(zip(classes, class_iou(total), strict=True)),
-        invented_classes=[] if total is None else [classes[c] for c in invented_classes(total)],
-        drop=loss.drop,
-        drop_ci95=loss.drop_ci95,
-        class_drop=loss.class_drop,
-        agreement=overall(found.images),
-        agreement_boundary=near_borders(found.images),
-        agreement_interior=away_from_borders(found.images),
-        worst_images=[
-            ImageAgreement(id=image.id, agreement=image.agreement) for image in worst(found.images)
-        ],
-        fidelity_miou=None if found.fidelity is None else miou(found.fidelity),
-        nonfinite_images=len(found.nonfinite),
         latency_ms=SpreadFacts(**asdict(judged.latency.session)),
         mask_ms=SpreadFacts(**asdict(judged.latency.mask)),
         latency_runtime=judged.latency_runtime,
         threads=threads(),
         cpu=str(cpu_facts()["cpu"]),
         warnings=[*judged.runtime.warnings, *_warnings(manifest, found, protocol)],
+        noise=judged.noise,
+        **dict(figures),
     )
 
 

@@ -12,6 +12,7 @@ from export.class_map import class_map
 from export.errors import DataError
 from validate.agreement import ImageCounts, boundary, count_image
 from validate.datasets import Dataset
+from validate.evidence import Evidence
 from validate.metrics import Confusion, confusion
 from validate.protocols import get_protocol
 from validate.runtimes import Runtime
@@ -26,16 +27,31 @@ See = Callable[[Labelled, Mapping[str, NDArray[np.uint8]]], None]
 class Evaluation:
     """What one artifact predicted.
 
-    `confusions` holds one matrix per labelled image, in list order. `fidelity` sums the
-    matrices whose labels are the reference's predictions. `images` counts the pixels that
-    agree with the reference in every image, labelled or not. `nonfinite` lists images whose
-    logits held inf or NaN.
+    `confusions` holds one matrix per labelled image, in list order; `against` one per image
+    whose labels are the reference's predictions. `images` counts the pixels that agree with
+    the reference in every image, labelled or not. `nonfinite` lists images whose logits held
+    inf or NaN.
     """
 
     confusions: list[Confusion] = field(default_factory=list)
-    fidelity: Confusion | None = None
+    against: list[Confusion] = field(default_factory=list)
     images: list[ImageCounts] = field(default_factory=list)
     nonfinite: list[str] = field(default_factory=list)
+
+    @property
+    def fidelity(self) -> Confusion | None:
+        """The matrices against the reference, added up; None before the first image."""
+        return sum(self.against[1:], self.against[0]) if self.against else None
+
+    def evidence(self) -> Evidence:
+        """Return what was counted as arrays over the images."""
+        broken = set(self.nonfinite)
+        return Evidence(
+            np.stack(self.confusions) if self.confusions else None,
+            np.stack(self.against),
+            np.array([(one.near, one.near_agreeing) for one in self.images], np.int64),
+            np.array([one.id in broken for one in self.images], np.bool_),
+        )
 
 
 def evaluate(
@@ -83,8 +99,7 @@ def _count(
 ) -> None:
     if image.label is not None:
         evaluation.confusions.append(confusion(image.label, predicted, classes))
-    against = confusion(expected, predicted, classes)
-    evaluation.fidelity = against if evaluation.fidelity is None else evaluation.fidelity + against
+    evaluation.against.append(confusion(expected, predicted, classes))
 
 
 def _predict(

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from validate.bootstrap import RESAMPLES, Floats, Interval, interval, resampled_sums
+from validate.bootstrap import RESAMPLES, SEED, Floats, Interval, interval, resampled_sums
 from validate.counts import Counts, counts_of
 
 PerImage = NDArray[np.int64]
@@ -51,14 +51,16 @@ class Figures:
         return None if np.isnan(value) else interval(value, self.resampled, self.left_out)
 
 
-def class_figures(counts: Mapping[str, Counts], resamples: int = RESAMPLES) -> dict[str, Figures]:
+def class_figures(
+    counts: Mapping[str, Counts], resamples: int = RESAMPLES, seed: int = SEED
+) -> dict[str, Figures]:
     """Return every class's IoU, percent, by the keys of `counts`, whose labels are the same."""
     parts = [next(iter(counts.values()))[:, 1]]
     for one in counts.values():
         parts += [one[:, 0], one[:, 2]]
     rows = np.concatenate(parts, axis=1).astype(np.float64)
     whole = rows.sum(0, keepdims=True)
-    sums = (whole, resampled_sums(rows, resamples), whole - rows)
+    sums = (whole, resampled_sums(rows, resamples, seed), whole - rows)
     split = [np.split(one, len(parts), axis=1) for one in sums]
     figures = {}
     for index, key in enumerate(counts):
@@ -75,9 +77,11 @@ class Intervals:
     that does not exist: one image, no labelled pixel, or a class in a single image.
     """
 
-    def __init__(self, confusions: Mapping[str, PerImage], resamples: int = RESAMPLES) -> None:
+    def __init__(
+        self, confusions: Mapping[str, PerImage], resamples: int = RESAMPLES, seed: int = SEED
+    ) -> None:
         counts = {key: counts_of(matrices) for key, matrices in confusions.items()}
-        self.class_iou = class_figures(counts, resamples)
+        self.class_iou = class_figures(counts, resamples, seed)
 
     def miou(self, id: str) -> Interval | None:
         """Return the interval of an artifact's mIoU, percent."""

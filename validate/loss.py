@@ -1,12 +1,12 @@
 """What artifacts lost against their reference, and how sure that is."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from validate.bootstrap import LEVEL, METHOD, RESAMPLES, SEED, Interval
 from validate.intervals import Intervals, PerImage
 from validate.metrics import Confusion, class_images, class_iou, miou
-from validate.result import BootstrapFacts, ClassDrop
+from validate.result import BootstrapFacts, ClassDrop, Figures
 
 
 @dataclass(frozen=True)
@@ -21,12 +21,17 @@ class Loss:
 
 
 def find_losses(
-    confusions: Mapping[str, PerImage], reference: str, classes: Sequence[str]
+    confusions: Mapping[str, PerImage],
+    reference: str,
+    classes: Sequence[str],
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = SEED,
 ) -> dict[str, Loss]:
     """Return the loss of every artifact, by the ids of `confusions`; `reference` is one."""
     if not confusions:
         return {}
-    intervals = Intervals(confusions)
+    intervals = Intervals(confusions, resamples, seed)
     base, counts = confusions[reference].sum(0), class_images(confusions[reference])
     losses = {reference: Loss(intervals.miou(reference))}
     for id in confusions:
@@ -53,9 +58,9 @@ def find_losses(
     return losses
 
 
-def bootstrap_facts(losses: Mapping[str, Loss]) -> BootstrapFacts | None:
+def bootstrap_facts(found: Iterable[Figures]) -> BootstrapFacts | None:
     """Return how the intervals were made; None where there are none."""
-    if all(loss.miou_ci95 is None for loss in losses.values()):
+    if all(one.miou_ci95 is None for one in found):
         return None
     return BootstrapFacts(method=METHOD, level=LEVEL, resamples=RESAMPLES, seed=SEED)
 

@@ -65,20 +65,28 @@ class ImageAgreement(_Model):
     agreement: float
 
 
-class ArtifactResult(_Model):
-    """One artifact. Percentages are 0-100; `drop` = reference's mIoU - this one's.
+class NoiseFacts(_Model):
+    """What the same file gives under other settings of its runtime, on the same images.
 
-    Intervals are null for one image or without labels. `class_drop` has the classes that
-    occur in the labels, and is empty for the reference. `agreement_boundary` is the agreement
-    on pixels within 5 px of a border between labels (of the reference's classes where images
-    have no label), `agreement_interior` that on all others; null where there are no such
-    pixels. `worst_images` are those that agree least with the reference, worst first; images
-    that agree wholly are not among them.
+    `settings` lists them; `miou`, `class_iou` and `agreement` are the largest changes among
+    them, in points, the second of any class; `pixels` the largest share that changed class,
+    percent.
+    """
+
+    settings: list[str]
+    miou: float | None
+    class_iou: float | None
+    agreement: float
+    pixels: float
+
+
+class Facts(_Model):
+    """What an artifact is, how it was run and timed.
 
     `latency_runtime` is where latency was measured, which differs from `runtime` when that
     one is an emulation. `execution` is what the runtime says about how it ran: nodes by
-    provider, inference precision, device. `nonfinite_images` counts images whose logits held
-    inf or NaN.
+    provider, inference precision, device. `noise` is null where it was not measured.
+    `facts_sha256` is the digest of all other fields of this class (`validate.sealing`).
     """
 
     id: str
@@ -95,6 +103,29 @@ class ArtifactResult(_Model):
     int8_verified: bool | None
     int8_note: str | None
     kept_float: list[str]
+    latency_ms: SpreadFacts | None
+    mask_ms: SpreadFacts | None
+    latency_runtime: str | None
+    threads: int
+    cpu: str
+    warnings: list[str]
+    noise: NoiseFacts | None = None
+    facts_sha256: str | None = None
+
+
+class Figures(_Model):
+    """What an artifact reached: all of it follows from the counts beside the result.
+
+    Percentages are 0-100; `drop` = reference's mIoU - this one's. Intervals are null for one
+    image or without labels. `class_drop` has the classes that occur in the labels, and is
+    empty for the reference. `agreement_boundary` is the agreement on pixels within 5 px of a
+    border between labels (of the reference's classes where images have no label),
+    `agreement_interior` that on all others; null where there are no such pixels.
+    `worst_images` are those that agree least with the reference, worst first; images that
+    agree wholly are not among them. `nonfinite_images` counts images whose logits held inf
+    or NaN.
+    """
+
     miou: float | None
     miou_ci95: tuple[float, float] | None = None
     pixel_accuracy: float | None
@@ -109,12 +140,10 @@ class ArtifactResult(_Model):
     worst_images: list[ImageAgreement] = []
     fidelity_miou: float | None
     nonfinite_images: int
-    latency_ms: SpreadFacts | None
-    mask_ms: SpreadFacts | None
-    latency_runtime: str | None
-    threads: int
-    cpu: str
-    warnings: list[str]
+
+
+class ArtifactResult(Figures, Facts):
+    """One artifact: its facts, and the figures it reached."""
 
 
 class Result(_Model):
@@ -124,6 +153,8 @@ class Result(_Model):
     versions. `class_images` counts, for every class, the images whose label has it; empty
     without labels. `bootstrap` is null where there is no interval. `latency_protocol` names the
     result of the same run that latencies were measured for, null: they were for this one.
+    `counts_sha256` is the digest of what confusion.npz holds, `facts_sha256` that of all fields
+    that are neither an artifact's nor counted; null in results of versions before 0.2.
     """
 
     schema_: Literal[1] = Field(default=1, alias="schema")
@@ -144,6 +175,8 @@ class Result(_Model):
     classes: list[str] = []
     class_images: dict[str, int] = {}
     bootstrap: BootstrapFacts | None = None
+    counts_sha256: str | None = None
+    facts_sha256: str | None = None
     artifacts: list[ArtifactResult]
 
     def artifact(self, id: str) -> ArtifactResult | None:

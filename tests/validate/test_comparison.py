@@ -137,8 +137,17 @@ def test_facts_of_each_artifact(
 def test_confusions_reproduce_the_figures_of_the_json(compared: tuple[Result, Path]) -> None:
     result, folder = compared
     with np.load(folder / "confusion.npz") as arrays:
-        assert sorted(arrays) == sorted(a.id for a in result.artifacts)
+        kinds = ("{}", "against/{}", "near/{}", "nonfinite/{}")
+        names = [kind.format(a.id) for a in result.artifacts for kind in kinds]
+        assert sorted(arrays) == sorted([*names, "images"])
+        assert arrays["images"].tolist() == [f"val_{index:03d}" for index in range(4)]
         for entry in result.artifacts:
+            against = arrays[f"against/{entry.id}"].sum(0)
+            assert against.sum() == 4 * 65 * 65  # pixels without a label too
+            assert entry.agreement == pytest.approx(100 * np.trace(against) / against.sum())
+            near, agreeing = arrays[f"near/{entry.id}"].sum(0)
+            assert entry.agreement_boundary == pytest.approx(100 * agreeing / near)
+            assert not arrays[f"nonfinite/{entry.id}"].any()
             array = arrays[entry.id]
             assert array.dtype == np.int64 and array.shape == (4, 21, 21)
             total = array.sum(0)
@@ -160,8 +169,8 @@ def test_confusions_are_per_image_in_list_order(compared: tuple[Result, Path], v
             with Image.open(voc / f"SegmentationClass/val_{index:03d}.png") as file:
                 label = np.asarray(file.resize((65, 65), Image.Resampling.NEAREST))
             counts = np.bincount(label[label != 255], minlength=21)
-            for array in arrays.values():
-                np.testing.assert_array_equal(array[index].sum(1), counts)
+            for id in ("torch-fp32", "fp32", "fp16", "int8"):
+                np.testing.assert_array_equal(arrays[id][index].sum(1), counts)
 
 
 def test_statistics_of_the_comparison(compared: tuple[Result, Path]) -> None:
@@ -253,7 +262,7 @@ def test_unlabelled_images_have_agreement_but_no_miou(
     assert entry.agreement_boundary is not None and entry.agreement_interior is not None
     assert [image.id for image in entry.worst_images]
     with np.load(tmp_path / "out/confusion.npz") as arrays:
-        assert list(arrays) == []
+        assert "int8" not in arrays and arrays["against/int8"].shape == (2, 21, 21)
     assert load_result(tmp_path / "out/result.json").to_json() == result.to_json()
 
 

@@ -32,6 +32,7 @@ def test_json_has_the_keys_of_the_design() -> None:
     assert document.keys() >= TOP
     assert document.keys() - TOP == {
         "command", "overlap_allowed", "classes", "class_images", "bootstrap", "latency_protocol",
+        "counts_sha256", "facts_sha256",
     }  # fmt: skip
     assert document["dataset"].keys() >= {"name", "split", "images", "ids_sha256"}
     for entry in document["artifacts"]:

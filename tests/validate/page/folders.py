@@ -8,6 +8,7 @@ import numpy as np
 
 from tests.validate.results import artifact_result, lost
 from validate.comparison import write_result
+from validate.evidence import Evidence
 from validate.result import ClassDrop, DatasetFacts, ImageAgreement, Result
 from validate.thumbnail import Thumbnail
 
@@ -90,7 +91,12 @@ def result_folder(
     after = confusion((90, 10, 0), (60, 40, 0), (0, 0, 50))
     write_result(
         Result(**{**facts, **changes}),
-        {"torch-fp32": before, "fp32": before, "int8": after},
+        {
+            "torch-fp32": Evidence(before),
+            "fp32": Evidence(before),
+            "int8": Evidence(after),
+        },
+        [image],
         folder,
         [
             thumbnail(image, seed, {"torch-fp32": 0, "fp32": 0, "int8": 20})
