@@ -14,16 +14,15 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
+from validate.confidence import LEVEL
+
 Floats = NDArray[np.float64]
 Interval = tuple[float, float]
 
 METHOD = "paired percentile bootstrap over images, stretched to the jackknife's standard error"
-LEVEL = 95.0
 RESAMPLES = 10_000
 SEED = 0
 _BLOCK = 500
-_TAIL = (1 - LEVEL / 100) / 2
-_Z = NormalDist().inv_cdf(1 - _TAIL)
 
 
 def resampled_sums(rows: Floats, resamples: int = RESAMPLES, seed: int = SEED) -> Floats:
@@ -44,18 +43,21 @@ def _weights(images: int, resamples: int, seed: int) -> Iterator[Floats]:
         yield counts.reshape(count, images).astype(np.float64)
 
 
-def interval(value: float, resampled: Floats, left_out: Floats) -> Interval | None:
-    """Return the 95 % interval of a figure.
+def interval(
+    value: float, resampled: Floats, left_out: Floats, level: float = LEVEL
+) -> Interval | None:
+    """Return the interval of a figure at `level` percent.
 
     `value` is the figure of all images, `resampled` those of the resamples, `left_out` those
     without one image each. Resamples that do not have the figure are NaN and do not count.
-    None where the figure hangs on a single image.
+    None where the figure hangs on a single image, or no resample has it.
     """
-    if len(left_out) < 2 or np.isnan(left_out).any():
-        return None
     present = resampled[~np.isnan(resampled)]
-    low, high = np.quantile(present, (_TAIL, 1 - _TAIL))
-    stretch = _stretch(float(present.std()), left_out)
+    if len(left_out) < 2 or np.isnan(left_out).any() or not len(present):
+        return None
+    tail = (1 - level / 100) / 2
+    low, high = np.quantile(present, (tail, 1 - tail))
+    stretch = _stretch(float(present.std()), left_out, NormalDist().inv_cdf(1 - tail))
     # the halves are measured from the value, so that it is always inside
     return (
         value - stretch * max(value - float(low), 0.0),
@@ -63,7 +65,7 @@ def interval(value: float, resampled: Floats, left_out: Floats) -> Interval | No
     )
 
 
-def _stretch(spread: float, left_out: Floats) -> float:
+def _stretch(spread: float, left_out: Floats, z: float) -> float:
     """Return by how much a percentile interval is too narrow, at least 1.
 
     Tukey's jackknife standard error over the resamples' own, times Student's t over the
@@ -76,15 +78,17 @@ def _stretch(spread: float, left_out: Floats) -> float:
     error = sqrt((count - 1) / count * squares.sum())
     kurtosis = float((squares**2).mean() / squares.mean() ** 2)
     freedom = 2 * count / (kurtosis - 1) if kurtosis > 1 else float("inf")
-    return max(1.0, error / spread * student_quantile(freedom) / _Z)
+    return max(1.0, error / spread * student_quantile(freedom, z) / z)
 
 
-def student_quantile(freedom: float) -> float:
-    """Return Student's t that leaves 2.5 % above; 1 % off at 2 degrees, exact for many.
+def student_quantile(freedom: float, z: float) -> float:
+    """Return Student's t that leaves as much above as `z` of the normal distribution does.
+
+    1 % off at 2 degrees of freedom for 2.5 %, exact for many.
 
     Abramowitz and Stegun, Handbook of Mathematical Functions, 26.7.5.
     """
-    z, f = _Z, freedom
+    f = freedom
     return (
         z
         + (z**3 + z) / (4 * f)

@@ -1,6 +1,7 @@
 """Artifacts against their reference, under one protocol on one image list."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from validate.evaluation import evaluate
 from validate.evidence import Evidence, write_evidence
 from validate.figures import figures, images_of_classes
 from validate.loss import bootstrap_facts
+from validate.noise import measure_noise
 from validate.overlap import overlapping, refuse_overlap
 from validate.picture_file import write_pictures
 from validate.protocols import DEFAULT_PROTOCOL
@@ -49,6 +51,7 @@ def validate(
     allow_overlap: bool = False,
     allow_fallback: bool = False,
     pictures: int = 0,
+    noise: bool = False,
     timed_with: Result | None = None,
     command: str | None = None,
     progress: Progress = lambda stage, done, total: None,
@@ -61,8 +64,10 @@ def validate(
     precision. A GPU runtime that is not there is an error unless `allow_fallback`, which takes
     what is there and says so in the result. `pictures.zip` holds the `pictures` images on which
     the artifacts agree least with the reference, and is there only if that is more than 0.
-    `timed_with` is a result under another protocol that was made just before: its latencies,
-    which no protocol bears on, hold here too where files, runtimes and images are the same.
+    With `noise` every file runs again under other settings of its runtime; a baseline keeps
+    what that changes (`validate.noise`). `timed_with` is a result under another protocol that
+    was made just before: its latencies, which no protocol bears on, hold here too where files,
+    runtimes and images are the same.
     Raises UsageError without a reference, ComparisonError for artifacts that do not belong
     together, DataError for unusable data or images the artifacts were made with.
     """
@@ -105,6 +110,19 @@ def validate(
     evidence = {key: found.evidence() for key, found in evaluations.items()}
     images = [item.id for item in dataset.items]
     found = figures(evidence, reference_id, first.classes, images)
+    noises = {
+        key: measure_noise(
+            artifact,
+            runtimes[key].name,
+            (reference_id, runtimes[reference_id]),
+            dataset,
+            preparation,
+            first.classes,
+            partial(progress, f"noise of {key}"),
+        )
+        for key, artifact in by_id.items()
+        if noise
+    }
     entries = [
         entry(
             Judged(
@@ -114,6 +132,7 @@ def validate(
                 evaluations[key],
                 timing.latencies[key],
                 timing.runtimes[key],
+                noises.get(key),
             ),
             found[key],
             protocol,

@@ -91,13 +91,13 @@ def digest(arrays: Mapping[str, NDArray[Any]]) -> str:
 
 
 def _arrays(by_id: Mapping[str, Evidence], images: Sequence[str]) -> dict[str, NDArray[Any]]:
-    arrays: dict[str, NDArray[Any]] = {IMAGES: np.array(images, dtype=np.str_)}
+    arrays: dict[str, NDArray[Any]] = {}
     for id, evidence in by_id.items():
         for part in fields(evidence):
             array = getattr(evidence, part.name)
             if array is not None:
                 arrays[id if part.name == "labels" else f"{part.name}/{id}"] = array
-    return arrays
+    return arrays | {IMAGES: np.array(images, dtype=np.str_)}
 
 
 def _kind(name: str) -> str | None:

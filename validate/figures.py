@@ -10,6 +10,7 @@ import numpy as np
 from export.errors import DataError
 from validate.agreement import ImageCounts, away_from_borders, near_borders, overall, worst
 from validate.bootstrap import RESAMPLES, SEED
+from validate.confidence import LEVEL
 from validate.evidence import Evidence
 from validate.loss import Loss, find_losses
 from validate.metrics import (
@@ -30,13 +31,15 @@ def figures(
     *,
     resamples: int = RESAMPLES,
     seed: int = SEED,
+    level: float = LEVEL,
 ) -> dict[str, Figures]:
     """Return the figures of every artifact, by the ids of `evidence`; `reference` is one.
 
-    `evidence` must be complete. `resamples` and `seed` are those of the bootstrap.
+    `evidence` must be complete. `resamples`, `seed` and `level` (percent) are those of
+    the bootstrap.
     """
     matrices = {id: one.labels for id, one in evidence.items() if one.labels is not None}
-    losses = find_losses(matrices, reference, classes, resamples=resamples, seed=seed)
+    losses = find_losses(matrices, reference, classes, resamples=resamples, seed=seed, level=level)
     return {
         id: _figures(one, losses.get(id, Loss()), classes, images) for id, one in evidence.items()
     }

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from validate.bootstrap import RESAMPLES, SEED, Floats, Interval, interval, resampled_sums
+from validate.confidence import LEVEL
 from validate.counts import Counts, counts_of
 
 PerImage = NDArray[np.int64]
@@ -45,10 +46,10 @@ class Figures:
         """Return the figures of one class."""
         return Figures(self.whole[index], self.resampled[:, index], self.left_out[:, index])
 
-    def interval(self) -> Interval | None:
-        """Return the interval of one figure in all."""
+    def interval(self, level: float = LEVEL) -> Interval | None:
+        """Return the interval of one figure in all, at `level` percent."""
         value = float(self.whole)
-        return None if np.isnan(value) else interval(value, self.resampled, self.left_out)
+        return None if np.isnan(value) else interval(value, self.resampled, self.left_out, level)
 
 
 def class_figures(
@@ -71,31 +72,36 @@ def class_figures(
 
 
 class Intervals:
-    """95 % intervals of artifacts that saw the same images with the same labels.
+    """Intervals of artifacts that saw the same images with the same labels, at `level` percent.
 
     `confusions` maps artifact ids to their per-image matrices. None stands for an interval
     that does not exist: one image, no labelled pixel, or a class in a single image.
     """
 
     def __init__(
-        self, confusions: Mapping[str, PerImage], resamples: int = RESAMPLES, seed: int = SEED
+        self,
+        confusions: Mapping[str, PerImage],
+        resamples: int = RESAMPLES,
+        seed: int = SEED,
+        level: float = LEVEL,
     ) -> None:
+        self._level = level
         counts = {key: counts_of(matrices) for key, matrices in confusions.items()}
         self.class_iou = class_figures(counts, resamples, seed)
 
     def miou(self, id: str) -> Interval | None:
         """Return the interval of an artifact's mIoU, percent."""
-        found = self.class_iou[id].mean().interval()
+        found = self.class_iou[id].mean().interval(self._level)
         return found and (max(found[0], 0.0), min(found[1], 100.0))
 
     def drop(self, reference: str, id: str) -> Interval | None:
         """Return the interval of reference's mIoU - the artifact's, points."""
-        return (self.class_iou[reference] - self.class_iou[id]).mean().interval()
+        return (self.class_iou[reference] - self.class_iou[id]).mean().interval(self._level)
 
     def class_drops(self, reference: str, id: str) -> list[Interval | None]:
         """Return each class's interval of reference's IoU - the artifact's, points."""
         lost = self.class_iou[reference] - self.class_iou[id]
-        return [lost.of_class(index).interval() for index in range(len(lost.whole))]
+        return [lost.of_class(index).interval(self._level) for index in range(len(lost.whole))]
 
 
 def _class_iou(labels: Floats, hits: Floats, predicted: Floats) -> Floats:

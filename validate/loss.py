@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from validate.bootstrap import LEVEL, METHOD, RESAMPLES, SEED, Interval
+from validate.bootstrap import METHOD, RESAMPLES, SEED, Interval
+from validate.confidence import LEVEL
 from validate.intervals import Intervals, PerImage
 from validate.metrics import Confusion, class_images, class_iou, miou
 from validate.result import BootstrapFacts, ClassDrop, Figures
@@ -27,11 +28,12 @@ def find_losses(
     *,
     resamples: int = RESAMPLES,
     seed: int = SEED,
+    level: float = LEVEL,
 ) -> dict[str, Loss]:
     """Return the loss of every artifact, by the ids of `confusions`; `reference` is one."""
     if not confusions:
         return {}
-    intervals = Intervals(confusions, resamples, seed)
+    intervals = Intervals(confusions, resamples, seed, level)
     base, counts = confusions[reference].sum(0), class_images(confusions[reference])
     losses = {reference: Loss(intervals.miou(reference))}
     for id in confusions:

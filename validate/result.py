@@ -68,16 +68,14 @@ class ImageAgreement(_Model):
 class NoiseFacts(_Model):
     """What the same file gives under other settings of its runtime, on the same images.
 
-    `settings` lists them; `miou`, `class_iou` and `agreement` are the largest changes among
-    them, in points, the second of any class; `pixels` the largest share that changed class,
-    percent.
+    `settings` lists them; the others are the largest changes among them, in points: of mIoU
+    (fidelity mIoU without labels), of any class's IoU, of agreement with the reference.
     """
 
     settings: list[str]
-    miou: float | None
-    class_iou: float | None
+    miou: float
+    class_iou: float
     agreement: float
-    pixels: float
 
 
 class Facts(_Model):

@@ -41,6 +41,14 @@ def validate(
     pictures: Annotated[
         int, typer.Option(min=0, help="Keep small copies of the N images that agree least.")
     ] = 0,
+    noise: Annotated[
+        bool,
+        typer.Option(
+            "--noise",
+            help="Run every file again under other settings of its runtime: the noise that a "
+            "baseline allows for.",
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Compare artifacts with their reference; without labels by agreement and fidelity."""
@@ -68,6 +76,7 @@ def validate(
             allow_overlap=allow_overlap,
             allow_fallback=allow_fallback,
             pictures=pictures,
+            noise=noise,
             command=command_line(),
             progress=progress,
         )

@@ -80,8 +80,8 @@ def test_the_plain_interval_is_stretched_to_the_jackknifes_error() -> None:
     [(2, 4.3027, 0.01), (3, 3.1824, 0.002), (5, 2.5706, 2e-4), (30, 2.0423, 5e-5)],
 )
 def test_students_quantile_is_that_of_the_tables(freedom: int, t: float, accuracy: float) -> None:
-    assert student_quantile(freedom) == pytest.approx(t, rel=accuracy)
-    assert student_quantile(float("inf")) == pytest.approx(1.959964, abs=1e-6)
+    assert student_quantile(freedom, 1.959964) == pytest.approx(t, rel=accuracy)
+    assert student_quantile(float("inf"), 1.959964) == pytest.approx(1.959964, abs=1e-6)
 
 
 def test_the_interval_holds_its_figure() -> None:

@@ -29,13 +29,19 @@ _TENSORRT_SETTINGS = {"fp16": {"trt_fp16_enable": "1"}, "int8": {"trt_int8_enabl
 class OrtEngine:
     """An artifact in an onnxruntime session on one provider."""
 
-    def __init__(self, model: Path | bytes, manifest: Manifest, provider: str = CPU) -> None:
+    def __init__(
+        self,
+        model: Path | bytes,
+        manifest: Manifest,
+        provider: str = CPU,
+        options: onnxruntime.SessionOptions | None = None,
+    ) -> None:
         settings = _TENSORRT_SETTINGS.get(manifest.precision) if provider == TENSORRT else None
         self._manifest = manifest
         self._provider = provider
         self._names = [spec.name for spec in manifest.outputs]
         self.session: onnxruntime.InferenceSession = open_session(
-            model, provider, settings=settings
+            model, provider, options, settings=settings
         )
 
     def outputs(self, image: NDArray[np.float32]) -> Outputs:
@@ -49,14 +55,22 @@ class OrtEngine:
         return collected(self._manifest, found)
 
 
-def on_cpu(artifact: Artifact, weights: str | None) -> Runtime:
+def on_cpu(
+    artifact: Artifact,
+    weights: str | None,
+    options: onnxruntime.SessionOptions | None = None,
+) -> Runtime:
     """Open the file as it is on the CPU."""
     half = artifact.manifest.precision == "fp16"
-    engine = OrtEngine(artifact.path, artifact.manifest)
+    engine = OrtEngine(artifact.path, artifact.manifest, options=options)
     return Runtime("ort-cpu", CPU, engine, warnings=(FLOAT32_WARNING,) if half else ())
 
 
-def emulated_fp16(artifact: Artifact, weights: str | None) -> Runtime:
+def emulated_fp16(
+    artifact: Artifact,
+    weights: str | None,
+    options: onnxruntime.SessionOptions | None = None,
+) -> Runtime:
     """Open a float16 file on the CPU with every float16 tensor really rounded."""
     if artifact.manifest.precision != "fp16":
         raise RuntimeUnavailableError(
@@ -64,7 +78,7 @@ def emulated_fp16(artifact: Artifact, weights: str | None) -> Runtime:
             f"{artifact.manifest.precision}, use --runtime ort-cpu"
         )
     emulated = emulate_fp16(onnx.load(artifact.path))
-    engine = OrtEngine(emulated.SerializeToString(), artifact.manifest)
+    engine = OrtEngine(emulated.SerializeToString(), artifact.manifest, options=options)
     return Runtime("ort-fp16", CPU, engine, times_artifact=False)
 
 
