@@ -1,6 +1,6 @@
 # make demo: install everything into .venv and run the whole job on generated scenes.
 # make test: install and run the tests. make lint: ruff and mypy.
-# make reports: run demo and every recipe, renew reports/ (needs ../shared and an idle machine).
+# make reports REASON=why: run demo and every recipe, renew reports/ (needs ../shared and an idle machine).
 # make bench: measure benchmarks/README.md anew in a venv of its own with NNCF (needs ../shared);
 #   make bench-timed: the part that needs an idle machine; make bench-page: the page alone.
 # make demo-network: train the demo's checkpoint again (about an hour on 2 cores).
@@ -40,7 +40,9 @@ reports: $(STAMP)
 		../../$(BIN)/segport report $$result -o ../../reports/$${result%/*} || exit 1; \
 	done
 	cp $(MADE)/demo/scenes.png reports/demo/
-	$(BIN)/segport gate $(MADE)/demo/squash/result.json --baseline reports/baseline.json --update-baseline
+	$(BIN)/segport validate $(MADE)/demo/demo-*.onnx --data $(MADE)/demo/scenes --noise -o $(MADE)/noise \
+		--reference torch --weights $(MADE)/demo/deeplabv3_mobilenet.safetensors
+	$(BIN)/segport gate $(MADE)/noise --baseline reports/baseline.json --update-baseline --reason "$(REASON)"
 	$(BIN)/segport models --markdown > reports/zoo.md
 	$(BIN)/python benchmarks/protocols.py reports/deeplabv3_mobilenet -o reports/protocols.md
 	$(BIN)/segport index reports

@@ -125,6 +125,7 @@ def run(
                 allow_overlap=recipe.validation.allow_overlap,
                 allow_fallback=recipe.validation.allow_fallback,
                 pictures=recipe.validation.pictures,
+                noise=recipe.validation.noise,
                 timed_with=timed,
                 command=command,
                 progress=progress,
@@ -201,8 +202,7 @@ def _gate(recipe: Recipe, result: Result, folder: Path) -> list[Verdict]:
         result,
         folder=folder,
         baseline=Path(recipe.gate.baseline) if recipe.gate.baseline else None,
-        tolerance=recipe.gate.tolerance,
-        class_tolerance=recipe.gate.class_tolerance,
-        on_inconclusive=recipe.gate.on_inconclusive,
+        artifacts=None,
+        rules=recipe.gate.rules(allow_overlap=recipe.validation.allow_overlap),
         **recipe.gate.budgets,
     )

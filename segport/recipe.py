@@ -20,6 +20,7 @@ from pydantic import (
 from export.errors import UsageError
 from validate.gating.budgets import parse_key
 from validate.gating.kinds import KINDS
+from validate.gating.rules import AGREEMENT_TOLERANCE, CLASS_TOLERANCE, TOLERANCE, Rules
 
 Dynamic = Literal["dynamic"]
 
@@ -80,8 +81,8 @@ class ArtifactSection(_Section):
 class ValidateSection(_Section):
     """Protocols to compare under, and the reference; by default torch, fp32 for imports.
 
-    `runtime` is that of all artifacts; by default each precision's own. `pictures`: as
-    `segport validate --pictures`.
+    `runtime` is that of all artifacts; by default each precision's own. `pictures` and
+    `noise`: as `segport validate --pictures` and `--noise`.
     """
 
     protocols: tuple[str, ...] = ("squash",)
@@ -90,14 +91,18 @@ class ValidateSection(_Section):
     allow_fallback: bool = False
     allow_overlap: bool = False
     pictures: int = Field(default=0, ge=0)
+    noise: bool = False
 
 
 class _GateOptions(_Section):
     """A baseline file, and one table per kind of budget: limits by what they are for."""
 
     baseline: str | None = None
-    tolerance: FiniteFloat = Field(default=0.2, ge=0)
-    class_tolerance: FiniteFloat | None = Field(default=None, ge=0)
+    tolerance: FiniteFloat = Field(default=TOLERANCE, ge=0)
+    class_tolerance: FiniteFloat = Field(default=CLASS_TOLERANCE, ge=0)
+    agreement_tolerance: FiniteFloat = Field(default=AGREEMENT_TOLERANCE, ge=0)
+    max_drift: FiniteFloat | None = Field(default=None, ge=0)
+    confidence: FiniteFloat | None = Field(default=None, ge=50, lt=100)
     on_inconclusive: Literal["pass", "fail"] | None = None
 
     @model_validator(mode="after")
@@ -105,6 +110,18 @@ class _GateOptions(_Section):
         if not self.budgets and self.baseline is None:
             raise ValueError(f"needs {', '.join(KINDS)} or baseline")
         return self
+
+    def rules(self, *, allow_overlap: bool) -> Rules:
+        """How the section judges; a run whose recipe allows overlap has said so already."""
+        return Rules(
+            tolerance=self.tolerance,
+            class_tolerance=self.class_tolerance,
+            agreement_tolerance=self.agreement_tolerance,
+            max_drift=self.max_drift,
+            confidence=self.confidence,
+            on_inconclusive=self.on_inconclusive,
+            allow_overlap=allow_overlap,
+        )
 
     @property
     def budgets(self) -> dict[str, dict[str, float]]:

@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     from export.artifact import Artifact
     from quantize.lint import Finding
     from segport.pipeline import RunResult
+    from validate.gating.judged import Judged
+    from validate.gating.plan import Plan
+    from validate.gating.self_test import Trial
     from validate.gating.verdict import Verdict
 
 
@@ -138,6 +141,59 @@ def _fp16_lines(facts: "dict[str, Any]") -> "list[str]":
 def verdict_lines(verdicts: "Sequence[Verdict]") -> str:
     """Return one line per verdict."""
     return "\n".join(f"{v.outcome.upper()}  {v.id}: {v.reason}" for v in verdicts)
+
+
+def gate_lines(judged: "Sequence[Judged]") -> str:
+    """Return a line per verdict, and what helps to understand those that do not pass.
+
+    Several results get a table, one row per verdict.
+    """
+    if len(judged) == 1:
+        return "\n".join(line for v in _judgements(judged[0]) for line in _verdict_block(v))
+    rows = [
+        [v.outcome.upper(), one.result.name, one.result.protocol, v.id, v.check, v.reason]
+        for one in judged
+        for v in _judgements(one)
+    ]
+    return tabulate(rows, ["", "network", "protocol", "artifact", "check", "why"])
+
+
+def _judgements(judged: "Judged") -> "list[Verdict]":
+    return [verdict for verdict in judged.verdicts if verdict.outcome != "warn"]
+
+
+def _verdict_block(verdict: "Verdict") -> "list[str]":
+    lines = [f"{verdict.outcome.upper()}  {verdict.id}: {verdict.reason}"]
+    return lines + ([] if verdict.outcome == "pass" else [f"      {x}" for x in verdict.evidence])
+
+
+def plan_lines(plans: "Sequence[Plan]", points: float) -> str:
+    """Return how small a drop the images show, and how many a verdict on `points` needs."""
+    rows = [
+        [p.name, p.protocol, p.id, p.images, p.detectable, p.needed, p.needed_unpaired]
+        for p in plans
+    ]
+    headers = [
+        "network", "protocol", "artifact", "images", "detectable drop",
+        f"images for {points:g}", "on other images, each side",
+    ]  # fmt: skip
+    table = tabulate(rows, headers, floatfmt=".2f", missingval="-")
+    return f"{table}\nwith 80 % power at 95 % confidence, on images like these"
+
+
+def self_test_lines(trials: "Sequence[Trial]") -> str:
+    """Return what was planted and what became of it."""
+    rows = [
+        [t.name, t.id, t.plant, t.lost, t.allowed, "FAIL" if t.caught else "pass",
+         "SLIPPED" if t.slipped else ""]
+        for t in trials
+    ]  # fmt: skip
+    beyond = [t for t in trials if t.lost > t.allowed]
+    slipped = sum(t.slipped for t in trials)
+    table = tabulate(rows, ["network", "artifact", "planted", "lost", "allowed", "gate", ""],
+                     floatfmt=".3f")  # fmt: skip
+    verdict = f"{len(beyond) - slipped} of {len(beyond)} losses beyond the tolerance are caught"
+    return f"{table}\n{verdict}"
 
 
 def finding_lines(findings: "Sequence[Finding]") -> str:

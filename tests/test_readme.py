@@ -56,7 +56,7 @@ def _masked(text: str) -> list[str]:
 
     Nor with what a verdict says of its interval, which hangs on the machine's int8 arithmetic.
     """
-    verdicts = re.sub(r"(; inconclusive)? \(95 % interval.*", "", text)
+    verdicts = re.sub(r"(; inconclusive)? \((95 % interval|other images).*", "", text)
     lines = [
         re.sub(r"-{2,}", "-", re.sub(r"[-+]?\d[\d.e-]*", "#", line))
         for line in verdicts.splitlines()

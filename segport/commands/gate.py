@@ -1,6 +1,7 @@
 """`segport gate`."""
 
 import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,23 +12,45 @@ from segport.arguments import AsJson
 from segport.budget_options import Budgets, with_budgets
 from segport.choices import one_of
 from segport.output import say
-from validate.gating.judgement import ON_INCONCLUSIVE
+from validate.gating.rules import (
+    AGREEMENT_TOLERANCE,
+    CLASS_TOLERANCE,
+    ON_INCONCLUSIVE,
+    TOLERANCE,
+    Rules,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from validate.gating.verdict import Verdict
-    from validate.result import Result
+    from validate.gating.judged import Judged
 
 
 @with_budgets
 def gate(
     *,
-    result: Annotated[Path, typer.Argument(help="result.json of validate or run.")],
+    results: Annotated[
+        list[str],
+        typer.Argument(help="result.json of validate or run, a folder of some, or a quoted glob."),
+    ],
     baseline: Annotated[Path | None, typer.Option(help="Baseline file to compare with.")] = None,
-    tolerance: Annotated[float, typer.Option(help="Points below the baseline that pass.")] = 0.2,
+    tolerance: Annotated[
+        float, typer.Option(help="Points of mIoU below the baseline that pass.")
+    ] = TOLERANCE,
     class_tolerance: Annotated[
-        float | None, typer.Option(help="The same for the IoU of each class; default: not judged.")
+        float, typer.Option(help="The same for the IoU of every class.")
+    ] = CLASS_TOLERANCE,
+    agreement_tolerance: Annotated[
+        float, typer.Option(help="The same for agreement with the reference.")
+    ] = AGREEMENT_TOLERANCE,
+    max_drift: Annotated[
+        float | None,
+        typer.Option(
+            help="Points of mIoU that accepted steps since the anchor may add up to; default: "
+            "twice the tolerance."
+        ),
+    ] = None,
+    confidence: Annotated[
+        float | None,
+        typer.Option(help="Budgets hold for the end of this interval, percent, such as 95."),
     ] = None,
     on_inconclusive: Annotated[
         str | None,
@@ -37,8 +60,31 @@ def gate(
             autocompletion=one_of(ON_INCONCLUSIVE),
         ),
     ] = None,
+    trust: Annotated[
+        bool, typer.Option("--trust", help="Judge figures that no counts bear out.")
+    ] = False,
+    allow_overlap: Annotated[
+        bool, typer.Option("--allow-overlap", help="Judge files on images that influenced them.")
+    ] = False,
+    artifacts: Annotated[
+        Path | None, typer.Option(help="Folder whose files must be those that were judged.")
+    ] = None,
     update_baseline: Annotated[
-        bool, typer.Option("--update-baseline", help="Write this result into --baseline.")
+        bool, typer.Option("--update-baseline", help="Accept these results into --baseline.")
+    ] = False,
+    reason: Annotated[
+        str, typer.Option(help="Why what changed is acceptable; --update-baseline needs it.")
+    ] = "",
+    new_anchor: Annotated[
+        bool, typer.Option("--new-anchor", help="With --update-baseline: count drift from here.")
+    ] = False,
+    plan: Annotated[
+        float | None,
+        typer.Option(help="Say how many such images show a drop of so many points; judge nothing."),
+    ] = None,
+    self_test: Annotated[
+        bool,
+        typer.Option("--self-test", help="Plant regressions into copies, and see them caught."),
     ] = False,
     junit: Annotated[
         Path | None, typer.Option(help="Write the verdicts to this file as JUnit XML.")
@@ -46,73 +92,174 @@ def gate(
     as_json: AsJson = False,
     budgets: Budgets,
 ) -> None:
-    """Judge a result: exit code 0 pass, 1 regression, 2 cannot tell.
+    """Judge results: exit code 0 pass, 1 regression, 2 cannot tell; the worst of all.
 
-    ID is an artifact's id or a precision, then of all its artifacts. On GitHub Actions verdicts
-    become annotations, and a table on the run's page.
+    ID is an artifact's id or a precision, then of all its artifacts; NETWORK/ID that of one
+    network. On GitHub Actions verdicts become annotations, and a table on the run's page.
     """
-    from segport.tables import verdict_lines
-    from validate.gate import gate as judge
-    from validate.gate import result_counts
-    from validate.gating.baseline import update_baseline as write_baseline
-    from validate.gating.verdict import Outcome, exit_code
-    from validate.result import load_result
+    from segport.result_files import result_files
 
-    loaded = load_result(result)
-    if update_baseline:
-        if baseline is None:
-            raise UsageError("gate: --update-baseline needs --baseline FILE")
-        if junit is not None or any(budgets.values()):
-            raise UsageError(
-                "gate: --update-baseline judges nothing; leave budgets and --junit out"
-            )
-        counts = result_counts(loaded, result.parent)
-        entries = len(write_baseline(loaded, baseline, counts).entries)
-        say({"entries": entries} if as_json else f"{baseline}: {entries} entries", as_json)
-        return
-    verdicts = judge(
-        loaded,
-        folder=result.parent,
-        baseline=baseline,
+    files = result_files(results)
+    rules = Rules(
         tolerance=tolerance,
         class_tolerance=class_tolerance,
+        agreement_tolerance=agreement_tolerance,
+        max_drift=max_drift,
+        confidence=confidence,
         on_inconclusive=on_inconclusive,
-        **budgets,
+        trust=trust,
+        allow_overlap=allow_overlap,
     )
-    code = exit_code(verdicts)
-    document = {"exit_code": code, "verdicts": [vars(verdict) for verdict in verdicts]}
-    warnings = [verdict for verdict in verdicts if verdict.outcome is Outcome.WARN]
-    judged = [verdict for verdict in verdicts if verdict.outcome is not Outcome.WARN]
-    say(document if as_json else verdict_lines(judged), as_json)
-    if warnings:
+    judging = junit is not None or any(budgets.values()) or artifacts is not None
+    chosen = [
+        option
+        for option, given in (
+            ("--update-baseline", update_baseline),
+            ("--plan", plan is not None),
+            ("--self-test", self_test),
+        )
+        if given
+    ]
+    if len(chosen) > 1:
+        raise UsageError(f"gate: {' and '.join(chosen)} do different things; give one of them")
+    if update_baseline:
+        _only(chosen[0], judging)
+        _update(files, baseline, reason, new_anchor, rules, as_json)
+    elif reason or new_anchor:
+        raise UsageError("gate: --reason and --new-anchor go with --update-baseline")
+    elif plan is not None:
+        _only(chosen[0], judging)
+        _plan(files, plan, rules, as_json)
+    elif self_test:
+        _only(chosen[0], judging)
+        _self_test(files, baseline, rules, as_json)
+    else:
+        _judge(files, baseline, artifacts, rules, budgets, junit, as_json)
+
+
+def _only(option: str, judging: bool) -> None:
+    if judging:
+        raise UsageError(f"gate: {option} judges nothing; leave budgets, --artifacts, --junit out")
+
+
+def _judge(
+    files: Sequence[Path],
+    baseline: Path | None,
+    artifacts: Path | None,
+    rules: Rules,
+    budgets: Budgets,
+    junit: Path | None,
+    as_json: bool,
+) -> None:
+    from segport.tables import gate_lines, verdict_lines
+    from validate.gate import gate_files
+    from validate.gating.verdict import Outcome, exit_code
+
+    judged = gate_files(files, baseline=baseline, artifacts=artifacts, rules=rules, **budgets)
+    everything = [verdict for one in judged for verdict in one.verdicts]
+    code = exit_code(everything)
+    say(_document(judged, code) if as_json else gate_lines(judged), as_json)
+    if warnings := [v for v in everything if v.outcome is Outcome.WARN]:
         typer.echo(verdict_lines(warnings), err=True)
     if junit is not None:
-        _write_junit(junit, loaded, verdicts)
+        from validate.gating.junit import junit_xml
+
+        _write(junit, lambda: junit_xml(judged[0].result, judged[0].verdicts))
     if os.environ.get("GITHUB_ACTIONS") == "true":
-        _tell_github(loaded, verdicts, annotate=not as_json)
+        _tell_github(judged, annotate=not as_json)
     raise typer.Exit(code)
 
 
-def _write_junit(file: Path, result: "Result", verdicts: "Sequence[Verdict]") -> None:
+def _document(judged: "Sequence[Judged]", code: int) -> dict[str, object]:
+    results = [
+        {
+            "file": str(one.file),
+            "name": one.result.name,
+            "protocol": one.result.protocol,
+            "verdicts": [vars(verdict) for verdict in one.verdicts],
+        }
+        for one in judged
+    ]
+    document: dict[str, object] = {"exit_code": code, "results": results}
+    if len(judged) == 1:
+        document["verdicts"] = results[0]["verdicts"]
+    return document
+
+
+def _update(
+    files: Sequence[Path],
+    baseline: Path | None,
+    reason: str,
+    new_anchor: bool,
+    rules: Rules,
+    as_json: bool,
+) -> None:
+    from validate.gating.acceptance import update_baseline
+    from validate.gating.counted import count
+    from validate.result import load_result
+
+    if baseline is None:
+        raise UsageError("gate: --update-baseline needs --baseline FILE")
+    counted = [count(load_result(file), file.parent, rules) for file in files]
+    done = update_baseline(counted, baseline, reason, new_anchor=new_anchor)
+    lines = [f"{baseline}: {done.entries} entries"]
+    for what, ids in (
+        ("accepted", done.accepted), ("unchanged", done.unchanged), ("removed", done.removed)
+    ):  # fmt: skip
+        if ids:
+            lines.append(f"{what}: {', '.join(ids)}")
+    say(vars(done) if as_json else "\n".join(lines), as_json)
+
+
+def _plan(files: Sequence[Path], points: float, rules: Rules, as_json: bool) -> None:
+    from validate.gating.plan import plan_images
+
+    from segport.tables import plan_lines
+    from validate.gating.counted import count
+    from validate.result import load_result
+
+    plans = [plan_images(count(load_result(file), file.parent, rules), points) for file in files]
+    found = [one for plan in plans for one in plan]
+    say([vars(one) for one in found] if as_json else plan_lines(found, points), as_json)
+
+
+def _self_test(files: Sequence[Path], baseline: Path | None, rules: Rules, as_json: bool) -> None:
+    from validate.gating.self_test import self_test
+
+    from segport.tables import self_test_lines
+    from validate.gating.counted import count
+    from validate.result import load_result
+
+    trials = [
+        trial
+        for file in files
+        for trial in self_test(count(load_result(file), file.parent, rules), baseline, rules)
+    ]
+    slipped = [trial for trial in trials if trial.slipped]
+    say([vars(trial) for trial in trials] if as_json else self_test_lines(trials), as_json)
+    raise typer.Exit(2 if slipped else 0)
+
+
+def _write(file: Path, text: Callable[[], str]) -> None:
     from export.files import new_files
-    from validate.gating.junit import junit_xml
 
     with new_files(file) as (temporary,):
-        temporary.write_text(junit_xml(result, verdicts), encoding="utf-8")
+        temporary.write_text(text(), encoding="utf-8")
 
 
-def _tell_github(result: "Result", verdicts: "Sequence[Verdict]", *, annotate: bool) -> None:
+def _tell_github(judged: "Sequence[Judged]", *, annotate: bool) -> None:
     """Print annotations, and append a table to the page of the workflow run."""
     from validate.gating.github import annotations, step_summary
 
-    if annotate:
-        for line in annotations(result, verdicts):
-            say(line, as_json=False)
-    if page := os.environ.get("GITHUB_STEP_SUMMARY"):
-        try:
-            with Path(page).open("a", encoding="utf-8") as file:
-                file.write(step_summary(result, verdicts))
-        except OSError as error:
-            raise UsageError(
-                f"GITHUB_STEP_SUMMARY {page}: cannot write ({error.strerror})"
-            ) from error
+    for one in judged:
+        if annotate:
+            for line in annotations(one.result, one.verdicts):
+                say(line, as_json=False)
+        if page := os.environ.get("GITHUB_STEP_SUMMARY"):
+            try:
+                with Path(page).open("a", encoding="utf-8") as file:
+                    file.write(step_summary(one.result, one.verdicts))
+            except OSError as error:
+                raise UsageError(
+                    f"GITHUB_STEP_SUMMARY {page}: cannot write ({error.strerror})"
+                ) from error

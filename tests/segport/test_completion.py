@@ -98,14 +98,14 @@ def test_a_line_that_is_completed_is_not_executed(tmp_path: Path) -> None:
 
 def test_zsh_and_fish_get_the_descriptions_too() -> None:
     zsh = process(SCRIPT, _SEGPORT_COMPLETE="complete_zsh", _TYPER_COMPLETE_ARGS="segport ga")
-    assert '"gate":"Judge a result' in zsh.stdout
+    assert '"gate":"Judge results' in zsh.stdout
     fish = process(
         SCRIPT,
         _SEGPORT_COMPLETE="complete_fish",
         _TYPER_COMPLETE_FISH_ACTION="get-args",
         _TYPER_COMPLETE_ARGS="segport ga",
     )
-    assert fish.stdout.startswith("gate\tJudge a result")
+    assert fish.stdout.startswith("gate\tJudge results")
 
 
 def test_bash_itself_completes_with_the_script() -> None:

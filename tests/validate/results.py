@@ -1,7 +1,22 @@
 """Results made by hand, for tests of what reads them."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from validate.comparison import write_result
+from validate.data.items import ids_digest
+from validate.evidence import Evidence
+from validate.figures import figures, images_of_classes
+from validate.gate import gate
+from validate.gating.acceptance import update_baseline
+from validate.gating.counted import count
+from validate.gating.rules import Rules
+from validate.gating.verdict import Verdict
+from validate.loss import bootstrap_facts
 from validate.result import ArtifactResult, DatasetFacts, Result, SpreadFacts
 
 
@@ -75,3 +90,71 @@ def result_of(*artifacts: ArtifactResult, **changes: Any) -> Result:
         "artifacts": [artifact_result("torch-fp32"), *artifacts],
     }
     return Result(**{**facts, **changes})
+
+
+def trusted(result: Result, *, baseline: Path | None = None, **options: Any) -> list[Verdict]:
+    """The gate's verdicts on figures that no counts bear out, without its warning that it is so.
+
+    `options` are fields of Rules, and budgets by kind.
+    """
+    names = {field.name for field in fields(Rules)}
+    rules = Rules(trust=True, **{k: v for k, v in options.items() if k in names})
+    asked = {k: v for k, v in options.items() if k not in names}
+    verdicts = gate(result, baseline=baseline, artifacts=None, rules=rules, **asked)
+    return [v for v in verdicts if v.check != "evidence"]
+
+
+def accept(result: Result, path: Path, **options: Any) -> None:
+    """Accept a result without counts into a baseline."""
+    counted = count(result, None, Rules(trust=True))
+    update_baseline([counted], path, options.pop("reason", "a test"), **options)
+
+
+def written(
+    folder: Path,
+    confusions: Mapping[str, Any],
+    against: Mapping[str, Any] | None = None,
+    *,
+    classes: Sequence[str] = ("background", "cat", "dog"),
+    **changes: Any,
+) -> Result:
+    """Write a result with the counts it follows from; the first id is the reference.
+
+    `confusions` are int64 (images, classes, classes) by id, none of them for images without
+    labels. `against` counts what the reference predicts; without it everything agrees.
+    """
+    arrays = {id: np.asarray(one, np.int64) for id, one in confusions.items()}
+    against = against or {id: _agreeing(one) for id, one in arrays.items()}
+    evidence = {
+        id: Evidence(
+            arrays.get(id),
+            np.asarray(one, np.int64),
+            np.zeros((len(one), 2), np.int64),
+            np.zeros(len(one), np.bool_),
+        )
+        for id, one in against.items()
+    }
+    reference, *_ = evidence
+    images = [f"image_{index:03d}" for index in range(len(evidence[reference].against))]
+    found = figures(evidence, reference, classes, images)
+    artifacts = [artifact_result(id, **dict(found[id])) for id in evidence]
+    dataset = result_of().dataset.model_copy(
+        update={
+            "images": len(images), "ids_sha256": ids_digest(images), "labelled": bool(arrays)
+        }
+    )  # fmt: skip
+    facts: dict[str, Any] = {
+        "reference": reference,
+        "dataset": dataset,
+        "classes": list(classes),
+        "class_images": images_of_classes(evidence, classes),
+        "bootstrap": bootstrap_facts(found.values()),
+        "artifacts": artifacts,
+    }
+    return write_result(result_of(**{**facts, **changes}), evidence, images, folder)
+
+
+def _agreeing(confusions: Any) -> Any:
+    """What is predicted, as the reference's class too."""
+    predicted = np.asarray(confusions).sum(1)
+    return np.stack([np.diag(row) for row in predicted])

@@ -3,9 +3,9 @@ from pathlib import Path
 import pytest
 
 from export.errors import UsageError
-from tests.validate.results import artifact_result, lost, result_of
-from validate.gate import gate
+from tests.validate.results import artifact_result, lost, result_of, trusted
 from validate.gating.judgement import Reading, judge
+from validate.gating.rules import Rules
 from validate.gating.verdict import Outcome, Verdict, exit_code
 from validate.result import Result
 
@@ -14,12 +14,12 @@ PASS, FAIL, UNKNOWN = Outcome.PASS, Outcome.FAIL, Outcome.UNKNOWN
 
 def _outcomes(result: Result, **budgets: float) -> dict[str, Outcome]:
     names = {name.replace("__", "@"): budget for name, budget in budgets.items()}
-    return {verdict.id: verdict.outcome for verdict in gate(result, max_drop=names)}
+    return {verdict.id: verdict.outcome for verdict in trusted(result, max_drop=names)}
 
 
 def _code(result: Result, **budgets: float) -> int:
     names = {name.replace("__", "@"): budget for name, budget in budgets.items()}
-    return exit_code(gate(result, max_drop=names))
+    return exit_code(trusted(result, max_drop=names))
 
 
 def test_each_budget_judges_its_artifact() -> None:
@@ -72,7 +72,7 @@ def test_an_artifacts_own_budget_goes_before_that_of_its_precision() -> None:
 
 def test_a_budget_for_something_else_cannot_be_told() -> None:
     result = result_of(lost("fp16", 0))
-    (verdict,) = gate(result, max_drop={"int8": 0.5})
+    (verdict,) = trusted(result, max_drop={"int8": 0.5})
     assert (verdict.id, verdict.outcome) == ("int8", UNKNOWN)
     assert "not in the result" in verdict.reason and "fp16" in verdict.reason
     assert exit_code([verdict]) == 2
@@ -80,7 +80,7 @@ def test_a_budget_for_something_else_cannot_be_told() -> None:
 
 def test_the_reference_has_no_drop_to_judge() -> None:
     result = result_of(lost("fp16", 0))
-    (verdict,) = gate(result, max_drop={"torch-fp32": 1})
+    (verdict,) = trusted(result, max_drop={"torch-fp32": 1})
     assert verdict.outcome == UNKNOWN and "reference" in verdict.reason
     assert _code(result, **{"torch-fp32": 1}) == 2
 
@@ -88,21 +88,21 @@ def test_the_reference_has_no_drop_to_judge() -> None:
 def test_an_fp32_file_as_reference_is_not_judged_by_the_fp32_budget() -> None:
     fp32 = artifact_result("fp32", drop=None)
     result = result_of(reference="fp32", artifacts=[fp32, lost("int8", 0.1)])
-    (verdict,) = gate(result, max_drop={"fp32": 1})
+    (verdict,) = trusted(result, max_drop={"fp32": 1})
     assert verdict.outcome == UNKNOWN and "reference" in verdict.reason
     assert _code(result, int8=1) == 0
 
 
 def test_unlabelled_images_give_no_drop() -> None:
     result = result_of(artifact_result("int8", miou=None, drop=None))
-    (verdict,) = gate(result, max_drop={"int8": 100})
+    (verdict,) = trusted(result, max_drop={"int8": 100})
     assert verdict.outcome == UNKNOWN and "labels" in verdict.reason
     assert _code(result, int8=100) == 2
 
 
 def test_broken_logits_fail_whatever_the_drop() -> None:
     result = result_of(lost("fp16", 0, nonfinite_images=3))
-    (verdict,) = gate(result, max_drop={"fp16": 1})
+    (verdict,) = trusted(result, max_drop={"fp16": 1})
     assert verdict.outcome == FAIL and "inf or NaN" in verdict.reason and "3" in verdict.reason
     unlabelled = result_of(artifact_result("fp16", miou=None, drop=None, nonfinite_images=1))
     assert _code(unlabelled, fp16=1) == 1
@@ -111,16 +111,16 @@ def test_broken_logits_fail_whatever_the_drop() -> None:
 @pytest.mark.parametrize("budgets", [None, {}])
 def test_no_budget_at_all_is_a_usage_error(budgets: dict[str, float] | None) -> None:
     with pytest.raises(UsageError, match="no budget"):
-        gate(result_of(lost("int8", 0)), max_drop=budgets)
+        trusted(result_of(lost("int8", 0)), max_drop=budgets)
 
 
 def test_wrong_options_are_usage_errors(tmp_path: Path) -> None:
     result = result_of(lost("int8", 0))
     with pytest.raises(UsageError, match="pass or fail"):
-        gate(result, max_drop={"int8": 1}, on_inconclusive="maybe")
+        trusted(result, max_drop={"int8": 1}, on_inconclusive="maybe")
     for tolerance in (-0.1, float("nan"), float("inf")):
         with pytest.raises(UsageError, match="tolerance"):
-            gate(result, baseline=tmp_path / "baseline.json", tolerance=tolerance)
+            trusted(result, baseline=tmp_path / "baseline.json", tolerance=tolerance)
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ def test_exit_codes(outcomes: list[Outcome], code: int) -> None:
 def test_the_interval_decides_before_the_point(
     drop: float, interval: tuple[float, float], on_inconclusive: str | None, expected: Outcome
 ) -> None:
-    judged = judge(Reading(drop, interval), 0.5, on_inconclusive=on_inconclusive)
+    judged = judge(Reading(drop, interval), 0.5, rules=Rules(on_inconclusive=on_inconclusive))
     assert judged.outcome == expected
     assert f"{interval[0]:+.3f} to {interval[1]:+.3f}" in judged.remark
 
@@ -174,14 +174,14 @@ def test_an_inconclusive_interval_is_judged_by_the_point_and_says_so(
 def test_without_an_interval_the_point_decides(
     drop: float, on_inconclusive: str | None, expected: Outcome
 ) -> None:
-    judged = judge(Reading(drop), 0.5, on_inconclusive=on_inconclusive)
+    judged = judge(Reading(drop), 0.5, rules=Rules(on_inconclusive=on_inconclusive))
     assert judged.outcome == expected and not judged.inconclusive and not judged.remark
 
 
 def test_gate_takes_the_interval_from_the_result() -> None:
     result = result_of(lost("int8", 0.4, drop_ci95=(0.1, 0.9)))
     codes = [
-        exit_code(gate(result, max_drop={"int8": 0.5}, on_inconclusive=choice))
+        exit_code(trusted(result, max_drop={"int8": 0.5}, on_inconclusive=choice))
         for choice in (None, "pass", "fail")
     ]
     assert codes == [0, 0, 1]

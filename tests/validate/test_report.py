@@ -11,9 +11,8 @@ from export.errors import DataError, SegportError, UsageError
 from tests.markdown import table
 from tests.validate.diagnoses import faulty_layer
 from tests.validate.page.folders import result_folder
-from tests.validate.results import artifact_result, lost, result_of
+from tests.validate.results import artifact_result, lost, result_of, trusted
 from validate.diagnosis_report import write_diagnosis
-from validate.gate import gate
 from validate.gating.verdict import Outcome, Verdict
 from validate.report import markdown_report, report, terminal_report
 from validate.result import (
@@ -67,7 +66,7 @@ def test_summary_has_the_columns_of_the_publishedtable() -> None:
 
 def test_the_gates_verdicts_come_first_where_they_are_known() -> None:
     result = _result()
-    verdicts = gate(result, max_drop={"int8": 0.3, "fp16": 0.1}, max_size={"int8": "6MB"})
+    verdicts = trusted(result, max_drop={"int8": 0.3, "fp16": 0.1}, max_size={"int8": "6MB"})
     text = markdown_report(result, [*verdicts, Verdict("environment", Outcome.WARN, "another")])
     before, after = text.split("\n## Verdicts\n\n")
     assert "## " not in before

@@ -1,22 +1,24 @@
-"""The committed file of what artifacts reached, which later results are held against."""
+"""The committed file of what artifacts reached, which later results are held against.
 
-import hashlib
+An entry keeps its history: everything that was accepted, when and why. The last acceptance is
+what a result must not fall behind; the best since the anchor bounds what small accepted steps
+may add up to. An entry starts with its anchor, and `--new-anchor` sets another.
+"""
+
 import json
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from export.errors import DataError
-from export.files import new_files
-from validate.counts import Counts
-from validate.gating.counts_file import pack_counts
 from validate.label_set import LabelSet
-from validate.result import ArtifactResult, Result
+from validate.result import ArtifactResult, NoiseFacts, Result
 
-Key = tuple[str, str, str, str]
+Key = tuple[str, str, str, str, str]
+"""Name, protocol, digest of the image ids, artifact id, runtime: another runtime is another
+deployment."""
 
 
 class _Model(BaseModel):
@@ -33,12 +35,116 @@ class CountsFile(_Model):
     sha256: str
 
 
-class BaselineEntry(_Model):
-    """What one artifact reached when the baseline was made, and where.
+class Acceptance(_Model):
+    """What one artifact reached when it was accepted, where, and why.
 
-    `runtime`, `provider` and `environment` are what a later result may differ in. Entries of
-    earlier versions lack the fields that may be None.
+    `date` is ISO 8601, null in files of earlier versions, as are other fields that may be null.
+    `anchor` marks where drift is counted from. `counts` are kept for the last acceptance only.
     """
+
+    date: str | None
+    reason: str
+    anchor: bool = False
+    reference: str | None = None
+    labels_sha256: str | None = None
+    sha256: str | None = None
+    miou: float | None
+    drop: float | None
+    agreement: float
+    fidelity_miou: float | None = None
+    class_iou: dict[str, float] | None = None
+    provider: str | None = None
+    environment: dict[str, Any]
+    noise: NoiseFacts | None = None
+    counts: CountsFile | None = None
+
+    @property
+    def label_set(self) -> LabelSet:
+        """The labels that the figures are of."""
+        labelled = self.miou is not None or self.labels_sha256 is not None
+        return LabelSet(labelled, self.labels_sha256)
+
+
+class BaselineEntry(_Model):
+    """One artifact's acceptances, oldest first; the first is an anchor."""
+
+    name: str
+    protocol: str
+    ids_sha256: str
+    id: str
+    runtime: str
+    accepted: list[Acceptance] = Field(min_length=1)
+
+    @property
+    def key(self) -> Key:
+        """What identifies an entry."""
+        return self.name, self.protocol, self.ids_sha256, self.id, self.runtime
+
+    @property
+    def last(self) -> Acceptance:
+        """What a result is held against."""
+        return self.accepted[-1]
+
+    @property
+    def since_anchor(self) -> Sequence[Acceptance]:
+        """The last anchor and what was accepted after it."""
+        starts = [index for index, one in enumerate(self.accepted) if one.anchor]
+        return self.accepted[starts[-1] if starts else 0 :]
+
+
+class Baseline(_Model):
+    """A committed file of entries, sorted by key."""
+
+    format: Literal[2] = 2
+    entries: list[BaselineEntry] = Field(default_factory=list)
+
+    def find(self, key: Key) -> BaselineEntry | None:
+        """Return the entry with this key, or None."""
+        return next((entry for entry in self.entries if entry.key == key), None)
+
+
+def key_of(result: Result, artifact: ArtifactResult) -> Key:
+    """Return the key of the entry that a result's artifact is compared with."""
+    return (
+        result.name, result.protocol, result.dataset.ids_sha256, artifact.id, artifact.runtime
+    )  # fmt: skip
+
+
+def load_baseline(path: Path) -> Baseline:
+    """Read a baseline, also one of format 1; raise DataError when it is missing or damaged."""
+    try:
+        document = json.loads(path.read_bytes())
+    except OSError as error:
+        raise DataError(
+            f"baseline {path}: cannot read ({error.strerror}); 'segport gate RESULT.json "
+            "--baseline FILE --update-baseline --reason WHY' makes it"
+        ) from error
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"baseline {path}: damaged (no JSON: {error})") from error
+    try:
+        if isinstance(document, dict) and document.get("format", 1) == 1:
+            document = _upgraded(_FormatOne.model_validate(document))
+        return Baseline.model_validate(document)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "content"
+        raise DataError(f"baseline {path}: damaged ({where}: {first['msg']})") from error
+
+
+def written(baseline: Baseline) -> bytes:
+    """Return the file's content; equal entries give equal bytes, in whatever order they came."""
+    ordered = Baseline(entries=sorted(baseline.entries, key=lambda entry: entry.key))
+    document = ordered.model_dump(mode="json")
+    return (json.dumps(document, indent=1, sort_keys=True) + "\n").encode()
+
+
+def files_of(entries: Iterable[BaselineEntry]) -> set[str]:
+    """Return the files of counts that entries name."""
+    return {one.counts.file for entry in entries for one in entry.accepted if one.counts}
+
+
+class _EntryOne(_Model):
+    """An entry of format 1: one acceptance without date or reason."""
 
     name: str
     protocol: str
@@ -55,104 +161,27 @@ class BaselineEntry(_Model):
     environment: dict[str, Any]
     counts: CountsFile | None = None
 
-    @property
-    def key(self) -> Key:
-        """What identifies an entry."""
-        return self.name, self.protocol, self.ids_sha256, self.id
 
-    @property
-    def label_set(self) -> LabelSet:
-        """The labels that the figures are of."""
-        labelled = self.miou is not None or self.labels_sha256 is not None
-        return LabelSet(labelled, self.labels_sha256)
-
-
-class Baseline(_Model):
-    """A committed file of entries, sorted by key."""
-
+class _FormatOne(_Model):
     format: Literal[1] = 1
-    entries: list[BaselineEntry] = Field(default_factory=list)
+    entries: list[_EntryOne] = Field(default_factory=list)
 
 
-def key_of(result: Result, id: str) -> Key:
-    """Return the key of the entry that a result's artifact is compared with."""
-    return result.name, result.protocol, result.dataset.ids_sha256, id
+def _upgraded(old: _FormatOne) -> dict[str, Any]:
+    """Return format 2: every entry becomes its own anchor."""
+    keys = ("name", "protocol", "ids_sha256", "id")
+    entries = []
+    for entry in old.entries:
+        facts = entry.model_dump(mode="json")
+        runtime = facts.pop("runtime") or _usual_runtime(entry.id)
+        head = {key: facts.pop(key) for key in keys} | {"runtime": runtime}
+        accepted = {"date": None, "reason": "accepted before reasons were kept", "anchor": True}
+        entries.append({**head, "accepted": [{**accepted, **facts}]})
+    return {"format": 2, "entries": entries}
 
 
-def load_baseline(path: Path) -> Baseline:
-    """Read a baseline; raise DataError when it is missing or damaged."""
-    try:
-        return Baseline.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise DataError(
-            f"baseline {path}: cannot read ({error.strerror}); "
-            "'segport gate RESULT.json --baseline FILE --update-baseline' makes it"
-        ) from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "content"
-        raise DataError(f"baseline {path}: damaged ({where}: {first['msg']})") from error
-
-
-def update_baseline(
-    result: Result, path: Path, counts: Mapping[str, Counts] | None = None
-) -> Baseline:
-    """Put the result's artifacts into the baseline, replacing entries of the same key.
-
-    `counts` by artifact id go into files of their own, in a folder beside the baseline. The
-    same entries give the same bytes, in whatever order they came.
-    """
-    old = load_baseline(path).entries if path.exists() else []
-    stored = {id: _named(found, path, key_of(result, id)) for id, found in (counts or {}).items()}
-    new = [
-        _entry(result, artifact, stored[artifact.id][0] if artifact.id in stored else None)
-        for artifact in result.artifacts
-    ]
-    merged = {entry.key: entry for entry in [*old, *new]}
-    baseline = Baseline(entries=[merged[key] for key in sorted(merged)])
-    text = json.dumps(baseline.model_dump(mode="json"), indent=1, sort_keys=True) + "\n"
-    files = {path: text.encode()}
-    files |= {path.parent / where.file: content for where, content in stored.values()}
-    with new_files(*files) as temporary:
-        for target, scratch in zip(files, temporary, strict=True):
-            target.parent.mkdir(exist_ok=True)
-            scratch.write_bytes(files[target])
-    for file in _files(old) - _files(baseline.entries):
-        (path.parent / file).unlink(missing_ok=True)
-    return baseline
-
-
-def _named(counts: Counts, baseline: Path, key: Key) -> tuple[CountsFile, bytes]:
-    """Return where counts go and the file's content.
-
-    The name has the content's digest: a file that an older baseline names is not overwritten.
-    """
-    name, protocol, _, id = key
-    content = pack_counts(counts)
-    sha256 = hashlib.sha256(content).hexdigest()
-    words = re.sub(r"[^\w.@-]+", "-", f"{name}-{protocol}-{id}")
-    file = f"{baseline.stem}-counts/{words}-{sha256[:12]}.npz"
-    return CountsFile(file=file, sha256=sha256), content
-
-
-def _entry(result: Result, artifact: ArtifactResult, counts: CountsFile | None) -> BaselineEntry:
-    return BaselineEntry(
-        name=result.name,
-        protocol=result.protocol,
-        ids_sha256=result.dataset.ids_sha256,
-        labels_sha256=result.dataset.labels_sha256,
-        id=artifact.id,
-        miou=artifact.miou,
-        drop=artifact.drop,
-        agreement=artifact.agreement,
-        fidelity_miou=artifact.fidelity_miou,
-        class_iou={name: iou for name, iou in artifact.class_iou.items() if iou is not None},
-        runtime=artifact.runtime,
-        provider=artifact.provider,
-        environment=result.environment,
-        counts=counts,
-    )
-
-
-def _files(entries: Iterable[BaselineEntry]) -> set[str]:
-    return {entry.counts.file for entry in entries if entry.counts}
+def _usual_runtime(id: str) -> str:
+    """Return where an artifact ran in the time when entries did not say so."""
+    if id.startswith("torch"):
+        return "torch"
+    return "ort-fp16" if id.startswith("fp16") else "ort-cpu"

@@ -4,43 +4,68 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from export.errors import UsageError, unknown
-from validate.gating.judgement import judge
-from validate.gating.kinds import KINDS, Subject, option
+from validate.gating.counted import Counted
+from validate.gating.judgement import Reading, judge
+from validate.gating.kinds import BASE, FACTS, KINDS, Kind, Subject, option
+from validate.gating.rules import Rules
 from validate.gating.verdict import Outcome, Verdict
+from validate.power import detectable, standard_error
 from validate.result import ArtifactResult, Result
 
 
 @dataclass(frozen=True)
-class Budget:
-    """A limit for what `target` names: an artifact id, a precision, or None for all artifacts."""
+class BudgetKey:
+    """What a budget is for; None stands for every network, artifact or class.
 
-    kind: str
+    `target` is an artifact id or a precision.
+    """
+
+    network: str | None
     target: str | None
     class_name: str | None
+
+    def __str__(self) -> str:
+        """The key as the user wrote it."""
+        network = "" if self.network is None else f"{self.network}/"
+        return network + ":".join(part for part in (self.target, self.class_name) if part)
+
+    def rank(self, network: str, artifact: ArtifactResult) -> int:
+        """How closely this names an artifact of a network: 0 not at all, more is closer."""
+        if self.network not in (None, network):
+            return 0
+        by_network = 4 * (self.network is not None)
+        if self.target is None:
+            return by_network + 1
+        if self.target == artifact.id:
+            return by_network + 3
+        return by_network + 2 if self.target == artifact.precision else 0
+
+
+@dataclass(frozen=True)
+class Budget:
+    """A limit of one kind for what its key names."""
+
+    kind: str
+    key: BudgetKey
     limit: float
 
-    @property
-    def name(self) -> str:
-        """The target and class as the user wrote them."""
-        return ":".join(part for part in (self.target, self.class_name) if part)
 
-    def rank(self, artifact: ArtifactResult) -> int:
-        """How closely this budget names an artifact: 0 not at all, 3 by its id."""
-        if self.target is None:
-            return 1
-        return 3 if self.target == artifact.id else 2 * (self.target == artifact.precision)
+def parse_key(kind: str, key: str) -> BudgetKey:
+    """Read `[NETWORK/]ID`, or `[NETWORK/][ID:]CLASS` of a kind that is per class.
 
-
-def parse_key(kind: str, key: str) -> tuple[str | None, str | None]:
-    """Return target and class of a budget's key; raise ValueError for one that names nothing."""
+    Only with an ID or its colon does a class's key name a network: classes may hold a slash.
+    Raises ValueError for a key that names nothing.
+    """
     if not KINDS[kind].per_class:
-        if not key:
-            raise ValueError("give an artifact id or a precision, such as int8")
-        return key, None
-    target, separator, class_name = key.rpartition(":")
-    if not class_name or (separator and not target):
-        raise ValueError("give a class, such as person or int8:person")
-    return target or None, class_name
+        network, slash, target = key.rpartition("/")
+        if not key or (slash and not network):
+            raise ValueError("give an artifact id or a precision, such as int8 or net/int8")
+        return BudgetKey(network or None, target or None, None)
+    before, colon, class_name = key.rpartition(":")
+    network, slash, target = before.rpartition("/")
+    if not class_name or (colon and not before) or (slash and not network):
+        raise ValueError("give a class, such as person, int8:person or net/int8:person")
+    return BudgetKey(network or None, target or None, class_name)
 
 
 def read_budgets(given: Mapping[str, Mapping[str, object] | None]) -> list[Budget]:
@@ -56,22 +81,24 @@ def read_budgets(given: Mapping[str, Mapping[str, object] | None]) -> list[Budge
     for kind in KINDS:
         for key, text in (given.get(kind) or {}).items():
             try:
-                target, class_name = parse_key(kind, key)
+                named = parse_key(kind, key)
                 limit = KINDS[kind].unit.parse(text)
             except ValueError as error:
                 raise UsageError(f"{option(kind)} {key}={text}: {error}") from error
-            budgets.append(Budget(kind, target, class_name, limit))
+            budgets.append(Budget(kind, named, limit))
     return budgets
 
 
-def judge_budgets(
-    result: Result, budgets: Sequence[Budget], on_inconclusive: str | None
-) -> list[Verdict]:
-    """Judge every artifact that a budget names, each by the budget that names it most closely."""
+def judge_budgets(counted: Counted, budgets: Sequence[Budget], rules: Rules) -> list[Verdict]:
+    """Judge every artifact that a budget names, each by the budget that names it most closely.
+
+    A budget for another network judges nothing.
+    """
     return [
         verdict
         for budget in budgets
-        for verdict in _judge_budget(result, budget, budgets, on_inconclusive)
+        if budget.key.network in (None, counted.result.name)
+        for verdict in _judge_budget(counted, budget, budgets, rules)
     ]
 
 
@@ -84,58 +111,78 @@ def broken(artifact: ArtifactResult, check: str) -> Verdict | None:
 
 
 def _judge_budget(
-    result: Result, budget: Budget, budgets: Sequence[Budget], on_inconclusive: str | None
+    counted: Counted, budget: Budget, budgets: Sequence[Budget], rules: Rules
 ) -> Iterator[Verdict]:
-    check = check_name(budget)
-    named = [a for a in result.artifacts if budget.rank(a) and _has_value(result, budget, a)]
+    result, check = counted.result, check_name(budget)
+    ranks = {a.id: budget.key.rank(result.name, a) for a in result.artifacts}
+    named = [a for a in result.artifacts if ranks[a.id] and _has_value(result, budget, a)]
     if not named:
-        yield Verdict(budget.name, Outcome.UNKNOWN, _absent(result, budget), check)
+        yield Verdict(str(budget.key), Outcome.UNKNOWN, _absent(result, budget), check)
     for artifact in named:
-        rivals = [b for b in budgets if (b.kind, b.class_name) == (budget.kind, budget.class_name)]
-        if budget.rank(artifact) == max(b.rank(artifact) for b in rivals):
-            yield _judge(result, artifact, budget, on_inconclusive)
+        rivals = [
+            one
+            for one in budgets
+            if (one.kind, one.key.class_name) == (budget.kind, budget.key.class_name)
+        ]
+        if ranks[artifact.id] == max(one.key.rank(result.name, artifact) for one in rivals):
+            yield _judge(counted, artifact, budget, rules)
 
 
 def check_name(budget: Budget) -> str:
     """Return what a budget judges, such as "max-drop" or "max-class-drop person"."""
-    words = [option(budget.kind).lstrip("-"), budget.class_name]
+    words = [option(budget.kind).lstrip("-"), budget.key.class_name]
     return " ".join(word for word in words if word)
 
 
 def _has_value(result: Result, budget: Budget, artifact: ArtifactResult) -> bool:
     if artifact.id != result.reference:
         return True
-    return not KINDS[budget.kind].against_reference and artifact.id == budget.target
+    return not KINDS[budget.kind].against_reference and artifact.id == budget.key.target
 
 
 def _absent(result: Result, budget: Budget) -> str:
     kind = KINDS[budget.kind]
-    if budget.target == result.reference:
+    if budget.key.target == result.reference:
         return f"is the reference itself, it has no {kind.noun}"
     others = [a.id for a in result.artifacts if a.id != result.reference]
     return f"not in the result; there: {', '.join(others) or 'nothing'}"
 
 
-def _judge(
-    result: Result, artifact: ArtifactResult, budget: Budget, on_inconclusive: str | None
-) -> Verdict:
-    kind, check = KINDS[budget.kind], check_name(budget)
+def _judge(counted: Counted, artifact: ArtifactResult, budget: Budget, rules: Rules) -> Verdict:
+    kind, check, class_name = KINDS[budget.kind], check_name(budget), budget.key.class_name
     if failure := broken(artifact, check):
         return failure
-    found = kind.read(Subject(result, artifact, budget.class_name))
+    if altered := _altered(counted, artifact, kind):
+        return Verdict(artifact.id, Outcome.UNKNOWN, altered, check, limit=budget.limit)
+    found = kind.read(Subject(counted.result, artifact, class_name))
     if isinstance(found, str):
         return Verdict(artifact.id, Outcome.UNKNOWN, found, check, limit=budget.limit)
-    judged = judge(found, budget.limit, at_most=kind.at_most, on_inconclusive=on_inconclusive)
-    noun = f"{budget.class_name} {kind.noun}" if budget.class_name else kind.noun
+    judged = judge(found, budget.limit, at_most=kind.at_most, rules=rules)
+    noun = f"{class_name} {kind.noun}" if class_name else kind.noun
     verb = kind.words[0 if judged.inside else 1]
     value, limit = kind.unit.value(found.value), kind.unit.limit(budget.limit)
     return Verdict(
         artifact.id,
         judged.outcome,
-        f"{noun} {value} {verb} {limit}{judged.remark}",
+        f"{noun} {value} {verb} {limit}{judged.remark}{_detectable(found, rules)}",
         check,
         found.value,
         budget.limit,
         found.interval,
         judged.inconclusive,
     )
+
+
+def _altered(counted: Counted, artifact: ArtifactResult, kind: Kind) -> str | None:
+    """Return why the figure that a budget reads cannot be believed, None where it can."""
+    ids = (artifact.id, BASE) if kind.figure == FACTS else (artifact.id,)
+    for id in ids:
+        if said := counted.alteration(id, kind.figure):
+            return f"{kind.noun} of {id} {said}" if kind.figure == FACTS else f"{said}, no verdict"
+    return None
+
+
+def _detectable(found: Reading, rules: Rules) -> str:
+    """Say how small a drop these images show; nothing for figures without an interval."""
+    error = standard_error(found.interval, rules.level)
+    return "" if error is None else f"; detectable from {detectable(error):.2f}"

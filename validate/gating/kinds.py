@@ -14,6 +14,8 @@ from validate.gating.units import PERCENT, POINTS, RATIO, SHARE, SIZE, Unit
 if TYPE_CHECKING:
     from validate.result import ArtifactResult, Result
 
+FACTS = "facts"
+"""Stands for everything that is stated and not counted, such as size and latency."""
 BASE = "fp32"
 """The artifact that ratios refer to."""
 NO_LABELS = "no drop: the images have no labels; give --min-agreement or --min-fidelity"
@@ -36,12 +38,14 @@ Answer = Reading | str
 class Kind:
     """One kind of budget.
 
-    `noun` names the value in a verdict. The limit is an upper one (`at_most`) or a lower one.
+    `noun` names the value in a verdict, `figure` the field of a result that it is read from,
+    FACTS for what no counts bear out. The limit is an upper one (`at_most`) or a lower one.
     `against_reference` marks values that compare with the reference, so that it has none
     itself. `per_class` budgets are written [ID:]CLASS=X, others ID=X.
     """
 
     noun: str
+    figure: str
     read: Callable[[Subject], Answer]
     unit: Unit
     help: str
@@ -116,28 +120,32 @@ def _int8_macs(subject: Subject) -> Answer:
 
 
 KINDS: dict[str, Kind] = {
-    "max_drop": Kind("drop", _drop, POINTS, "points of mIoU it may lose"),
+    "max_drop": Kind("drop", "drop", _drop, POINTS, "points of mIoU it may lose"),
     "max_class_drop": Kind(
-        "drop", _class_drop, POINTS, "points of IoU that a class may lose", per_class=True
+        "drop", "class_drop", _class_drop, POINTS, "points of IoU that a class may lose",
+        per_class=True,
     ),
     "min_agreement": Kind(
-        "agreement", _agreement, PERCENT, "percent of pixels as its reference has them; no labels "
-        "needed", at_most=False,
+        "agreement", "agreement", _agreement, PERCENT, "percent of pixels as its reference has "
+        "them; no labels needed", at_most=False,
     ),
     "min_fidelity": Kind(
-        "fidelity mIoU", _fidelity, PERCENT, "mIoU with the reference's classes as labels; no "
-        "labels needed", at_most=False,
+        "fidelity mIoU", "fidelity_miou", _fidelity, PERCENT, "mIoU with the reference's classes "
+        "as labels; no labels needed", at_most=False,
     ),
     "max_size": Kind(
-        "size", _size, SIZE, "size of the file, such as 6MB", against_reference=False
+        "size", FACTS, _size, SIZE, "size of the file, such as 6MB", against_reference=False
     ),
-    "max_size_ratio": Kind("size ratio to fp32", _size_ratio, RATIO, "size of the file to fp32's"),
+    "max_size_ratio": Kind(
+        "size ratio to fp32", FACTS, _size_ratio, RATIO, "size of the file to fp32's"
+    ),
     "max_latency_ratio": Kind(
-        "latency ratio to fp32", _latency_ratio, RATIO, "median time of the session to fp32's"
+        "latency ratio to fp32", FACTS, _latency_ratio, RATIO, "median time of the session to "
+        "fp32's",
     ),
     "min_int8_macs": Kind(
-        "share of MACs in int8", _int8_macs, SHARE, "share of MACs verified to run in int8, such "
-        "as 0.97", at_most=False,
+        "share of MACs in int8", FACTS, _int8_macs, SHARE, "share of MACs verified to run in "
+        "int8, such as 0.97", at_most=False,
     ),
 }  # fmt: skip
 """By name in Python and in recipes; on the command line with dashes."""

@@ -7,8 +7,15 @@ from dataclasses import dataclass
 _BYTES = {"": 1, "B": 1, "KB": 1e3, "MB": 1e6, "GB": 1e9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 
 
+def _number(text: str) -> float:
+    """Return a plain decimal; Python's own float also takes "1_0" and digits of other scripts."""
+    if not re.fullmatch(r"\s*[-+]?[0-9]*\.?[0-9]+(?:[eE][-+]?[0-9]+)?\s*", text):
+        raise ValueError(text)
+    return float(text)
+
+
 def _bytes(text: str) -> float:
-    found = re.fullmatch(r"\s*([\d.]+)\s*([a-zA-Z]*)\s*", text)
+    found = re.fullmatch(r"\s*([0-9.]+)\s*([a-zA-Z]*)\s*", text)
     if not found or found[2].upper() not in _BYTES:
         raise ValueError(text)
     return float(found[1]) * _BYTES[found[2].upper()]
@@ -29,7 +36,7 @@ class Unit:
     value_format: str = "{:.3f}"
     limit_format: str = "{:g}"
     divisor: float = 1
-    number: Callable[[str], float] = float
+    number: Callable[[str], float] = _number
 
     def parse(self, text: object) -> float:
         """Return a limit; raise ValueError saying what to give for text or number out of range."""

@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 
 from export.errors import UsageError
-from tests.validate.results import artifact_result, lost, result_of
-from validate.gate import gate
+from tests.validate.results import artifact_result, lost, result_of, trusted
 from validate.gating.judgement import Reading, judge
 from validate.gating.kinds import KINDS
+from validate.gating.rules import Rules
 from validate.gating.verdict import Outcome, Verdict
 from validate.result import ClassDrop, Result, SpreadFacts
 
@@ -35,7 +35,7 @@ def _result(**changes: Any) -> Result:
 
 
 def _one(result: Result, **budgets: Any) -> Verdict:
-    (verdict,) = gate(result, **budgets)
+    (verdict,) = trusted(result, **budgets)
     return verdict
 
 
@@ -88,7 +88,7 @@ def test_a_value_that_is_not_there_cannot_be_told(
     kind: str, key: str, changes: dict[str, Any], says: str
 ) -> None:
     limit = "1MB" if kind == "max_size" else 2 if kind == "min_fidelity" else 0.5
-    verdicts = gate(_result(**changes), **{kind: {key: limit}})
+    verdicts = trusted(_result(**changes), **{kind: {key: limit}})
     verdict = verdicts[-1]
     assert verdict.outcome is UNKNOWN and says in verdict.reason
     assert verdict.value is None
@@ -103,7 +103,7 @@ def test_ratios_need_fp32_in_the_result(kind: str) -> None:
 def test_unlabelled_images_are_gated_by_agreement_and_fidelity() -> None:
     nothing: dict[str, Any] = {"drop": None, "miou": None, "class_iou": {}}
     result = _result(**nothing)
-    verdicts = gate(result, min_agreement={"int8": 98}, min_fidelity={"int8": 97})
+    verdicts = trusted(result, min_agreement={"int8": 98}, min_fidelity={"int8": 97})
     outcomes = {v.check: v.outcome for v in verdicts}
     assert outcomes == {"min-agreement": PASS, "min-fidelity": FAIL}
 
@@ -118,7 +118,7 @@ def test_a_class_alone_budgets_every_artifact_and_the_closest_budget_counts() ->
     npu = lost("int8@npu", 1, class_iou={"cat": 60.0})
     result = result_of(lost("fp16", 0), _result().artifacts[2], npu)
     budgets = {"cat": 5.0, "int8:cat": 2.0, "int8@npu:cat": 10.0}
-    verdicts = {v.id: (v.outcome, v.limit) for v in gate(result, max_class_drop=budgets)}
+    verdicts = {v.id: (v.outcome, v.limit) for v in trusted(result, max_class_drop=budgets)}
     assert verdicts == {"fp16": (PASS, 5), "int8": (FAIL, 2), "int8@npu": (PASS, 10)}
 
 
@@ -132,7 +132,9 @@ def test_a_class_drop_comes_with_its_interval() -> None:
 
 def test_a_lower_limit_looks_at_the_intervals_lower_end() -> None:
     def outcome(low: float, high: float) -> tuple[Outcome, bool]:
-        found = judge(Reading(99, (low, high)), 99, at_most=False, on_inconclusive="fail")
+        found = judge(
+            Reading(99, (low, high)), 99, at_most=False, rules=Rules(on_inconclusive="fail")
+        )
         return found.outcome, found.inconclusive
 
     assert outcome(99, 99.5) == (PASS, False)
@@ -140,21 +142,36 @@ def test_a_lower_limit_looks_at_the_intervals_lower_end() -> None:
     assert outcome(98.5, 99.5) == (FAIL, True)
 
 
-@pytest.mark.parametrize(
-    ("value", "interval", "outcome"),
-    [
-        (-0.3, (-0.9, 0.1), PASS),  # perhaps no change at all
-        (-0.3, (-0.6, -0.1), FAIL),  # a change, and more likely beyond 0.2 than not
-        (-0.15, (-0.3, -0.05), PASS),
-        (-0.3, (-0.4, -0.25), FAIL),
-        (-0.3, None, FAIL),
-    ],
-)
-def test_a_change_that_may_be_none_is_no_regression(
-    value: float, interval: tuple[float, float] | None, outcome: Outcome
-) -> None:
-    found = judge(Reading(value, interval), -0.2, at_most=False, no_change=0)
-    assert found.outcome is outcome
+def test_a_confidence_asks_that_the_end_of_the_interval_is_inside() -> None:
+    result = result_of(lost("int8", 0.4, drop_ci95=(0.1, 0.7)))
+    assert _one(result, max_drop={"int8": 0.5}).outcome is PASS
+    strict = _one(result, max_drop={"int8": 0.5}, confidence=95)
+    assert strict.outcome is FAIL and "--confidence 95" in strict.reason
+    assert _one(result, max_drop={"int8": 0.7}, confidence=95).outcome is PASS
+
+
+def test_a_verdict_says_how_small_a_drop_the_images_show() -> None:
+    """(1.960 + 0.842) standard errors; an interval is 2 x 1.960 of them wide."""
+    verdict = _one(result_of(lost("int8", 0.4, drop_ci95=(0.1, 0.7))), max_drop={"int8": 1})
+    assert verdict.reason.endswith("detectable from 0.43")  # 2.802 x 0.6 / 3.920
+    assert "detectable" not in _one(result_of(lost("int8", 0.4)), max_drop={"int8": 1}).reason
+
+
+def test_a_budget_may_name_the_network() -> None:
+    result = result_of(lost("int8", 0.4))
+    assert _one(result, max_drop={"net/int8": 0.3}).outcome is FAIL
+    both = {"int8": 1, "net/int8": 0.3}
+    assert [v.limit for v in trusted(result, max_drop=both)] == [0.3]  # it is named more closely
+    assert trusted(result, max_drop={"other/int8": 0.1}) == []
+    by_class = trusted(_result(), max_class_drop={"net/int8:cat": 2})
+    assert [(v.id, v.outcome) for v in by_class] == [("int8", FAIL)]
+
+
+def test_a_class_may_have_a_slash() -> None:
+    before = artifact_result("torch-fp32", class_iou={"door/gate": 64.0})
+    after = lost("int8", 0.4, class_iou={"door/gate": 60.0})
+    result = result_of(artifacts=[before, after])
+    assert _one(result, max_class_drop={"door/gate": 3}).outcome is FAIL  # no network "door"
 
 
 def test_the_reference_itself_has_a_size_and_nothing_else() -> None:
@@ -196,6 +213,10 @@ def test_broken_logits_fail_by_every_kind(kind: str) -> None:
         ("max_size", "int8", "1.2.3MB", "6MB"),
         ("max_size_ratio", "int8", 0, "RATIO"),
         ("max_latency_ratio", "int8", "inf", "RATIO"),
+        # what Python takes for a number, and nobody else
+        ("max_drop", "int8", "1_0", "POINTS"),
+        ("max_drop", "int8", "\u0661", "POINTS"),
+        ("max_drop", "/int8", 1, "artifact id"),
         ("max_dorp", "int8", 1, "did you mean 'max_drop'"),
     ],
 )
@@ -203,7 +224,7 @@ def test_a_budget_that_is_none_is_a_usage_error(
     kind: str, key: str, limit: object, says: str
 ) -> None:
     with pytest.raises(UsageError) as caught:
-        gate(_result(), **{kind: {key: limit}})  # type: ignore[dict-item]
+        trusted(_result(), **{kind: {key: limit}})  # type: ignore[dict-item]
     assert says in str(caught.value)
 
 

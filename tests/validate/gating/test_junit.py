@@ -3,8 +3,7 @@
 import xml.etree.ElementTree as ET
 from typing import Any
 
-from tests.validate.results import lost, result_of
-from validate.gate import gate
+from tests.validate.results import lost, result_of, trusted
 from validate.gating.junit import junit_xml
 from validate.gating.verdict import Outcome, Verdict
 
@@ -80,7 +79,7 @@ def test_names_stay_the_same_when_a_limit_or_value_changes() -> None:
     """CI servers follow a test through its runs by name."""
 
     def names(drop: float, limit: float) -> list[str | None]:
-        verdicts = gate(
+        verdicts = trusted(
             result_of(lost("int8", drop)), max_drop={"int8": limit}, max_class_drop={"cat": limit}
         )
         return [case.get("name") for case in _parsed(verdicts).iter("testcase")]
