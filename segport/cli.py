@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 import typer
 
 from export.errors import SegportError
+from export.escaping import terminal
 from segport.about import Version
 from segport.arguments import expand_dynamic
 from segport.commands.bench import bench
@@ -87,7 +88,7 @@ def main() -> None:
 
 
 def _refuse(message: str) -> NoReturn:
-    print(f"segport: {' '.join(message.split())}", file=sys.stderr)
+    print(f"segport: {terminal(' '.join(message.split()))}", file=sys.stderr)
     sys.exit(BAD_INPUT)
 
 

@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING, Any
 
 from tabulate import tabulate
 
+from export.escaping import terminal
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -137,13 +139,14 @@ def _fp16_lines(facts: "dict[str, Any]") -> "list[str]":
 
 def verdict_lines(verdicts: "Sequence[Verdict]") -> str:
     """Return one line per verdict."""
-    return "\n".join(f"{v.outcome.upper()}  {v.id}: {v.reason}" for v in verdicts)
+    return "\n".join(terminal(f"{v.outcome.upper()}  {v.id}: {v.reason}") for v in verdicts)
 
 
 def finding_lines(findings: "Sequence[Finding]") -> str:
     """Return one line per finding."""
     lines = [
-        f"{f.severity.upper()}  {f.rule}: {f.where}: {f.message} ({f.reason})" for f in findings
+        terminal(f"{f.severity.upper()}  {f.rule}: {f.where}: {f.message} ({f.reason})")
+        for f in findings
     ]
     return "\n".join(lines) or "no findings"
 
@@ -156,5 +159,8 @@ def run_report(done: "RunResult") -> str:
     for result, folder in done.results:
         parts.append(f"{terminal_report(result)}\n\nreport: {folder / 'report.html'}")
     parts += [f"picture: {picture}" for picture in done.pictures]
-    lines = [f"{v.outcome.upper()}  {protocol} {v.id}: {v.reason}" for protocol, v in done.verdicts]
+    lines = [
+        terminal(f"{v.outcome.upper()}  {protocol} {v.id}: {v.reason}")
+        for protocol, v in done.verdicts
+    ]
     return "\n\n".join([*parts, *(["\n".join(lines)] if lines else [])])
