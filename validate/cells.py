@@ -32,11 +32,14 @@ def ratio(value: float | None, base: float | None) -> str:
 
 def markdown_table(rows: Sequence[Sequence[Cell]], head: Sequence[str]) -> str:
     """Return a GitHub table that shows cells as they are; those that are `Markdown` as that."""
-    escaped = [list(map(_cell, row)) for row in rows]
-    return tabulate(escaped, list(map(_cell, head)), tablefmt="github", disable_numparse=True)
+    escaped = [list(map(markdown_cell, row)) for row in rows]
+    return tabulate(
+        escaped, list(map(markdown_cell, head)), tablefmt="github", disable_numparse=True
+    )
 
 
-def _cell(cell: Cell) -> str:
+def markdown_cell(cell: Cell) -> str:
+    """Return a cell's text for a GitHub table."""
     written = cell if isinstance(cell, Markdown) else markdown_inline(str(cell))
     # in a table a pipe ends a cell even inside code
     return re.sub(r"(?<!\\)\|", r"\\|", written)
