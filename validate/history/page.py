@@ -65,7 +65,7 @@ def history_markdown(points: Sequence[Point]) -> str:
 
 
 def history_svg(points: Sequence[Point]) -> str:
-    """Return an SVG: agreement and mIoU of every series over its commits; same points, same bytes."""
+    """Return an SVG: mIoU and agreement of every series over its commits, always the same bytes."""
     import matplotlib
     from matplotlib.figure import Figure as Drawing
     from matplotlib.ticker import MaxNLocator

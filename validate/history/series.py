@@ -3,6 +3,7 @@
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from validate.history.store import Point
 
@@ -59,7 +60,7 @@ def breaks(values: Sequence[float | None], tolerance: float) -> list[Break]:
     commit where they do. A dip of one commit is two breaks, down and up. None is no value.
     """
     known = [(index, value) for index, value in enumerate(values) if value is not None]
-    changes = [after - before for (_, before), (_, after) in zip(known, known[1:], strict=False)]
+    changes = [after - before for (_, before), (_, after) in pairwise(known)]
     if not changes:
         return []
     middle = statistics.median(changes)
