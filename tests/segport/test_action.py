@@ -71,7 +71,7 @@ def test_inputs_arrive_as_arguments_and_run_nothing(tmp_path: Path) -> None:
     assert not (tmp_path / "injected").exists()
 
 
-def test_the_gate_needs_none_of_the_packages_that_the_action_leaves_out(tmp_path: Path) -> None:
+def test_the_gate_needs_none_of_the_packages_that_the_action_leaves_out() -> None:
     heavy = (
         "torch torchvision onnx onnxruntime onnxscript onnxsim PIL matplotlib jinja2 safetensors"
     )
@@ -81,8 +81,8 @@ def test_the_gate_needs_none_of_the_packages_that_the_action_leaves_out(tmp_path
     )
     result = ROOT / "reports/demo/squash/result.json"
     done = subprocess.run(
-        [sys.executable, "-c", code, "gate", str(result), "--max-drop", "int8=1000"],
+        [sys.executable, "-c", code, "gate", str(result), "--max-drop", "int8=100"],
         capture_output=True, text=True, check=False, cwd=ROOT,
     )  # fmt: skip
-    assert done.returncode != 1 and "Traceback" not in done.stderr, done.stderr
-    assert "ModuleNotFoundError" not in done.stderr
+    assert done.returncode == 0, done.stderr
+    assert "PASS  int8: drop" in done.stdout
