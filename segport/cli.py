@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 import typer
 
 from export.errors import SegportError
+from export.escaping import terminal
 from segport.about import Version
 from segport.arguments import expand_dynamic
 from segport.commands.bench import bench
@@ -14,6 +15,7 @@ from segport.commands.compare import compare
 from segport.commands.diagnose import diagnose
 from segport.commands.export import export
 from segport.commands.gate import gate
+from segport.commands.history import history
 from segport.commands.import_ import import_
 from segport.commands.index import index
 from segport.commands.lint import lint
@@ -55,6 +57,9 @@ app = typer.Typer(
 )
 for name, command in COMMANDS.items():
     app.command(name)(command)
+GROUPS = {"history": history}
+for name, group in GROUPS.items():
+    app.add_typer(group, name=name, no_args_is_help=True)
 
 
 @app.callback()
@@ -87,9 +92,9 @@ def main() -> None:
 
 
 def _refuse(message: str) -> NoReturn:
-    print(f"segport: {' '.join(message.split())}", file=sys.stderr)
+    print(f"segport: {terminal(' '.join(message.split()))}", file=sys.stderr)
     sys.exit(BAD_INPUT)
 
 
 def _command(arguments: list[str]) -> str:
-    return f"{arguments[0]} " if arguments[0] in COMMANDS else ""
+    return f"{arguments[0]} " if arguments[0] in (*COMMANDS, *GROUPS) else ""

@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING, Any
 
 from tabulate import tabulate
 
+from export.escaping import terminal
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -140,7 +142,7 @@ def _fp16_lines(facts: "dict[str, Any]") -> "list[str]":
 
 def verdict_lines(verdicts: "Sequence[Verdict]") -> str:
     """Return one line per verdict."""
-    return "\n".join(f"{v.outcome.upper()}  {v.id}: {v.reason}" for v in verdicts)
+    return "\n".join(terminal(f"{v.outcome.upper()}  {v.id}: {v.reason}") for v in verdicts)
 
 
 def gate_lines(judged: "Sequence[Judged]") -> str:
@@ -151,7 +153,17 @@ def gate_lines(judged: "Sequence[Judged]") -> str:
     if len(judged) == 1:
         return "\n".join(line for v in _judgements(judged[0]) for line in _verdict_block(v))
     rows = [
-        [v.outcome.upper(), one.result.name, one.result.protocol, v.id, v.check, v.reason]
+        [
+            terminal(text)
+            for text in (
+                v.outcome.upper(),
+                one.result.name,
+                one.result.protocol,
+                v.id,
+                v.check,
+                v.reason,
+            )
+        ]
         for one in judged
         for v in _judgements(one)
     ]
@@ -163,14 +175,22 @@ def _judgements(judged: "Judged") -> "list[Verdict]":
 
 
 def _verdict_block(verdict: "Verdict") -> "list[str]":
-    lines = [f"{verdict.outcome.upper()}  {verdict.id}: {verdict.reason}"]
-    return lines + ([] if verdict.outcome == "pass" else [f"      {x}" for x in verdict.evidence])
+    said = () if verdict.outcome == "pass" else verdict.evidence
+    return [verdict_lines([verdict]), *(f"      {terminal(sentence)}" for sentence in said)]
 
 
 def plan_lines(plans: "Sequence[Plan]", points: float) -> str:
     """Return how small a drop the images show, and how many a verdict on `points` needs."""
     rows = [
-        [p.name, p.protocol, p.id, p.images, p.detectable, p.needed, p.needed_unpaired]
+        [
+            terminal(p.name),
+            p.protocol,
+            terminal(p.id),
+            p.images,
+            p.detectable,
+            p.needed,
+            p.needed_unpaired,
+        ]
         for p in plans
     ]
     headers = [
@@ -184,8 +204,8 @@ def plan_lines(plans: "Sequence[Plan]", points: float) -> str:
 def self_test_lines(trials: "Sequence[Trial]") -> str:
     """Return what was planted and what became of it."""
     rows = [
-        [t.name, t.id, t.plant, t.lost, t.allowed, "FAIL" if t.caught else "pass",
-         "SLIPPED" if t.slipped else ""]
+        [*map(terminal, (t.name, t.id)), t.plant, t.lost, t.allowed,
+         "FAIL" if t.caught else "pass", "SLIPPED" if t.slipped else ""]
         for t in trials
     ]  # fmt: skip
     beyond = [t for t in trials if t.lost > t.allowed]
@@ -199,7 +219,8 @@ def self_test_lines(trials: "Sequence[Trial]") -> str:
 def finding_lines(findings: "Sequence[Finding]") -> str:
     """Return one line per finding."""
     lines = [
-        f"{f.severity.upper()}  {f.rule}: {f.where}: {f.message} ({f.reason})" for f in findings
+        terminal(f"{f.severity.upper()}  {f.rule}: {f.where}: {f.message} ({f.reason})")
+        for f in findings
     ]
     return "\n".join(lines) or "no findings"
 
@@ -212,5 +233,8 @@ def run_report(done: "RunResult") -> str:
     for result, folder in done.results:
         parts.append(f"{terminal_report(result)}\n\nreport: {folder / 'report.html'}")
     parts += [f"picture: {picture}" for picture in done.pictures]
-    lines = [f"{v.outcome.upper()}  {protocol} {v.id}: {v.reason}" for protocol, v in done.verdicts]
+    lines = [
+        terminal(f"{v.outcome.upper()}  {protocol} {v.id}: {v.reason}")
+        for protocol, v in done.verdicts
+    ]
     return "\n\n".join([*parts, *(["\n".join(lines)] if lines else [])])

@@ -1,8 +1,11 @@
 """Numbers as table cells, and rows of cells as a Markdown table."""
 
+import re
 from collections.abc import Sequence
 
 from tabulate import tabulate
+
+from export.escaping import Markdown, markdown_inline
 
 Cell = str | int
 
@@ -28,6 +31,15 @@ def ratio(value: float | None, base: float | None) -> str:
 
 
 def markdown_table(rows: Sequence[Sequence[Cell]], head: Sequence[str]) -> str:
-    """Return a GitHub table; cells are shown as they are, a pipe in one does not end it."""
-    escaped = [[str(cell).replace("|", "\\|") for cell in row] for row in rows]
-    return tabulate(escaped, head, tablefmt="github", disable_numparse=True)
+    """Return a GitHub table that shows cells as they are; those that are `Markdown` as that."""
+    escaped = [list(map(markdown_cell, row)) for row in rows]
+    return tabulate(
+        escaped, list(map(markdown_cell, head)), tablefmt="github", disable_numparse=True
+    )
+
+
+def markdown_cell(cell: Cell) -> str:
+    """Return a cell's text for a GitHub table."""
+    written = cell if isinstance(cell, Markdown) else markdown_inline(str(cell))
+    # in a table a pipe ends a cell even inside code
+    return re.sub(r"(?<!\\)\|", r"\\|", written)

@@ -7,6 +7,7 @@ from pathlib import Path
 from tabulate import tabulate
 
 from export.diagnosis import Diagnosis, LayerDiagnosis
+from export.escaping import markdown, markdown_code, terminal
 from export.files import new_files
 from validate.cells import Cell, markdown_table, number
 from validate.diagnosis_plot import PLOT_FILE, diagnosis_svg
@@ -43,8 +44,9 @@ def verdict(diagnosis: Diagnosis) -> str:
 def terminal_diagnosis(diagnosis: Diagnosis) -> str:
     """Return the verdict and the layers with the largest jumps, largest first."""
     columns, rows = worst_layers(diagnosis)
-    table = tabulate(rows, columns, disable_numparse=True)
-    return f"{verdict(diagnosis)}\n\n{table}"
+    shown = [[terminal(str(cell)) for cell in row] for row in rows]
+    table = tabulate(shown, columns, disable_numparse=True)
+    return f"{terminal(verdict(diagnosis))}\n\n{table}"
 
 
 def worst_layers(diagnosis: Diagnosis) -> tuple[list[str], list[list[Cell]]]:
@@ -62,11 +64,11 @@ def markdown_diagnosis(diagnosis: Diagnosis) -> str:
         for index, layer in enumerate(diagnosis.layers)
     ]
     parts = [
-        f"# Where {diagnosis.other} differs from {diagnosis.reference}",
-        f"**{_sentence(verdict(diagnosis))}.**",
+        f"# Where {markdown(diagnosis.other)} differs from {markdown(diagnosis.reference)}",
+        f"**{markdown(_sentence(verdict(diagnosis)))}.**",
         f"![SQNR by layer]({PLOT_FILE})",
         "## Layers",
-        f"Layers of `{diagnosis.other}` in the order in which they run, over "
+        f"Layers of {markdown_code(diagnosis.other)} in the order in which they run, over "
         f"{len(diagnosis.images)} images. *SQNR* is the error that has come together at the "
         "layer's output, *inputs* that of its worst input. *own* is the error it makes by itself "
         "when it reads exact fp32 tensors, *expected* what rounding its output and weights "
@@ -74,7 +76,7 @@ def markdown_diagnosis(diagnosis: Diagnosis) -> str:
         f"{number(diagnosis.threshold_db, 1)} dB a layer stands out. *weights* compares the "
         "weights alone. All in dB, higher is better, *jump* apart.",
         markdown_table(rows, ["#", *columns]),
-        f"Images: {', '.join(diagnosis.images)}.",
+        f"Images: {markdown(', '.join(diagnosis.images))}.",
     ]
     return "\n\n".join(parts) + "\n"
 

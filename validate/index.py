@@ -6,6 +6,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from export.errors import DataError
+from export.escaping import Markdown, markdown
 from export.files import new_files
 from validate.cells import Cell, markdown_table
 from validate.result import RESULT_FILE, Result, load_result
@@ -116,7 +117,9 @@ def _result_rows(entries: Sequence[Entry]) -> list[list[Cell]]:
 
 def _linked_name(entry: Entry) -> str:
     name = entry.result.name
-    return f"[{name}]({quote(entry.folder)}/{REPORT_FILE})" if entry.has_report else name
+    if not entry.has_report:
+        return name
+    return Markdown(f"[{markdown(name)}]({quote(entry.folder)}/{REPORT_FILE})")
 
 
 def _images(result: Result) -> str:
@@ -125,7 +128,7 @@ def _images(result: Result) -> str:
 
 def _warnings(entries: Sequence[Entry]) -> list[str]:
     overlapping = [entry.result for entry in entries if entry.result.overlap_allowed]
-    return [f"{result.name}, {result.protocol}: {OVERLAP_WARNING}" for result in overlapping]
+    return [markdown(f"{one.name}, {one.protocol}: {OVERLAP_WARNING}") for one in overlapping]
 
 
 def _machine_table(entries: Sequence[Entry]) -> tuple[list[list[Cell]], list[str]]:

@@ -8,6 +8,7 @@ from tabulate import tabulate
 
 from export.diagnosis import Diagnosis
 from export.errors import DataError, UsageError, unknown
+from export.escaping import markdown, markdown_code, terminal
 from export.files import new_files
 from validate.cells import Cell, markdown_table, number
 from validate.diagnosis_file import load_diagnosis
@@ -95,19 +96,22 @@ def terminal_report(result: Result) -> str:
     )
     hidden = _WIDE if result.dataset.labelled else (_WIDE | _OF_LABELS) - {"fidelity"}
     columns = [name for name in ARTIFACT_COLUMNS if name not in hidden]
-    rows = artifact_rows(result, columns)
+    rows = [[terminal(str(cell)) for cell in row] for row in artifact_rows(result, columns)]
     table = tabulate(rows, columns, tablefmt="simple", disable_numparse=True)
-    return "\n".join([head, *_overlap_note(result), "", table, *notes(result)])
+    said = map(terminal, notes(result))
+    return "\n".join([terminal(head), *_overlap_note(result), "", table, *said])
 
 
 def markdown_report(result: Result, verdicts: Sequence[Verdict] = ()) -> str:
     """Return report.md; it starts with what the gate said, where that is known."""
+    data = result.dataset
     parts = [
-        f"# {result.name}: what each artifact lost",
-        f"Protocol `{result.protocol}`, {result.dataset.images} images of `{result.dataset.name}:"
-        f"{result.dataset.split}` (list sha256 `{result.dataset.ids_sha256[:12]}`), reference "
-        f"`{result.reference}`. mIoU is the mean over the classes that occur in the labels; a drop "
-        "is reference - artifact, in points.",
+        f"# {markdown(result.name)}: what each artifact lost",
+        f"Protocol {markdown_code(result.protocol)}, {data.images} images of "
+        f"{markdown_code(f'{data.name}:{data.split}')} (list sha256 "
+        f"{markdown_code(data.ids_sha256[:12])}), reference {markdown_code(result.reference)}. "
+        "mIoU is the mean over the classes that occur in the labels; a drop is reference - "
+        "artifact, in points.",
         *_overlap_note(result),
         *(["## Verdicts", verdict_list(result, verdicts)] if verdicts else []),
         "## Summary",
@@ -116,8 +120,8 @@ def markdown_report(result: Result, verdicts: Sequence[Verdict] = ()) -> str:
         "multiply-accumulates of convolutions and matrix products of one image.",
         "## Artifacts",
         markdown_table(artifact_rows(result, ARTIFACT_COLUMNS), list(ARTIFACT_COLUMNS)),
-        *interval_text(result),
-        *(f"- {note}" for note in notes(result)),
+        *map(markdown, interval_text(result)),
+        *(f"- {markdown(note)}" for note in notes(result)),
         "## Class IoU",
         markdown_table(class_rows(result), ["class", *(a.id for a in result.artifacts)]),
         *_class_drop_parts(result),
@@ -176,7 +180,7 @@ def _class_drop_parts(result: Result) -> list[str]:
     for artifact in result.artifacts:
         if artifact.class_drop:
             parts += [
-                f"## Class drop of {artifact.id}",
+                f"## Class drop of {markdown(artifact.id)}",
                 markdown_table(class_drop_rows(artifact), CLASS_DROP_COLUMNS),
             ]
     if parts:
@@ -194,7 +198,7 @@ def _worst_parts(result: Result) -> list[str]:
 def _fact_rows(result: Result) -> list[list[Cell]]:
     """Return the facts, the command as code."""
     (name, command), *others = fact_rows(result)
-    return [[name, f"`{command}`"], *others]
+    return [[name, markdown_code(str(command))], *others]
 
 
 def _overlap_note(result: Result) -> list[str]:

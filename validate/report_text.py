@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from export.escaping import markdown, markdown_code, markdown_inline
 from validate.cells import Cell, interval, number
 from validate.gating.verdict import Verdict
 from validate.result import ArtifactResult, Result
@@ -21,8 +22,9 @@ def verdict_list(result: Result, verdicts: Sequence[Verdict]) -> str:
     for line in verdict_lines(result, verdicts):
         outcome = line.outcome.upper() or "NOT JUDGED"
         doubt = ", inconclusive" if line.inconclusive else ""
-        lines.append(f"- **{outcome}{doubt}** `{line.id}` {line.sentence}".rstrip())
-        lines += [f"  - {reason}" for reason in line.reasons]
+        sentence = markdown_inline(line.sentence)
+        lines.append(f"- **{outcome}{doubt}** {markdown_code(line.id)} {sentence}".rstrip())
+        lines += [f"  - {markdown(reason)}" for reason in line.reasons]
     return "\n".join(lines)
 
 

@@ -1,7 +1,7 @@
 """`segport gate`."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,7 +11,9 @@ from export.errors import UsageError
 from segport.arguments import AsJson
 from segport.budget_options import Budgets, with_budgets
 from segport.choices import one_of
-from segport.output import say
+from segport.format_options import Written, with_formats
+from segport.output import command_line, say
+from validate.gating.formats import FORMATS
 from validate.gating.rules import (
     AGREEMENT_TOLERANCE,
     CLASS_TOLERANCE,
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from validate.gating.judged import Judged
 
 
+@with_formats
 @with_budgets
 def gate(
     *,
@@ -86,11 +89,9 @@ def gate(
         bool,
         typer.Option("--self-test", help="Plant regressions into copies, and see them caught."),
     ] = False,
-    junit: Annotated[
-        Path | None, typer.Option(help="Write the verdicts to this file as JUnit XML.")
-    ] = None,
     as_json: AsJson = False,
     budgets: Budgets,
+    written: Written,
 ) -> None:
     """Judge results: exit code 0 pass, 1 regression, 2 cannot tell; the worst of all.
 
@@ -110,7 +111,7 @@ def gate(
         trust=trust,
         allow_overlap=allow_overlap,
     )
-    judging = junit is not None or any(budgets.values()) or artifacts is not None
+    judging = bool(written) or any(budgets.values()) or artifacts is not None
     chosen = [
         option
         for option, given in (
@@ -134,12 +135,13 @@ def gate(
         _only(chosen[0], judging)
         _self_test(files, baseline, rules, as_json)
     else:
-        _judge(files, baseline, artifacts, rules, budgets, junit, as_json)
+        _judge(files, baseline, artifacts, rules, budgets, written, as_json)
 
 
 def _only(option: str, judging: bool) -> None:
     if judging:
-        raise UsageError(f"gate: {option} judges nothing; leave budgets, --artifacts, --junit out")
+        forms = ", ".join(f"--{name}" for name in FORMATS)
+        raise UsageError(f"gate: {option} judges nothing; leave budgets, --artifacts, {forms} out")
 
 
 def _judge(
@@ -148,7 +150,7 @@ def _judge(
     artifacts: Path | None,
     rules: Rules,
     budgets: Budgets,
-    junit: Path | None,
+    written: Written,
     as_json: bool,
 ) -> None:
     from segport.tables import gate_lines, verdict_lines
@@ -161,10 +163,8 @@ def _judge(
     say(_document(judged, code) if as_json else gate_lines(judged), as_json)
     if warnings := [v for v in everything if v.outcome is Outcome.WARN]:
         typer.echo(verdict_lines(warnings), err=True)
-    if junit is not None:
-        from validate.gating.junit import junit_xml
-
-        _write(junit, lambda: junit_xml(judged[0].result, judged[0].verdicts))
+    for name, file in written.items():
+        _write(file, FORMATS[name].render(judged, command_line()))
     if os.environ.get("GITHUB_ACTIONS") == "true":
         _tell_github(judged, annotate=not as_json)
     raise typer.Exit(code)
@@ -212,10 +212,9 @@ def _update(
 
 
 def _plan(files: Sequence[Path], points: float, rules: Rules, as_json: bool) -> None:
-    from validate.gating.plan import plan_images
-
     from segport.tables import plan_lines
     from validate.gating.counted import count
+    from validate.gating.plan import plan_images
     from validate.result import load_result
 
     plans = [plan_images(count(load_result(file), file.parent, rules), points) for file in files]
@@ -224,10 +223,9 @@ def _plan(files: Sequence[Path], points: float, rules: Rules, as_json: bool) -> 
 
 
 def _self_test(files: Sequence[Path], baseline: Path | None, rules: Rules, as_json: bool) -> None:
-    from validate.gating.self_test import self_test
-
     from segport.tables import self_test_lines
     from validate.gating.counted import count
+    from validate.gating.self_test import self_test
     from validate.result import load_result
 
     trials = [
@@ -240,26 +238,25 @@ def _self_test(files: Sequence[Path], baseline: Path | None, rules: Rules, as_js
     raise typer.Exit(2 if slipped else 0)
 
 
-def _write(file: Path, text: Callable[[], str]) -> None:
+def _write(file: Path, text: str) -> None:
     from export.files import new_files
 
     with new_files(file) as (temporary,):
-        temporary.write_text(text(), encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8")
 
 
 def _tell_github(judged: "Sequence[Judged]", *, annotate: bool) -> None:
     """Print annotations, and append a table to the page of the workflow run."""
     from validate.gating.github import annotations, step_summary
 
-    for one in judged:
-        if annotate:
-            for line in annotations(one.result, one.verdicts):
-                say(line, as_json=False)
-        if page := os.environ.get("GITHUB_STEP_SUMMARY"):
-            try:
-                with Path(page).open("a", encoding="utf-8") as file:
-                    file.write(step_summary(one.result, one.verdicts))
-            except OSError as error:
-                raise UsageError(
-                    f"GITHUB_STEP_SUMMARY {page}: cannot write ({error.strerror})"
-                ) from error
+    if annotate:
+        for line in annotations(judged):
+            say(line, as_json=False)
+    if page := os.environ.get("GITHUB_STEP_SUMMARY"):
+        try:
+            with Path(page).open("a", encoding="utf-8") as file:
+                file.write(step_summary(judged))
+        except OSError as error:
+            raise UsageError(
+                f"GITHUB_STEP_SUMMARY {page}: cannot write ({error.strerror})"
+            ) from error

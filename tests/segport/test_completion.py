@@ -15,7 +15,7 @@ from quantize.precisions import PRECISIONS
 from quantize.ranges.ranges import RANGE_RULES
 from quantize.settings import IO_TYPES
 from quantize.targets import TARGETS
-from segport.cli import COMMANDS
+from segport.cli import COMMANDS, GROUPS
 from tests.segport.command import segport
 from tests.segport.process import SCRIPT, process
 from validate.protocols import PROTOCOLS
@@ -38,7 +38,7 @@ def _completions(line: str, **environment: object) -> list[str]:
 
 def test_commands_and_options_are_completed() -> None:
     assert _completions("segport qu") == ["quantize"]
-    assert _completions("segport ") == list(COMMANDS)
+    assert _completions("segport ") == [*COMMANDS, *GROUPS]
     assert _completions("segport quantize --p") == ["--precision", "--protocol"]
     assert "--version" in _completions("segport --")
     assert "--max-class-drop" in _completions("segport gate --max-")
@@ -92,7 +92,7 @@ def test_completing_imports_nothing_heavy() -> None:
 
 def test_a_line_that_is_completed_is_not_executed(tmp_path: Path) -> None:
     for options in ("--version", "--show-completion bash", "--install-completion bash"):
-        assert _completions(f"segport {options} ", HOME=tmp_path) == list(COMMANDS)
+        assert _completions(f"segport {options} ", HOME=tmp_path) == [*COMMANDS, *GROUPS]
     assert list(tmp_path.iterdir()) == []
 
 

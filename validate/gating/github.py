@@ -2,47 +2,59 @@
 
 from collections.abc import Sequence
 
-from validate.cells import markdown_table
-from validate.gating.verdict import Outcome, Verdict
-from validate.result import Result
+from export.escaping import markdown, shortened, workflow_data, workflow_property
+from validate.cells import Cell
+from validate.gating.judged import Judged
+from validate.gating.overall import MARKS
+from validate.gating.sections import Section, fitted, table_section
+from validate.gating.verdict import Outcome
 
 _LEVELS = {Outcome.FAIL: "error", Outcome.UNKNOWN: "error", Outcome.WARN: "warning"}
-_MARKS = {Outcome.PASS: "✅", Outcome.FAIL: "❌", Outcome.UNKNOWN: "❓", Outcome.WARN: "⚠️"}
+_ROOM = 250_000
+"""GitHub takes 1 MiB of summary in a step; a character may take 4 bytes."""
+_LONGEST = 1000
+"""Characters of one text."""
 
 
-def annotations(result: Result, verdicts: Sequence[Verdict]) -> list[str]:
-    """Return a workflow command for every verdict that needs a look.
+def annotations(judged: Sequence[Judged]) -> list[str]:
+    """Return a workflow command for every verdict that needs a look, with its evidence.
 
     An error for what fails or cannot be told, a warning for another environment and for what
     passed although its interval was inconclusive.
     """
     lines = []
-    for verdict in verdicts:
-        level = _LEVELS.get(verdict.outcome, "warning" if verdict.inconclusive else None)
-        if level is not None:
-            title = f"segport: {result.name} {result.protocol} {verdict.id} {verdict.check}"
-            lines.append(f"::{level} title={_property(title)}::{_data(verdict.reason)}")
+    for one in judged:
+        for verdict in one.verdicts:
+            level = _LEVELS.get(verdict.outcome, "warning" if verdict.inconclusive else None)
+            if level is not None:
+                names = (one.result.name, one.result.protocol, verdict.id, verdict.check)
+                title = workflow_property(f"segport: {' '.join(names)}")
+                message = workflow_data("\n".join([verdict.reason, *verdict.evidence]))
+                lines.append(f"::{level} title={title}::{message}")
     return lines
 
 
-def step_summary(result: Result, verdicts: Sequence[Verdict]) -> str:
-    """Return a Markdown section with one table row per verdict."""
-    rows = [
-        [f"{_MARKS[v.outcome]} {v.outcome}", v.id, v.check, v.reason.replace("\n", " ")]
-        for v in verdicts
+def step_summary(judged: Sequence[Judged]) -> str:
+    """Return a Markdown section per result, with one table row per verdict."""
+    return fitted("", list(map(_section, judged)), _ROOM).lstrip("\n") + "\n"
+
+
+def _section(one: Judged) -> Section:
+    data = one.result.dataset
+    heading = f"### segport gate: {_text(one.result.name)}, {_text(one.result.protocol)}"
+    where = _text(f"{data.name}:{data.split}")
+    about = f"{data.images} images of {where}, reference {_text(one.result.reference)}"
+    rows: list[list[Cell]] = [
+        [f"{MARKS[v.outcome]} {v.outcome}", *map(_short, (v.id, v.check, v.reason))]
+        for v in one.verdicts
     ]
-    table = markdown_table(rows, ["", "artifact", "check", "why"])
-    data = result.dataset
-    heading = f"### segport gate: {result.name}, {result.protocol}"
-    about = f"{data.images} images of {data.name}:{data.split}, reference {result.reference}"
-    return f"{heading}\n\n{about}\n\n{table}\n\n"
+    head = ["", "artifact", "check", "why"]
+    return table_section(rows, head, f"{heading}\n\n{about}\n\n")
 
 
-def _data(text: str) -> str:
-    """Escape a workflow command's message, as actions/toolkit's escapeData does."""
-    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+def _short(text: str) -> str:
+    return shortened(text, _LONGEST)
 
 
-def _property(text: str) -> str:
-    """Escape a workflow command's property, as actions/toolkit's escapeProperty does."""
-    return _data(text).replace(":", "%3A").replace(",", "%2C")
+def _text(text: str) -> str:
+    return markdown(_short(text))

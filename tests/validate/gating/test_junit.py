@@ -1,9 +1,11 @@
 """JUnit XML, against the structure that CI servers read (junit-10.xsd of Jenkins' xunit-plugin)."""
 
 import xml.etree.ElementTree as ET
+from pathlib import Path
 from typing import Any
 
 from tests.validate.results import lost, result_of, trusted
+from validate.gating.judged import Judged
 from validate.gating.junit import junit_xml
 from validate.gating.verdict import Outcome, Verdict
 
@@ -40,7 +42,7 @@ def _check(element: ET.Element) -> None:
 
 
 def _parsed(verdicts: list[Verdict], **changes: Any) -> ET.Element:
-    root = ET.fromstring(junit_xml(result_of(**changes), verdicts))
+    root = ET.fromstring(junit_xml([Judged(Path("result.json"), result_of(**changes), verdicts)]))
     _check(root)
     return root
 
@@ -94,3 +96,23 @@ def test_what_xml_must_escape_or_cannot_hold() -> None:
     assert case is not None
     assert case.get("classname") == 'a<b.squash.<a> & "b"' and case.get("name") == "max-drop <é>"
     assert case[0].get("message") == "x < y &  'z'\n]]>"
+
+
+def test_results_are_suites_of_one_document_and_totals_are_of_all() -> None:
+    named = [("a/result.json", "one"), ("b/result.json", "two"), ("c/result.json", "two")]
+    judged = [Judged(Path(file), result_of(name=name), [PASSED, FAILED]) for file, name in named]
+    root = ET.fromstring(junit_xml(judged))
+    _check(root)
+    assert (root.get("tests"), root.get("failures"), root.get("errors")) == ("6", "3", "0")
+    names = [suite.get("name") for suite in root]
+    assert names == ["one squash", "two squash (b/result.json)", "two squash (c/result.json)"]
+    cases = [(c.get("classname"), c.get("name")) for c in root.iter("testcase")]
+    assert len(set(cases)) == len(cases) == 6
+    assert cases[0] == ("one.squash.fp16", "max-drop")
+
+
+def test_evidence_stands_below_the_failure() -> None:
+    told = Verdict("int8", Outcome.FAIL, "lost 1", "baseline", evidence=("cat lost 9", "in a, b"))
+    case = _parsed([told]).find(".//failure")
+    assert case is not None and case.text == "int8: lost 1\ncat lost 9\nin a, b"
+    assert case.get("message") == "lost 1"

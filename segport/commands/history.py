@@ -1,0 +1,110 @@
+"""`segport history`."""
+
+import os
+import subprocess
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from export.errors import UsageError
+from segport.arguments import AsJson
+from segport.output import say
+
+history = typer.Typer(help="Results of many runs by commit, and where one got worse.")
+Database = Annotated[Path, typer.Argument(metavar="DB", help="The history's file.")]
+
+
+@history.command()
+def add(
+    database: Database,
+    results: Annotated[list[Path], typer.Argument(metavar="RESULT.json...", help="Results.")],
+    commit: Annotated[
+        str | None, typer.Option(help="Default: HEAD where the result lies, else $GITHUB_SHA.")
+    ] = None,
+    date: Annotated[str | None, typer.Option(help="ISO 8601. Default: the commit's.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Add results of a commit; what is there already stays as it is."""
+    from validate.history.store import add_points, points_of
+    from validate.result import load_result
+
+    points = []
+    for file in results:
+        loaded = load_result(file)
+        sha = commit or _git(file.parent, "rev-parse", "HEAD") or os.environ.get("GITHUB_SHA")
+        if not sha:
+            raise UsageError(f"{file}: not in a git repository; give --commit SHA")
+        points += points_of(loaded, sha, _utc(date or _commit_date(file.parent, sha)))
+    added = add_points(database, points)
+    done = {"file": str(database), "added": added}
+    say(done if as_json else f"{database}: {added} figures of artifacts added", as_json)
+
+
+@history.command()
+def show(
+    database: Database,
+    name: Annotated[str | None, typer.Option(help="This network alone.")] = None,
+    artifact: Annotated[str | None, typer.Option(help="This artifact alone.")] = None,
+    protocol: Annotated[str | None, typer.Option(help="This protocol alone.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="Folder for history.md and history.svg.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show figures by network, artifact and commit, and name commits where they broke."""
+    from dataclasses import asdict
+
+    from export.files import new_files
+    from validate.history.page import (
+        PAGE_FILE,
+        PLOT_FILE,
+        break_lines,
+        history_markdown,
+        history_svg,
+        history_table,
+    )
+    from validate.history.store import read_points
+
+    asked = {"name": name, "artifact": artifact, "protocol": protocol}
+    points = [
+        point
+        for point in read_points(database)
+        if all(value in (None, getattr(point, key)) for key, value in asked.items())
+    ]
+    if not points:
+        raise UsageError(f"{database}: no results of this name, artifact and protocol")
+    if out is not None:
+        with new_files(out / PAGE_FILE, out / PLOT_FILE) as (page, plot):
+            page.write_text(history_markdown(points), encoding="utf-8")
+            plot.write_text(history_svg(points), encoding="utf-8")
+    document = {"points": [asdict(point) for point in points], "breaks": break_lines(points)}
+    say(document if as_json else history_table(points), as_json)
+
+
+def _git(folder: Path, *words: str) -> str | None:
+    """Return what git answers, None where there is no git, repository or commit."""
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(folder), *words], capture_output=True, text=True, check=False
+        )
+    except OSError:
+        return None
+    return done.stdout.strip() or None if done.returncode == 0 else None
+
+
+def _commit_date(folder: Path, commit: str) -> str:
+    from datetime import UTC, datetime
+
+    shown = _git(folder, "show", "-s", "--format=%cI", "--end-of-options", commit)
+    return shown or datetime.now(UTC).isoformat()
+
+
+def _utc(text: str) -> str:
+    from datetime import UTC, datetime
+
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise UsageError(f"--date {text}: give ISO 8601, such as 2026-11-26T12:00:00Z") from error
+    return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC).isoformat()

@@ -1,0 +1,113 @@
+"""The file of results by commit: SQLite, which comes with Python and takes many writers.
+
+DuckDB lets one process write at a time and answers the others with an error; SQLite makes them
+wait. A result is added in one IMMEDIATE transaction, so that it is in the file whole or not.
+"""
+
+import hashlib
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import astuple, dataclass, fields
+from pathlib import Path
+
+from export.errors import DataError
+from validate.result import Result
+
+_OURS = 0x5E690047
+"""SQLite's application_id of our files."""
+_WAIT = 60.0
+"""Seconds that a writer waits for the others."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """One artifact at one commit. mIoU, agreement in percent, drop in points, ratios to fp32.
+
+    `date` is the commit's, ISO 8601 in UTC. `digest` is the sha256 of the result.
+    """
+
+    commit_sha: str
+    date: str
+    name: str
+    protocol: str
+    ids_sha256: str
+    artifact: str
+    digest: str
+    miou: float | None
+    loss: float | None
+    agreement: float | None
+    size_ratio: float | None
+    latency_ratio: float | None
+
+
+_COLUMNS = [field.name for field in fields(Point)]
+
+
+def points_of(result: Result, commit: str, date: str) -> list[Point]:
+    """Return a point for each artifact of a result."""
+    digest = hashlib.sha256(result.to_json().encode()).hexdigest()
+    base = result.artifact("fp32") or result.artifact(result.reference)
+    size = base.size_bytes if base else None
+    time = base.latency_ms.median if base and base.latency_ms else None
+    return [
+        Point(
+            commit, date, result.name, result.protocol, result.dataset.ids_sha256, a.id, digest,
+            a.miou, a.drop, a.agreement,
+            a.size_bytes / size if a.size_bytes and size else None,
+            a.latency_ms.median / time if a.latency_ms and time else None,
+        )
+        for a in result.artifacts
+    ]  # fmt: skip
+
+
+def add_points(file: Path, points: Sequence[Point]) -> int:
+    """Add points in one transaction and return how many were new; the file is made if absent.
+
+    The same result of the same commit is kept once. Raises DataError for a file that is damaged,
+    is something else or cannot be written.
+    """
+    marks = ", ".join("?" * len(_COLUMNS))
+    with _opened(file) as database:
+        database.execute("BEGIN IMMEDIATE")
+        _check_or_make(database, file)
+        before = database.total_changes
+        database.executemany(f"INSERT OR IGNORE INTO points VALUES ({marks})", map(astuple, points))
+        added = database.total_changes - before
+        database.execute("COMMIT")
+    return added
+
+
+def read_points(file: Path) -> list[Point]:
+    """Return all points in the order of their commits' dates; raise DataError as above."""
+    if not file.is_file():
+        raise DataError(f"{file}: no such file; 'segport history add' makes it")
+    with _opened(file) as database:
+        if _application(database) != _OURS:
+            raise DataError(f"{file}: a database, but none of segport's history")
+        rows = database.execute(f"SELECT {', '.join(_COLUMNS)} FROM points ORDER BY date, rowid")
+        return [Point(*row) for row in rows]
+
+
+@contextmanager
+def _opened(file: Path) -> Iterator[sqlite3.Connection]:
+    try:
+        with closing(sqlite3.connect(file, timeout=_WAIT, isolation_level=None)) as database:
+            yield database
+    except sqlite3.Error as error:
+        raise DataError(f"{file}: not a readable history ({error})") from error
+
+
+def _check_or_make(database: sqlite3.Connection, file: Path) -> None:
+    found = _application(database)
+    tables = database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    if found != _OURS and (found or tables):
+        raise DataError(f"{file}: a database, but none of segport's history")
+    if not tables:
+        columns = ", ".join(_COLUMNS)
+        database.execute(f"CREATE TABLE points ({columns}, UNIQUE (commit_sha, digest, artifact))")
+        database.execute(f"PRAGMA application_id = {_OURS}")
+
+
+def _application(database: sqlite3.Connection) -> int:
+    return int(database.execute("PRAGMA application_id").fetchone()[0])
