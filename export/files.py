@@ -5,13 +5,37 @@ import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from errno import ENOENT
 from pathlib import Path
 
-from export.errors import ArtifactError
+from export.errors import ArtifactError, DataError
+from export.memory import refuse_beyond
+
+
+def is_regular(path: Path) -> bool:
+    """Whether `path` is, or links to, a file: no folder, pipe, socket or device, and no error."""
+    return os.path.isfile(path)  # noqa: PTH113 - Path.is_file raises for a name that is too long
+
+
+def read_file(path: Path) -> bytes:
+    """Return a regular file's bytes.
+
+    Raises DataError for what is none, which might never end, and for one that memory is not
+    enough for.
+    """
+    if not is_regular(path):
+        raise DataError("no such file, or not a regular one")
+    try:
+        refuse_beyond(path.stat().st_size, "the file")
+        return path.read_bytes()
+    except OSError as error:
+        raise DataError(error.strerror or str(error)) from error
 
 
 def sha256_of(path: Path) -> str:
-    """Return the hex sha256 of a file."""
+    """Return the hex sha256 of a file. Raises OSError, also for what is no regular one."""
+    if not is_regular(path):
+        raise FileNotFoundError(ENOENT, "no such file, or not a regular one", str(path))
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
