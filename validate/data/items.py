@@ -37,7 +37,7 @@ class Item:
         """
         if isinstance(self.mask, Instances):
             return self.mask.digest
-        return self.mask and _sha256(self.id, self.mask)
+        return None if self.mask is None else _sha256(self.id, self.mask)
 
 
 def _sha256(id: str, file: Path) -> str:
