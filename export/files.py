@@ -1,10 +1,13 @@
 """Files that appear whole or not at all."""
 
+import fcntl
 import hashlib
 import os
+import shutil
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from errno import ENOENT
 from pathlib import Path
 
@@ -40,6 +43,11 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+_SCRATCH = ".segport-"
+_STARTING = 60.0
+"""Seconds in which a new scratch folder is left alone: it is made before it can be locked."""
+
+
 @contextmanager
 def new_files(*targets: Path) -> Iterator[list[Path]]:
     """Give temporary paths in the targets' folder; rename all of them at the end, or none.
@@ -49,7 +57,11 @@ def new_files(*targets: Path) -> Iterator[list[Path]]:
     folder = targets[0].parent
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".segport-", dir=folder) as scratch:
+        _remove_left(folder)
+        with (
+            tempfile.TemporaryDirectory(prefix=_SCRATCH, dir=folder) as scratch,
+            _in_use(Path(scratch)),
+        ):
             temporary = [Path(scratch) / target.name for target in targets]
             yield temporary
             _rename_all(temporary, targets)
@@ -66,7 +78,7 @@ def _rename_all(sources: Sequence[Path], targets: Sequence[Path]) -> None:
         for source, target in zip(sources, targets, strict=True):
             older = source.with_name(f"{source.name}.older") if target.is_file() else None
             if older:
-                older.hardlink_to(target)
+                _keep(target, older)
             source.replace(target)
             done.append((target, older))
     except OSError:
@@ -76,6 +88,45 @@ def _rename_all(sources: Sequence[Path], targets: Sequence[Path]) -> None:
             else:
                 target.unlink()
         raise
+
+
+def _keep(file: Path, copy: Path) -> None:
+    """Make `copy` another name of `file`, or a copy where the file system knows one name each."""
+    try:
+        copy.hardlink_to(file)
+    except OSError:
+        shutil.copy2(file, copy)
+
+
+@contextmanager
+def _in_use(scratch: Path) -> Iterator[None]:
+    """Hold a lock on a scratch folder, which ends with the process however that ends."""
+    number = os.open(scratch, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # a file system without locks: nothing is cleared there either
+            fcntl.flock(number, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(number)
+
+
+def _remove_left(folder: Path) -> None:
+    """Remove scratch folders that processes left which were killed."""
+    for scratch in folder.glob(f"{_SCRATCH}*"):
+        with suppress(OSError):
+            if scratch.is_symlink() or not scratch.is_dir() or _age(scratch) < _STARTING:
+                continue
+            number = os.open(scratch, os.O_RDONLY)
+            try:
+                fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(scratch, ignore_errors=True)
+            finally:
+                os.close(number)
+
+
+def _age(path: Path) -> float:
+    """Return the seconds since `path` was changed; a clock may also have been set back."""
+    return abs(time.time() - path.stat().st_mtime)
 
 
 def check_writable(folder: Path) -> None:

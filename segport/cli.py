@@ -93,6 +93,8 @@ def main() -> None:
     try:
         with _termination():
             code = app(args=arguments, prog_name="segport", standalone_mode=False)
+        if code == INTERRUPTED:  # what typer makes of the exception
+            raise KeyboardInterrupt
     except (typer.Abort, KeyboardInterrupt):
         _end(INTERRUPTED, "interrupted")
     except _Terminated:

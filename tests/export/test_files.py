@@ -1,4 +1,6 @@
 import hashlib
+import os
+import time
 from pathlib import Path
 
 import pytest
@@ -121,3 +123,54 @@ def test_a_folder_that_can_be_made_is_not_made_yet(tmp_path: Path) -> None:
     check_writable(tmp_path / "new" / "folder")
 
     assert list(tmp_path.iterdir()) == []
+
+
+def _left_behind(folder: Path, seconds: float) -> Path:
+    scratch = folder / ".segport-left"
+    scratch.mkdir()
+    (scratch / "half.onnx").write_bytes(b"half")
+    then = time.time() - seconds
+    os.utime(scratch, (then, then))
+    return scratch
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
+    left = _left_behind(tmp_path, 3600)
+    with new_files(tmp_path / "a") as (first,):
+        first.write_text("new")
+    assert not left.exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_what_another_process_works_on_stays(tmp_path: Path) -> None:
+    with new_files(tmp_path / "slow") as (slow,):
+        os.utime(slow.parent, (0, 0))
+        with new_files(tmp_path / "a") as (first,):
+            first.write_text("new")
+        slow.write_text("done")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "slow"]
+
+
+def test_a_scratch_folder_that_was_just_made_stays(tmp_path: Path) -> None:
+    left = _left_behind(tmp_path, 1)
+    with new_files(tmp_path / "a") as (first,):
+        first.write_text("new")
+    assert left.exists()
+
+
+def test_older_files_are_replaced_where_hard_links_are_not_allowed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: Path, target: Path) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(Path, "hardlink_to", refuse)
+    (tmp_path / "a").write_text("old")
+    (tmp_path / "b").mkdir()
+    with pytest.raises(ArtifactError), new_files(tmp_path / "a", tmp_path / "b") as (first, second):
+        first.write_text("new")
+        second.write_text("new")
+    assert (tmp_path / "a").read_text() == "old"
+    with new_files(tmp_path / "a") as (first,):
+        first.write_text("new")
+    assert (tmp_path / "a").read_text() == "new"
