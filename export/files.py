@@ -5,7 +5,6 @@ import hashlib
 import os
 import shutil
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from errno import ENOENT
@@ -44,8 +43,6 @@ def sha256_of(path: Path) -> str:
 
 
 _SCRATCH = ".segport-"
-_STARTING = 60.0
-"""Seconds in which a new scratch folder is left alone: it is made before it can be locked."""
 
 
 @contextmanager
@@ -57,12 +54,8 @@ def new_files(*targets: Path) -> Iterator[list[Path]]:
     folder = targets[0].parent
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _remove_left(folder)
-        with (
-            tempfile.TemporaryDirectory(prefix=_SCRATCH, dir=folder) as scratch,
-            _in_use(Path(scratch)),
-        ):
-            temporary = [Path(scratch) / target.name for target in targets]
+        with scratch_folder(folder) as scratch:
+            temporary = [scratch / target.name for target in targets]
             yield temporary
             _rename_all(temporary, targets)
     except OSError as error:
@@ -99,34 +92,58 @@ def _keep(file: Path, copy: Path) -> None:
 
 
 @contextmanager
-def _in_use(scratch: Path) -> Iterator[None]:
-    """Hold a lock on a scratch folder, which ends with the process however that ends."""
-    number = os.open(scratch, os.O_RDONLY)
+def scratch_folder(folder: Path) -> Iterator[Path]:
+    """Give a new folder in `folder`, removed at the end, or by a later call after a kill.
+
+    It is locked as long as it is in use; the lock ends with the process however that ends.
+    """
+    _remove_left(folder)
+    while True:
+        with tempfile.TemporaryDirectory(
+            prefix=_SCRATCH, dir=folder, ignore_cleanup_errors=True
+        ) as name:
+            scratch = Path(name)
+            number = _locked(scratch)
+            if number is None:
+                continue  # somebody took it for one that was left
+            try:
+                yield scratch
+            finally:
+                os.close(number)
+            return
+
+
+def _locked(scratch: Path) -> int | None:
+    """Lock a scratch folder; return what holds the lock, None where it is being removed."""
     try:
-        with suppress(OSError):  # a file system without locks: nothing is cleared there either
-            fcntl.flock(number, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        yield
-    finally:
+        number = os.open(scratch, os.O_RDONLY)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(number, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
         os.close(number)
+        return None
+    except OSError:  # a file system without locks, where nothing is cleared either
+        return number
+    if scratch.exists():
+        return number
+    os.close(number)
+    return None
 
 
 def _remove_left(folder: Path) -> None:
     """Remove scratch folders that processes left which were killed."""
     for scratch in folder.glob(f"{_SCRATCH}*"):
+        if scratch.is_symlink() or not scratch.is_dir():
+            continue
         with suppress(OSError):
-            if scratch.is_symlink() or not scratch.is_dir() or _age(scratch) < _STARTING:
-                continue
             number = os.open(scratch, os.O_RDONLY)
             try:
                 fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 shutil.rmtree(scratch, ignore_errors=True)
             finally:
                 os.close(number)
-
-
-def _age(path: Path) -> float:
-    """Return the seconds since `path` was changed; a clock may also have been set back."""
-    return abs(time.time() - path.stat().st_mtime)
 
 
 def check_writable(folder: Path) -> None:

@@ -1,6 +1,5 @@
 import hashlib
-import os
-import time
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -125,17 +124,10 @@ def test_a_folder_that_can_be_made_is_not_made_yet(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def _left_behind(folder: Path, seconds: float) -> Path:
-    scratch = folder / ".segport-left"
-    scratch.mkdir()
-    (scratch / "half.onnx").write_bytes(b"half")
-    then = time.time() - seconds
-    os.utime(scratch, (then, then))
-    return scratch
-
-
 def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
-    left = _left_behind(tmp_path, 3600)
+    left = tmp_path / ".segport-left"
+    left.mkdir()
+    (left / "half.onnx").write_bytes(b"half")
     with new_files(tmp_path / "a") as (first,):
         first.write_text("new")
     assert not left.exists()
@@ -144,18 +136,30 @@ def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
 
 def test_what_another_process_works_on_stays(tmp_path: Path) -> None:
     with new_files(tmp_path / "slow") as (slow,):
-        os.utime(slow.parent, (0, 0))
         with new_files(tmp_path / "a") as (first,):
             first.write_text("new")
         slow.write_text("done")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "slow"]
 
 
-def test_a_scratch_folder_that_was_just_made_stays(tmp_path: Path) -> None:
-    left = _left_behind(tmp_path, 1)
+def test_a_scratch_folder_that_is_taken_before_it_is_locked_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = tempfile.mkdtemp
+    taken = []
+
+    def make(*arguments: object, **named: object) -> str:
+        path: str = made(*arguments, **named)  # type: ignore[call-overload]
+        if not taken:
+            taken.append(path)
+            Path(path).rmdir()
+        return path
+
+    monkeypatch.setattr(tempfile, "mkdtemp", make)
     with new_files(tmp_path / "a") as (first,):
         first.write_text("new")
-    assert left.exists()
+    assert taken
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
 
 
 def test_older_files_are_replaced_where_hard_links_are_not_allowed(
