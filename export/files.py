@@ -92,11 +92,13 @@ def _keep(file: Path, copy: Path) -> None:
 
 
 @contextmanager
-def scratch_folder(folder: Path) -> Iterator[Path]:
-    """Give a new folder in `folder`, removed at the end, or by a later call after a kill.
+def scratch_folder(folder: Path | None = None) -> Iterator[Path]:
+    """Give a new folder in `folder` (default: that of temporary files), removed at the end.
 
+    What is left after a kill, a later call for the same `folder` removes.
     It is locked as long as it is in use; the lock ends with the process however that ends.
     """
+    folder = folder or Path(tempfile.gettempdir())
     _remove_left(folder)
     while True:
         with tempfile.TemporaryDirectory(
