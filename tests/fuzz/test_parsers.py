@@ -17,7 +17,7 @@ from export.classes import VOC_CLASSES, read_classes
 from export.errors import SegportError
 from segport.recipe import load_recipe
 from tests.validate.data.coco import HEIGHT, WIDTH, box, crowd, instance, write_coco
-from tests.validate.fakes import save_rgb
+from tests.validate.fakes import save_mask, save_rgb
 from validate.datasets import Item, open_dataset
 from validate.labels import read_mask
 from validate.samples import read_image
@@ -80,6 +80,11 @@ def _picture(name: str) -> Callable[[Path, Artifact], Path]:
     return seed
 
 
+def _mask(folder: Path, tiny: Artifact) -> Path:
+    save_mask(folder / "m.png", np.arange(81).reshape(9, 9) % 21)
+    return folder / "m.png"
+
+
 PARSERS = {
     "manifest": Parser(_manifest, lambda file: load_artifact(file.with_suffix(".onnx"))),
     "recipe": Parser(_text("x.toml", RECIPE), load_recipe),
@@ -89,7 +94,7 @@ PARSERS = {
         name: Parser(_picture(f"x.{name}"), lambda file: read_image(Item("x", file, None)))
         for name in ("png", "jpg", "bmp", "tif", "webp")
     },
-    "mask": Parser(_picture("m.png"), lambda file: read_mask(Item("x", file, file), (9, 9), 21)),
+    "mask": Parser(_mask, lambda file: read_mask(Item("x", file, file), (9, 9), 21)),
 }
 
 
