@@ -13,7 +13,7 @@ BENCH_PYTHON := $(BENCH)/bin/python
 BENCHED := runs/bench
 MADE := runs/reports
 
-.PHONY: demo test test-fast lint reports bench bench-timed bench-untimed bench-page demo-network clean
+.PHONY: demo test test-fast fuzz lint reports bench bench-timed bench-untimed bench-page demo-network clean
 
 demo: $(STAMP)
 	@$(BIN)/segport run demo -o runs/demo
@@ -23,6 +23,9 @@ test: $(STAMP)
 
 test-fast: $(STAMP)
 	$(BIN)/pytest -m "not slow"
+
+fuzz: $(STAMP)
+	SEGPORT_FUZZ=5000 $(BIN)/pytest tests/fuzz
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

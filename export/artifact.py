@@ -5,16 +5,27 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from onnx import ValueInfoProto
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    ValidationError,
+    model_validator,
+)
 
+from export.classes import MAX_CLASSES
 from export.errors import ArtifactError, UsageError
+from export.escaping import visible
 from export.files import new_files, sha256_of
 from export.graph import dims, dtype_name
+from export.names import LONGEST, is_file_name, is_plain
 
 FORMAT = 1
 INPUT_NAME = "input"
@@ -41,6 +52,24 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+def _file_name(text: str) -> str:
+    if not is_file_name(text):
+        raise ValueError(f"{visible(text)[:LONGEST]!r} cannot be part of a file's name")
+    return text
+
+
+def _plain(text: str) -> str:
+    if not is_plain(text):
+        raise ValueError(f"'{visible(text)}' holds control characters")
+    return text
+
+
+FileName = Annotated[str, AfterValidator(_file_name)]
+Plain = Annotated[str, AfterValidator(_plain)]
+Length = Annotated[int, Field(ge=1)]
+Deviation = Annotated[FiniteFloat, Field(gt=0)]
+
+
 class Weights(_Strict):
     """Where the weights came from; `sha256` is that of the checkpoint file."""
 
@@ -51,14 +80,14 @@ class Weights(_Strict):
 
 
 class InputSpec(_Strict):
-    """The input tensor; null in `shape` may vary. `mean` and `std` are in 0-1 units."""
+    """The input tensor; null in `shape` may vary. `mean` and `std` (positive) in 0-1 units."""
 
     name: str = INPUT_NAME
-    shape: tuple[int | None, int, int | None, int | None]
+    shape: tuple[Length | None, Length, Length | None, Length | None]
     layout: Literal["NCHW"] = "NCHW"
     dtype: Literal["float32", "float16"] = "float32"
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
+    mean: tuple[FiniteFloat, FiniteFloat, FiniteFloat]
+    std: tuple[Deviation, Deviation, Deviation]
     colour_order: Literal["RGB"] = "RGB"
 
 
@@ -97,21 +126,21 @@ class Manifest(_Strict):
     """Everything about an artifact that its bytes do not say. MACs are of one image."""
 
     format: Literal[1] = 1
-    name: str
-    model: str
+    name: FileName
+    model: Plain
     output_stride: int | None
     weights: Weights
     precision: Literal["fp32", "fp16", "int8"]
-    target: str | None = None
+    target: FileName | None = None
     input: InputSpec
     outputs: tuple[OutputSpec, ...]
-    classes: tuple[str, ...]
+    classes: tuple[Plain, ...]
     palette: tuple[tuple[int, int, int], ...]
     opset: int
     ir_version: int
     params: int | None
     macs: int
-    macs_shape: tuple[int, int, int]
+    macs_shape: tuple[Length, Length, Length]
     uncounted: dict[str, int]
     flops_published: float | None
     sha256: str = ""
@@ -121,6 +150,18 @@ class Manifest(_Strict):
     settings: dict[str, Any]
     checks: dict[str, Any]
     versions: dict[str, str]
+
+    @model_validator(mode="after")
+    def _counts_its_classes_once(self) -> "Manifest":
+        logits = self.output("logits")
+        channels = logits.shape[1:2] if logits else ()
+        counts = {len(self.classes), len(self.palette), *(c for c in channels if c is not None)}
+        if len(counts) > 1 or not 2 <= len(self.classes) <= MAX_CLASSES:
+            raise ValueError(
+                f"{len(self.classes)} classes, {len(self.palette)} colours and "
+                f"{channels[0] if channels else 'no'} channels of logits do not fit together"
+            )
+        return self
 
     def output(self, kind: str) -> OutputSpec | None:
         """Return the output of `kind`, or None."""
@@ -157,13 +198,20 @@ class Artifact:
 def artifact_name(text: str) -> str:
     """Return `text` (a model or a user's name) as a file name part."""
     name = re.sub(r"[/:.]", "-", text)
-    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_-]*", name):
+    if len(name) > LONGEST:
+        raise UsageError(f"name '{text[:20]}...': has {len(name)} characters, {LONGEST} are enough")
+    if not is_file_name(name):
         raise UsageError(f"name '{text}': use letters, digits, '-' and '_' only")
     return name
 
 
 def write_artifact(data: bytes, manifest: Manifest, folder: Path) -> Artifact:
-    """Write `<stem>.onnx` and `<stem>.json`, both or neither, and return the artifact."""
+    """Write `<stem>.onnx` and `<stem>.json`, both or neither, and return the artifact.
+
+    Raises ArtifactError when they cannot be written, or the manifest's name is no file's.
+    """
+    if not all(map(is_file_name, (manifest.name, manifest.target or "cpu"))):
+        raise ArtifactError(f"name '{visible(manifest.stem)}' cannot be that of a file")
     manifest = manifest.model_copy(update={"sha256": hashlib.sha256(data).hexdigest()})
     path = folder / f"{manifest.stem}.onnx"
     with new_files(path, path.with_suffix(".json")) as (onnx_file, json_file):

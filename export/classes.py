@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from export.errors import DataError
+from export.names import first_odd
 
 VOC_CLASSES = (
     "background",
@@ -52,14 +53,14 @@ def palette(classes: int) -> list[tuple[int, int, int]]:
 def read_classes(source: str) -> list[str]:
     """Return class names for `source`: "voc", or a text file with one name per line.
 
-    Raises DataError for an unreadable file, fewer than 2 or more than 255 names, or a name
-    given twice.
+    Raises DataError for an unreadable file, fewer than 2 or more than 255 names, a name given
+    twice, or one with control characters.
     """
     if source == "voc":
         return list(VOC_CLASSES)
     try:
         lines = Path(source).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
         raise DataError(
             f"class names: cannot read {source} ({reason}); give 'voc' or a text file with one "
@@ -71,4 +72,6 @@ def read_classes(source: str) -> list[str]:
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
         raise DataError(f"class names: {source} gives {', '.join(repeated)} more than once")
+    if (odd := first_odd(names)) is not None:
+        raise DataError(f"class names: {source} holds control characters in '{odd}'")
     return names

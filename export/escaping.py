@@ -10,7 +10,7 @@ import re
 _UNSEEN = re.compile(
     "[\x00-\x1f\x7f-\x9f"  # C0, DEL, C1: escape sequences, bells, line ends
     "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # change the direction of what follows
-    "\u2028\u2029\ufeff\ud800-\udfff]"  # line ends, byte order mark, undecodable bytes
+    "\u2028\u2029\ufeff\ufffe\uffff\ud800-\udfff]"  # line ends, byte order mark, undecodable bytes
 )
 _NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _MARKUP = re.compile(r"[\\`*\[\]~$|]|(?<![^\W_])_|_(?![^\W_])|#(?=#*$)")

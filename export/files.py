@@ -1,19 +1,48 @@
 """Files that appear whole or not at all."""
 
+import fcntl
 import hashlib
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from errno import ENOENT
 from pathlib import Path
 
-from export.errors import ArtifactError
+from export.errors import ArtifactError, DataError
+from export.memory import refuse_beyond
+
+
+def is_regular(path: Path) -> bool:
+    """Whether `path` is, or links to, a file: no folder, pipe, socket or device, and no error."""
+    return os.path.isfile(path)  # noqa: PTH113 - Path.is_file raises for a name that is too long
+
+
+def read_file(path: Path) -> bytes:
+    """Return a regular file's bytes.
+
+    Raises DataError for what is none, which might never end, and for one that memory is not
+    enough for.
+    """
+    if not is_regular(path):
+        raise DataError("no such file, or not a regular one")
+    try:
+        refuse_beyond(path.stat().st_size, "the file")
+        return path.read_bytes()
+    except OSError as error:
+        raise DataError(error.strerror or str(error)) from error
 
 
 def sha256_of(path: Path) -> str:
-    """Return the hex sha256 of a file."""
+    """Return the hex sha256 of a file. Raises OSError, also for what is no regular one."""
+    if not is_regular(path):
+        raise FileNotFoundError(ENOENT, "no such file, or not a regular one", str(path))
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+_SCRATCH = ".segport-"
 
 
 @contextmanager
@@ -25,8 +54,8 @@ def new_files(*targets: Path) -> Iterator[list[Path]]:
     folder = targets[0].parent
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".segport-", dir=folder) as scratch:
-            temporary = [Path(scratch) / target.name for target in targets]
+        with scratch_folder(folder) as scratch:
+            temporary = [scratch / target.name for target in targets]
             yield temporary
             _rename_all(temporary, targets)
     except OSError as error:
@@ -42,7 +71,7 @@ def _rename_all(sources: Sequence[Path], targets: Sequence[Path]) -> None:
         for source, target in zip(sources, targets, strict=True):
             older = source.with_name(f"{source.name}.older") if target.is_file() else None
             if older:
-                older.hardlink_to(target)
+                _keep(target, older)
             source.replace(target)
             done.append((target, older))
     except OSError:
@@ -52,6 +81,71 @@ def _rename_all(sources: Sequence[Path], targets: Sequence[Path]) -> None:
             else:
                 target.unlink()
         raise
+
+
+def _keep(file: Path, copy: Path) -> None:
+    """Make `copy` another name of `file`, or a copy where the file system knows one name each."""
+    try:
+        copy.hardlink_to(file)
+    except OSError:
+        shutil.copy2(file, copy)
+
+
+@contextmanager
+def scratch_folder(folder: Path | None = None) -> Iterator[Path]:
+    """Give a new folder in `folder` (default: that of temporary files), removed at the end.
+
+    What is left after a kill, a later call for the same `folder` removes.
+    It is locked as long as it is in use; the lock ends with the process however that ends.
+    """
+    folder = folder or Path(tempfile.gettempdir())
+    _remove_left(folder)
+    while True:
+        with tempfile.TemporaryDirectory(
+            prefix=_SCRATCH, dir=folder, ignore_cleanup_errors=True
+        ) as name:
+            scratch = Path(name)
+            number = _locked(scratch)
+            if number is None:
+                continue  # somebody took it for one that was left
+            try:
+                yield scratch
+            finally:
+                os.close(number)
+            return
+
+
+def _locked(scratch: Path) -> int | None:
+    """Lock a scratch folder; return what holds the lock, None where it is being removed."""
+    try:
+        number = os.open(scratch, os.O_RDONLY)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(number, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(number)
+        return None
+    except OSError:  # a file system without locks, where nothing is cleared either
+        return number
+    if scratch.exists():
+        return number
+    os.close(number)
+    return None
+
+
+def _remove_left(folder: Path) -> None:
+    """Remove scratch folders that processes left which were killed."""
+    for scratch in folder.glob(f"{_SCRATCH}*"):
+        if scratch.is_symlink() or not scratch.is_dir():
+            continue
+        with suppress(OSError):
+            number = os.open(scratch, os.O_RDONLY)
+            try:
+                fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(scratch, ignore_errors=True)
+            finally:
+                os.close(number)
 
 
 def check_writable(folder: Path) -> None:

@@ -1,7 +1,6 @@
 """What ONNX Runtime makes of a file: the optimized graph, and how much of it is int8."""
 
 import re
-import tempfile
 from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 import onnx
 from onnx import ModelProto
 
+from export.files import scratch_folder
 from export.graph import with_input_shape
 from export.onnx_cost import INT8_OPS, graph_cost
 from export.sessions import CPU, open_session, session_options
@@ -71,7 +71,7 @@ def macs_share(path: Path, shape: tuple[int, ...], layers: Collection[str]) -> f
 
 def _optimized_graph(path: Path) -> ModelProto:
     options = session_options()
-    with tempfile.TemporaryDirectory(prefix="segport-") as scratch:
+    with scratch_folder() as scratch:
         target = Path(scratch, "optimized.onnx")
         options.optimized_model_filepath = str(target)
         open_session(path, CPU, options)

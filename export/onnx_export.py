@@ -4,7 +4,6 @@ import contextlib
 import gc
 import io
 import logging
-import tempfile
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,7 +30,7 @@ from export.artifact import (
 )
 from export.classes import palette, read_classes
 from export.errors import ExportError, UsageError, first_line, unknown
-from export.files import check_writable
+from export.files import check_writable, scratch_folder
 from export.graph import MAX_IR_VERSION, dims, normalise, opset, with_input_shape
 from export.heap import give_back
 from export.image import normalised, synthetic_images
@@ -222,7 +221,7 @@ def _trace(head: _Head, size: tuple[int, int] | None, batch: int | None, model: 
     if size is None:
         dynamic[2] = torch.export.Dim("height", min=MIN_SIZE)
         dynamic[3] = torch.export.Dim("width", min=MIN_SIZE)
-    with tempfile.TemporaryDirectory(prefix="segport-") as scratch, _quiet():
+    with scratch_folder() as scratch, _quiet():
         path = Path(scratch, "raw.onnx")
         try:
             program = torch.onnx.export(

@@ -1,5 +1,6 @@
 """Give a third-party fp32 ONNX network the manifest every later stage needs."""
 
+from math import isfinite
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from export.artifact import (
 )
 from export.classes import palette, read_classes
 from export.errors import ArtifactError, UsageError, first_line
+from export.escaping import visible
 from export.files import check_writable, sha256_of
 from export.graph import dims, infer_shapes, normalise, opset, with_input_shape
 from export.image import normalised, synthetic_images
@@ -69,8 +71,10 @@ def import_model(
         raise UsageError(
             f"import: {missing} R G B is needed, the file does not say how its input is normalised"
         )
-    if min(std) <= 0:
+    if not all(isfinite(value) and value > 0 for value in std):
         raise UsageError(f"import: --std {' '.join(map(str, std))}: values must be positive")
+    if not all(map(isfinite, mean)):
+        raise UsageError(f"import: --mean {' '.join(map(str, mean))}: values must be finite")
     check_writable(folder)
     class_names = read_classes(classes)
     base_name = artifact_name(name or file.stem)
@@ -103,7 +107,7 @@ def import_model(
     cost = graph_cost(with_input_shape(model, (1, 3, height, width)))
     manifest = Manifest(
         name=base_name,
-        model=file.name,
+        model=visible(file.name),
         output_stride=None,
         weights=Weights(how="import", file=file.name, sha256=sha256_of(file)),
         precision="fp32",

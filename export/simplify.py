@@ -6,7 +6,6 @@ process and its result is used only where it is valid, smaller and computes the 
 
 import subprocess
 import sys
-import tempfile
 from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
@@ -15,6 +14,7 @@ import onnx
 from onnx import ModelProto
 
 from export.artifact import INPUT_NAME
+from export.files import scratch_folder
 from export.parity import Outputs, measure_parity
 from export.sessions import named_outputs, open_session
 
@@ -43,7 +43,7 @@ def simplify(model: ModelProto, probes: list[Outputs]) -> Simplified:
     `probes` holds one dict per check image: `input` (N, 3, H, W) float32 plus the outputs by
     name that `model` must go on giving.
     """
-    with tempfile.TemporaryDirectory(prefix="segport-") as scratch:
+    with scratch_folder() as scratch:
         source, target = Path(scratch, "source.onnx"), Path(scratch, "target.onnx")
         onnx.save(model, source)
         command = [sys.executable, "-c", _CHILD, str(source), str(target)]

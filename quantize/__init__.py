@@ -1,1 +1,3 @@
 """ONNX to smaller ONNX."""
+
+import export as export  # before onnxruntime: see there

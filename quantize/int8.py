@@ -1,6 +1,5 @@
 """fp32 to int8: prepare the network, observe it, decide ranges and integers, insert Q/DQ."""
 
-import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -12,6 +11,7 @@ from onnx import ModelProto, NodeProto
 
 from export.artifact import INPUT_NAME, Artifact, Sample
 from export.errors import QuantizeError
+from export.files import scratch_folder
 from export.graph import dims, float_tensors, infer_shapes, with_input_shape
 from export.inspection import Optimized, inspect
 from export.onnx_cost import graph_cost
@@ -191,7 +191,7 @@ def _macs_share(model: ModelProto, nodes: Sequence[NodeProto], shape: tuple[int,
 
 def _optimized(model: ModelProto, shape: tuple[int, ...], artifact: Artifact) -> Optimized:
     batch = artifact.manifest.input.shape[0] or 1
-    with tempfile.TemporaryDirectory(prefix="segport-") as scratch:
+    with scratch_folder() as scratch:
         path = Path(scratch, f"{INPUT_NAME}.onnx")
         onnx.save(model, path)
         return inspect(path, (batch, *shape[1:]))

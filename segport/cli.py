@@ -1,12 +1,17 @@
 """The command line: a table of commands, and errors as one line."""
 
+import os
+import signal
 import sys
-from collections.abc import Callable
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, NoReturn
 
 import typer
 
-from export.errors import SegportError
+from export.errors import SegportError, first_line
 from export.escaping import terminal
 from segport.about import Version
 from segport.arguments import expand_dynamic
@@ -27,9 +32,12 @@ from segport.commands.report import report
 from segport.commands.run import run
 from segport.commands.validate import validate
 from segport.completion import InstallCompletion, ShowCompletion, name_shell
+from segport.defect import defect
 
 BAD_INPUT = 2
 INTERRUPTED = 130
+READER_GONE = 141
+TERMINATED = 143
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "models": models,
@@ -75,25 +83,69 @@ def options(
 _OptionError: Any = typer.BadParameter.__mro__[1]
 
 
+class _Terminated(BaseException):
+    """SIGTERM, as an exception: what was begun is cleared away on its way out."""
+
+
 def main() -> None:
-    """Run a command; every error a user can cause is one line and exit code 2."""
+    """Run a command; everything that goes wrong is one line and exit code 2.
+
+    Never 1, which says that the gate found a regression. 130 is an interrupt, 143 SIGTERM, 141
+    a reader of standard output that has gone. `SEGPORT_TRACEBACK=1` shows tracebacks.
+    """
     arguments = name_shell(expand_dynamic(sys.argv[1:])) or ["--help"]
     try:
-        code = app(args=arguments, prog_name="segport", standalone_mode=False)
-    except SegportError as error:
-        _refuse(str(error))
-    except typer.Abort:
-        sys.exit(INTERRUPTED)
+        with _termination():
+            code = app(args=arguments, prog_name="segport", standalone_mode=False)
+        if code == INTERRUPTED:  # what typer makes of the exception
+            raise KeyboardInterrupt
+    except (typer.Abort, KeyboardInterrupt):
+        _end(INTERRUPTED, "interrupted")
+    except _Terminated:
+        _end(TERMINATED, "terminated")
+    except SystemExit as ended:  # click's way out where the reader of its output has gone
+        sys.exit(READER_GONE if ended.code == 1 else ended.code)
     except Exception as error:
-        if not isinstance(error, _OptionError):
-            raise
-        _refuse(f"{error.format_message()} See 'segport {_command(arguments)}--help'.")
+        if os.environ.get("SEGPORT_TRACEBACK") == "1" and not isinstance(error, _OptionError):
+            traceback.print_exception(error)
+        _end(BAD_INPUT, _explain(error, arguments))
     sys.exit(code or 0)
 
 
-def _refuse(message: str) -> NoReturn:
-    print(f"segport: {terminal(' '.join(message.split()))}", file=sys.stderr)
-    sys.exit(BAD_INPUT)
+@contextmanager
+def _termination() -> Iterator[None]:
+    """Make SIGTERM an exception while the block runs; only the main thread may ask for that."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def terminate(number: int, frame: object) -> None:
+        raise _Terminated
+
+    before = signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _explain(error: Exception, arguments: list[str]) -> str:
+    if isinstance(error, SegportError):
+        return str(error)
+    if isinstance(error, _OptionError):
+        return f"{error.format_message()} See 'segport {_command(arguments)}--help'."
+    if isinstance(error, OSError):  # a full disk, a folder that vanished: the machine's, not ours
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{error.strerror or first_line(error)}"
+    if isinstance(error, MemoryError):
+        return f"memory ran out ({first_line(error)})"
+    return defect(error)
+
+
+def _end(code: int, message: str) -> NoReturn:
+    with suppress(OSError, ValueError):  # standard error may be full, closed or gone
+        print(f"segport: {terminal(' '.join(message.split()))}", file=sys.stderr, flush=True)
+    sys.exit(code)
 
 
 def _command(arguments: list[str]) -> str:

@@ -19,7 +19,6 @@ import quantize
 import segport
 import validate
 from export.artifact import Artifact
-from export.errors import DataError
 from export.files import sha256_of
 from export.providers import cuda_device
 from export.sessions import cpu_facts
@@ -27,7 +26,6 @@ from export.versions import versions
 from segport.asked import reference_of, request_of, runtime_of, settings_of
 from segport.recipe import ArtifactSection, Recipe
 from segport.searching import judges
-from validate.data.instances import Instances
 from validate.datasets import Dataset, Item
 from validate.gating.verdict import Verdict
 from validate.result import result_files
@@ -152,9 +150,4 @@ def _onnx_contents(file: Path) -> str:
 
 
 def _contents(item: Item) -> list[str | None]:
-    mask = item.mask
-    try:
-        label = mask.digest if isinstance(mask, Instances) else sha256_of(mask) if mask else None
-        return [item.id, sha256_of(item.image), label]
-    except OSError as error:
-        raise DataError(f"image {item.id}: cannot read {error.filename} ({error})") from error
+    return [item.id, item.image_sha256, item.mask_sha256]

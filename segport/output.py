@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from export.errors import SegportError
+from export.escaping import visible
 
 if TYPE_CHECKING:
     from export.artifact import Artifact
@@ -45,4 +46,4 @@ def say_artifact(artifact: "Artifact", as_json: bool, default_target: bool = Fal
 
 def command_line() -> str:
     """Return the command as the user typed it, for the result that it makes."""
-    return shlex.join(["segport", *sys.argv[1:]])
+    return visible(shlex.join(["segport", *sys.argv[1:]]))

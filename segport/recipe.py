@@ -17,7 +17,7 @@ from pydantic import (
     model_validator,
 )
 
-from export.errors import UsageError
+from export.errors import UsageError, first_line
 from validate.gating.budgets import parse_key
 from validate.gating.kinds import KINDS
 from validate.gating.rules import AGREEMENT_TOLERANCE, CLASS_TOLERANCE, TOLERANCE, Rules
@@ -178,8 +178,8 @@ def load_recipe(file: Path) -> Recipe:
         content = tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise UsageError(f"recipe {file}: cannot read ({error.strerror})") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"recipe {file}: not valid TOML ({error})") from error
+    except (ValueError, RecursionError) as error:  # also 5,000 digits, or as many brackets
+        raise UsageError(f"recipe {file}: not valid TOML ({first_line(error)})") from error
     try:
         recipe = Recipe.model_validate(content)
     except ValidationError as error:

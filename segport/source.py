@@ -1,13 +1,13 @@
 """Where a run starts: the fp32 artifact that a recipe's `[model]` describes."""
 
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from export.artifact import NOMINAL_SIZE, Artifact, write_artifact
 from export.child import in_child
 from export.errors import UsageError
+from export.files import scratch_folder
 from export.onnx_import import import_model
 from segport.recipe import ModelSection, Recipe
 
@@ -39,7 +39,7 @@ def make_fp32(recipe: Recipe, folder: Path) -> Artifact:
         from export.onnx_export import export_model  # brings torch, which takes its time
 
         return export_model(folder=folder, **named)
-    with tempfile.TemporaryDirectory(prefix="segport-", ignore_cleanup_errors=True) as scratch:
+    with scratch_folder() as scratch:
         made = Path(scratch, "made")
         with in_child(Path(scratch), _EXPORT, folder=made, **named) as result:
             artifact: Artifact = result()

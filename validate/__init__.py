@@ -1,1 +1,3 @@
 """ONNX to numbers, reports and verdicts."""
+
+import export as export  # before onnxruntime: see there

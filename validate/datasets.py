@@ -1,5 +1,6 @@
 """Where images and their masks lie on disk: a table of the kinds of data sets."""
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,7 +8,14 @@ from pathlib import Path
 from export.errors import DataError
 from validate.data.coco import coco_root, read_coco
 from validate.data.folders import images_root, pairs_root, read_images, read_pairs
-from validate.data.items import Dataset, Item, Mask, ids_digest
+from validate.data.items import (
+    Dataset,
+    Item,
+    Mask,
+    ids_digest,
+    refuse_irregular,
+    refuse_unsafe,
+)
 from validate.data.sbd import read_sbd, sbd_root
 from validate.data.voc import read_voc, voc_root
 
@@ -39,10 +47,17 @@ def open_dataset(source: str, default_split: str, *, masks: bool = True) -> Data
     `masks` False labels are neither needed nor looked up. Raises DataError when the folder
     does not hold what it should.
     """
+    try:
+        return _opened(source, default_split, masks)
+    except OSError as error:
+        raise DataError(f"data {source}: cannot read it ({error.strerror})") from error
+
+
+def _opened(source: str, default_split: str, masks: bool) -> Dataset:
     root, split = parse_source(source)
-    if not root.exists():
+    if not os.path.exists(root):  # noqa: PTH110 - Path.exists raises for a name that is too long
         raise DataError(f"data {source}: no such folder")
-    if root.is_file() and root.suffix != ".json":
+    if not root.is_dir() and root.suffix != ".json":
         raise DataError(f"data {source}: a file; give its folder, or an instances JSON of COCO")
     default = default_split if root.is_dir() else ""
     for layout in LAYOUTS.values():
@@ -52,6 +67,8 @@ def open_dataset(source: str, default_split: str, *, masks: bool = True) -> Data
             found = layout.read(home, split or default, masks)
             if not found.items:
                 raise DataError(f"data {source}: no images in {home}")
+            refuse_unsafe(home, (item.id for item in found.items))
+            refuse_irregular(home, found.items)
             return found
     raise DataError(
         f"data {source}: not a VOC root (JPEGImages/, SegmentationClass/, "

@@ -1,6 +1,6 @@
 """Run artifacts over a data set, image by image, and keep what comparisons need."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from export.class_map import class_map
+from export.class_map import largest
 from export.errors import DataError
 from validate.agreement import ImageCounts, boundary, count_image
 from validate.datasets import Dataset
@@ -145,12 +145,10 @@ def at_size(outputs: Mapping[str, NDArray[np.generic]], size: tuple[int, int]) -
     if "logits" not in outputs:
         mask = Image.fromarray(outputs["mask"][0].astype(np.uint8))
         return np.asarray(mask.resize(target, Image.Resampling.NEAREST))
-    planes: Sequence[NDArray[np.generic]] = list(outputs["logits"][0])
-    resized = [
+    # plane by plane: all of them at the size of a large picture are gigabytes
+    return largest(
         np.asarray(
             Image.fromarray(plane.astype(np.float32)).resize(target, Image.Resampling.BILINEAR)
         )
-        for plane in planes
-    ]
-    classes: NDArray[np.uint8] = class_map(np.stack(resized)[None])[0]
-    return classes
+        for plane in outputs["logits"][0]
+    )

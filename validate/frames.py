@@ -1,5 +1,6 @@
 """Pictures to predict: single images, folders of them, and the frames of animated ones."""
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,7 +8,10 @@ from pathlib import Path
 from PIL import Image
 
 from export.errors import DataError, first_line
+from export.files import is_regular
+from validate.data.items import refuse_unsafe
 from validate.datasets import LAYOUTS, Item, open_dataset
+from validate.decoding import open_picture
 from validate.samples import read_image
 
 _STILL = frozenset({".jpg", ".jpeg", ".bmp"})
@@ -34,10 +38,12 @@ def find_frames(source: Path, out: Path) -> list[Frame]:
     What starts with a dot and what lies in `out` is left out. Raises DataError when there is
     none, for a video, when two pictures have one id, and when `out` is the folder itself.
     """
-    if not source.exists():
+    if not os.path.exists(source):  # noqa: PTH110 - Path.exists raises for a name that is too long
         raise DataError(f"{source}: no such image or folder")
-    if source.is_file():
+    if is_regular(source):
         return _frames(source.stem, source)
+    if not source.is_dir():
+        raise DataError(f"{source}: neither a regular file nor a folder")
     if any(layout.recognise(source) for name, layout in LAYOUTS.items() if name != "images"):
         items = open_dataset(str(source), "val", masks=False).items
         return [Frame(item.id, item.image) for item in items]
@@ -51,6 +57,7 @@ def find_frames(source: Path, out: Path) -> list[Frame]:
         raise DataError(f"{source}: no images in it")
     named = ((file.relative_to(source).with_suffix("").as_posix(), file) for file in files)
     found = [frame for id, file in named for frame in _frames(id, file)]
+    refuse_unsafe(source, (frame.id for frame in found))
     _refuse_repeats(found)
     return found
 
@@ -59,7 +66,7 @@ def _files(source: Path, out: Path) -> list[Path]:
     found = []
     for file in sorted(source.rglob("*")):
         hidden = any(part.startswith(".") for part in file.relative_to(source).parts)
-        wanted = file.suffix.lower() in _SUFFIXES and file.is_file()
+        wanted = file.suffix.lower() in _SUFFIXES and is_regular(file)
         if wanted and not hidden and out.resolve() not in file.resolve().parents:
             found.append(file)
     return found
@@ -82,9 +89,9 @@ def _frames(id: str, file: Path) -> list[Frame]:
 def _count(file: Path) -> int:
     """Return the number of frames; 1 for what cannot be read, which is said when it is."""
     try:
-        with Image.open(file) as image:
+        with open_picture(file) as image:
             return int(getattr(image, "n_frames", 1))
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+    except Exception:  # PIL's decoders raise whatever damaged bytes provoke
         return 1
 
 
@@ -113,10 +120,10 @@ class Reader:
         try:
             if self._image is None or self._file != frame.file:
                 self.close()
-                self._file, self._image = frame.file, Image.open(frame.file)
+                self._file, self._image = frame.file, open_picture(frame.file)
             self._image.seek(frame.index)
             return self._image.convert("RGB")
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        except Exception as error:  # PIL's decoders raise whatever damaged bytes provoke
             raise DataError(
                 f"image {frame.id}: cannot read frame {frame.index + 1} of {frame.file} "
                 f"({first_line(error)})"

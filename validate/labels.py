@@ -12,11 +12,9 @@ from export.errors import DataError
 from validate.data.instances import Instances
 from validate.data.items import Item, Mask
 from validate.data.sbd import read_mat
+from validate.decoding import decode, open_picture
 
 Colour = tuple[int, int, int]
-UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
-"""What PIL raises for files that are damaged, no images, or too large to be any."""
-
 _INDEXED = ("P", "L", "1", "I;16", "I;16B", "I")
 _COLOURED = ("RGB", "RGBA")
 _VOID_COLOUR = palette(VOID + 1)[VOID]
@@ -33,18 +31,9 @@ def read_mask(
     width), or holds other values or colours.
     """
     try:
-        indices = _indices(item.mask, classes, colours or palette(classes))
+        indices = _indices(item.mask, size, classes, colours or palette(classes))
     except DataError as error:
         raise DataError(f"image {item.id}: {error}") from error
-    except UNREADABLE as error:
-        raise DataError(f"image {item.id}: cannot read its mask {item.mask} ({error})") from error
-    if indices.shape != size:
-        turned = indices.shape == size[::-1]
-        raise DataError(
-            f"image {item.id}: mask is {indices.shape[1]}x{indices.shape[0]}, the image "
-            f"{size[1]}x{size[0]}"
-            + ("; where EXIF turns an image, the mask has to be upright" if turned else "")
-        )
     wrong = [int(v) for v in np.unique(indices) if not 0 <= v < classes and v != VOID]
     if wrong:
         raise DataError(
@@ -54,30 +43,60 @@ def read_mask(
     return Image.fromarray(indices.astype(np.uint8))
 
 
-def _indices(mask: Mask | None, classes: int, colours: Sequence[Colour]) -> NDArray[np.integer]:
+def _indices(
+    mask: Mask | None, size: tuple[int, int], classes: int, colours: Sequence[Colour]
+) -> NDArray[np.integer]:
+    """Return the class indices; what has another size than `size` is not even decoded."""
     if isinstance(mask, Instances):
         if classes != mask.classes:
             raise DataError(
                 f"COCO's labels are VOC's {mask.classes} classes, the network has {classes}"
             )
+        _refuse_other_size(mask.size, size)
         return mask.draw()
     if mask is not None and mask.suffix == ".mat":
-        return read_mat(mask)
-    with Image.open(mask or "") as file:
-        file.load()
-        if file.format == "JPEG":
+        found = read_mat(mask)
+        _refuse_other_size(found.shape, size)
+        return found
+    return _of_picture(mask, size, colours)
+
+
+def _of_picture(
+    mask: Path | None, size: tuple[int, int], colours: Sequence[Colour]
+) -> NDArray[np.integer]:
+    try:
+        picture = open_picture(mask or Path())
+    except DataError as error:
+        raise DataError(f"cannot read its mask {mask} ({error})") from error
+    with picture:
+        if picture.format == "JPEG":
             raise DataError(
                 f"mask {mask} is a JPEG, which changes class indices; needed is a lossless file "
                 "such as PNG"
             )
-        if file.mode in _COLOURED:
-            return _decoded(np.asarray(file.convert("RGB")), mask, colours)
-        if file.mode not in _INDEXED:
+        if picture.mode not in (*_COLOURED, *_INDEXED):
             raise DataError(
-                f"mask {mask} has mode {file.mode}; needed is one class index per pixel (palette "
-                "or grey PNG) or the colour of a class (RGB)"
+                f"mask {mask} has mode {picture.mode}; needed is one class index per pixel "
+                "(palette or grey PNG) or the colour of a class (RGB)"
             )
-        return np.array(file)
+        _refuse_other_size((picture.height, picture.width), size)
+        try:
+            decoded = decode(picture)
+        except DataError as error:
+            raise DataError(f"cannot read its mask {mask} ({error})") from error
+    if decoded.mode in _COLOURED:
+        return _decoded(np.asarray(decoded.convert("RGB")), mask, colours)
+    return np.array(decoded)
+
+
+def _refuse_other_size(found: tuple[int, ...], size: tuple[int, int]) -> None:
+    if found != size:
+        turned = found == size[::-1]
+        shown = "x".join(str(side) for side in found[::-1])
+        raise DataError(
+            f"mask is {shown}, the image {size[1]}x{size[0]}"
+            + ("; where EXIF turns an image, the mask has to be upright" if turned else "")
+        )
 
 
 def _decoded(

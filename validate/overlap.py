@@ -4,7 +4,6 @@ from collections.abc import Iterable
 
 from export.artifact import Manifest
 from export.errors import DataError
-from export.files import sha256_of
 from validate.datasets import Dataset
 
 
@@ -19,13 +18,13 @@ def overlapping(manifests: Iterable[Manifest], dataset: Dataset) -> list[str]:
 
 def same_files(calibration: Dataset, dataset: Dataset) -> list[str]:
     """Return ids of the data set's images that are also in `calibration`."""
-    return _among({sha256_of(item.image) for item in calibration.items}, dataset)
+    return _among({item.image_sha256 for item in calibration.items}, dataset)
 
 
 def _among(digests: set[str], dataset: Dataset) -> list[str]:
     if not digests:
         return []
-    return [item.id for item in dataset.items if sha256_of(item.image) in digests]
+    return [item.id for item in dataset.items if item.image_sha256 in digests]
 
 
 def refuse_overlap(ids: list[str], dataset: Dataset, allowed: bool) -> None:

@@ -14,10 +14,11 @@ from PIL import Image, ImageOps
 
 from export.artifact import ImageRef, Manifest, Sample
 from export.errors import DataError, UsageError
-from export.files import sha256_of
+from export.files import read_file
 from export.image import normalised
 from validate.datasets import Dataset, Item
-from validate.labels import UNREADABLE, Colour, read_mask
+from validate.decoding import decode, open_picture
+from validate.labels import Colour, read_mask
 from validate.protocols import get_protocol
 
 In = TypeVar("In")
@@ -40,15 +41,15 @@ def read_image(item: Item) -> tuple[Image.Image, str]:
     is damaged or no picture.
     """
     try:
-        data = item.image.read_bytes()
-        with Image.open(BytesIO(data)) as file:
-            return _as_rgb(ImageOps.exif_transpose(file)), hashlib.sha256(data).hexdigest()
-    except UNREADABLE as error:
+        data = read_file(item.image)
+        return decode(open_picture(BytesIO(data)), _as_rgb), hashlib.sha256(data).hexdigest()
+    except DataError as error:
         raise DataError(f"image {item.id}: cannot read {item.image} ({error})") from error
 
 
 def _as_rgb(picture: Image.Image) -> Image.Image:
     """Convert any mode with a known range; transparency is dropped, as torchvision does."""
+    picture = ImageOps.exif_transpose(picture)
     if picture.mode.startswith("I;16"):  # convert() would clip it instead of scaling
         grey = np.rint(np.asarray(picture) / 257).astype(np.uint8)
         return Image.fromarray(grey).convert("RGB")
@@ -141,14 +142,7 @@ class Samples(Sequence[Sample]):
 
     def identities(self) -> list[ImageRef]:
         """Return what the samples' `id` and `sha256` are, without decoding an image."""
-        return [_identity(item) for item in self._items]
-
-
-def _identity(item: Item) -> ImageRef:
-    try:
-        return ImageRef(id=item.id, sha256=sha256_of(item.image))
-    except OSError as error:
-        raise DataError(f"image {item.id}: cannot read {item.image} ({error})") from error
+        return [ImageRef(id=item.id, sha256=item.image_sha256) for item in self._items]
 
 
 def ahead(prepare: Callable[[In], Out], items: Iterable[In], depth: int = 3) -> Iterator[Out]:

@@ -2,6 +2,8 @@
 
 A file is found only by the sha256 of everything that bears on its contents: the measured
 network, the images, their preparation, what was collected, and the versions that computed it.
+It holds a digest of that key and of its arrays, so that neither an altered file nor that of
+another calibration under its name is taken for what was collected.
 """
 
 import hashlib
@@ -12,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from export.artifact import Artifact, ImageRef, Sample
 from export.errors import ArtifactError
@@ -21,8 +24,9 @@ from quantize.calibration.calibration import Progress, collect
 from quantize.calibration.measurement import Measurement, Statistics
 from quantize.calibration.statistics import State, Statistic
 
-FORMAT = 1
+FORMAT = 2
 """Of the files and of what the statistics in them mean."""
+_CHECKSUM = "sha256"
 LIMIT = 2 << 30
 """Bytes the folder may take; the files used last are kept."""
 
@@ -124,13 +128,25 @@ def _arrays(statistics: Statistics) -> State:
     }
 
 
+def _checksum(key: str, arrays: State) -> NDArray[np.uint8]:
+    """Return the sha256 of arrays with their names, types and shapes, as uint8 (32,)."""
+    digest = hashlib.sha256(key.encode())
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        digest.update(repr((name, array.dtype.str, arrays[name].shape)).encode())
+        digest.update(array.tobytes())
+    return np.frombuffer(digest.digest(), np.uint8)
+
+
 def _restored(statistics: Statistics, path: Path) -> bool:
     """Restore all statistics, or none and return False."""
     try:
         with np.load(path, allow_pickle=False) as file:
-            if file.zip.testzip() is not None or set(file.files) != _arrays(statistics).keys():
+            if set(file.files) != {_CHECKSUM, *_arrays(statistics)}:
                 return False
             arrays: State = dict(file)
+        if not np.array_equal(arrays.pop(_CHECKSUM), _checksum(path.stem, arrays)):
+            return False
     except Exception:  # nearly anything is raised for a damaged file
         return False
     with suppress(OSError):
@@ -146,7 +162,9 @@ def _keep(statistics: Statistics, path: Path) -> None:
         return
     with suppress(ArtifactError, OSError):
         with new_files(path) as (temporary,):
-            np.savez(temporary, allow_pickle=False, **_arrays(statistics))
+            arrays = _arrays(statistics)
+            checksum = {_CHECKSUM: _checksum(path.stem, arrays)}
+            np.savez(temporary, allow_pickle=False, **arrays, **checksum)
         total = 0
         for file in sorted(path.parent.glob("*.npz"), key=_last_used, reverse=True):
             total += file.stat().st_size

@@ -32,6 +32,7 @@ def run(
 
     with stages() as progress:
         progress.stage("start")
+        from export.artifact import artifact_name
         from segport.demo.run import run_demo
         from segport.pipeline import run as run_recipe
         from segport.recipe import load_recipe
@@ -43,7 +44,7 @@ def run(
             done = run_demo(folder, progress, command=command_line(), force=force)
         else:
             loaded = load_recipe(recipe)
-            folder = out or Path("runs") / loaded.name
+            folder = out or Path("runs") / artifact_name(loaded.name)
             done = run_recipe(
                 loaded, folder, progress, command=command_line(), force=force, download=download
             )

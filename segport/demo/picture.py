@@ -2,12 +2,11 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from PIL import Image, ImageDraw, ImageFont
 
 from export.artifact import Artifact
-from export.files import new_files
+from export.files import new_files, scratch_folder
 from validate.datasets import Dataset
 from validate.prediction import predict
 from validate.samples import read_image
@@ -53,6 +52,6 @@ def _scenes_and_labels(scenes: Dataset) -> tuple[list[Image.Image], list[Image.I
 
 
 def _masks(scenes: Dataset, artifact: Artifact) -> list[Image.Image]:
-    with TemporaryDirectory(prefix="segport-") as scratch:
+    with scratch_folder() as scratch:
         found = [predict(artifact, item.image, Path(scratch)).images[0] for item in scenes.items]
         return [Image.open(prediction.mask).convert("RGB") for prediction in found]

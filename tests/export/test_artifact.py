@@ -178,3 +178,44 @@ def test_artifact_name(text: str, name: str) -> None:
 def test_names_that_are_no_file_names(text: str) -> None:
     with pytest.raises(UsageError, match="use letters, digits"):
         artifact_name(text)
+
+
+HOSTILE_NAMES = ["../../x", "/abs/x", "", ".", "..", "a/b", "a\nb", "a\0b", "\x1b[31m", "x" * 300]
+
+
+@pytest.mark.parametrize("key", ["name", "target"])
+@pytest.mark.parametrize("name", HOSTILE_NAMES)
+def test_a_name_that_is_no_files_is_refused_on_load_and_on_use(
+    copy: Path, tiny: Artifact, tmp_path: Path, key: str, name: str
+) -> None:
+    out = tmp_path / "deep" / "er" / "out"
+    with pytest.raises(ArtifactError, match="cannot be that of a file"):
+        write_artifact(b"x", _named(tiny, precision="int8", **{key: name or "a/"}), out)
+    assert not (tmp_path / "deep").exists()
+
+    path = copy.with_suffix(".json")
+    path.write_text(json.dumps(json.loads(path.read_text()) | {key: name}))
+    _refused(copy, f"{key}: ", "cannot be part of a file's name")
+
+
+@pytest.mark.parametrize(
+    ("damage", "where"),
+    [
+        (lambda m: m["input"].update(std=[0, 1, 1]), "input.std.0"),
+        (lambda m: m["input"].update(std=[1, float("inf"), 1]), "input.std.1"),
+        (lambda m: m["input"].update(mean=[float("nan"), 0, 0]), "input.mean.0"),
+        (lambda m: m["input"].update(shape=[0, 3, 65, 65]), "input.shape.0"),
+        (lambda m: m.update(classes=["a", "b"]), "2 classes, 21 colours and 21 channels"),
+        (lambda m: m["classes"].__setitem__(3, "a\x07"), "holds control characters"),
+        (lambda m: m["classes"].__setitem__(3, "a\ufffe"), "holds control characters"),
+    ],
+)
+def test_a_manifest_that_contradicts_itself(
+    copy: Path, damage: Callable[[dict[str, Any]], object], where: str
+) -> None:
+    path = copy.with_suffix(".json")
+    content = json.loads(path.read_text())
+    damage(content)
+    path.write_text(json.dumps(content))
+
+    _refused(copy, where)

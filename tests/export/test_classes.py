@@ -68,3 +68,11 @@ def test_missing_and_binary_files_are_refused(tmp_path: Path) -> None:
         read_classes(str(binary))
     with pytest.raises(DataError, match=r"cannot read .*absent"):
         read_classes(str(tmp_path / "absent"))
+
+
+@pytest.mark.parametrize("odd", ["a\x07b", "\x1b[31mred", "x\u202ey", "z\ufffe"])
+def test_names_with_control_characters_are_refused(tmp_path: Path, odd: str) -> None:
+    (tmp_path / "names.txt").write_text(f"sky\n{odd}\n", encoding="utf-8")
+    with pytest.raises(DataError, match="control characters") as caught:
+        read_classes(str(tmp_path / "names.txt"))
+    assert str(caught.value).isprintable()

@@ -1,4 +1,5 @@
 import hashlib
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -121,3 +122,59 @@ def test_a_folder_that_can_be_made_is_not_made_yet(tmp_path: Path) -> None:
     check_writable(tmp_path / "new" / "folder")
 
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
+    left = tmp_path / ".segport-left"
+    left.mkdir()
+    (left / "half.onnx").write_bytes(b"half")
+    with new_files(tmp_path / "a") as (first,):
+        first.write_text("new")
+    assert not left.exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_what_another_process_works_on_stays(tmp_path: Path) -> None:
+    with new_files(tmp_path / "slow") as (slow,):
+        with new_files(tmp_path / "a") as (first,):
+            first.write_text("new")
+        slow.write_text("done")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "slow"]
+
+
+def test_a_scratch_folder_that_is_taken_before_it_is_locked_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = tempfile.mkdtemp
+    taken = []
+
+    def make(*arguments: object, **named: object) -> str:
+        path: str = made(*arguments, **named)  # type: ignore[call-overload]
+        if not taken:
+            taken.append(path)
+            Path(path).rmdir()
+        return path
+
+    monkeypatch.setattr(tempfile, "mkdtemp", make)
+    with new_files(tmp_path / "a") as (first,):
+        first.write_text("new")
+    assert taken
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_older_files_are_replaced_where_hard_links_are_not_allowed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: Path, target: Path) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(Path, "hardlink_to", refuse)
+    (tmp_path / "a").write_text("old")
+    (tmp_path / "b").mkdir()
+    with pytest.raises(ArtifactError), new_files(tmp_path / "a", tmp_path / "b") as (first, second):
+        first.write_text("new")
+        second.write_text("new")
+    assert (tmp_path / "a").read_text() == "old"
+    with new_files(tmp_path / "a") as (first,):
+        first.write_text("new")
+    assert (tmp_path / "a").read_text() == "new"

@@ -11,8 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
 from export.classes import VOC_CLASSES
-from export.errors import DataError
+from export.errors import DataError, first_line
+from export.files import read_file
+from export.names import is_inside
 from validate.data.instances import Instance, Instances, require_pycocotools
 from validate.data.items import Dataset, Item, refuse_absent, refuse_repeats
 
@@ -31,6 +35,37 @@ CATEGORY_IDS = (0, 5, 2, 16, 9, 44, 6, 3, 17, 62, 21, 67, 18, 19, 4, 1, 64, 20, 
 
 EMPTY = "+empty"
 _LABELS = {category: label for label, category in enumerate(CATEGORY_IDS) if label}
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(strict=True, frozen=True)
+
+
+class _Image(_Part):
+    id: int
+    file_name: str
+    height: int = Field(ge=1)
+    width: int = Field(ge=1)
+
+
+class _Annotation(_Part):
+    """`segmentation` is looked at when it is drawn; only VOC's classes need one."""
+
+    id: int
+    image_id: int
+    category_id: int
+    segmentation: Any = None
+
+
+class _Category(_Part):
+    id: int
+    name: str
+
+
+class _Content(_Part):
+    images: list[_Image]
+    annotations: list[_Annotation]
+    categories: list[_Category]
 
 
 @dataclass(frozen=True)
@@ -61,22 +96,22 @@ def read_coco(root: Path, split: str, masks: bool) -> Dataset:
         require_pycocotools()
     source = _source(root, split)
     images, shapes = _load(source.file)
-    chosen = [image for image in images if source.with_empty or image["id"] in shapes]
+    chosen = [image for image in images if source.with_empty or image.id in shapes]
     items = tuple(
         Item(
-            Path(image["file_name"]).with_suffix("").as_posix(),
-            source.images / image["file_name"],
-            _label(image, shapes.get(image["id"], [])) if masks else None,
+            Path(image.file_name).with_suffix("").as_posix(),
+            source.images / image.file_name,
+            _label(image, shapes.get(image.id, [])) if masks else None,
         )
-        for image in sorted(chosen, key=lambda image: image["id"])
+        for image in sorted(chosen, key=lambda image: image.id)
     )
     refuse_repeats(source.file, (item.id for item in items))
     refuse_absent(source.file, source.file.name, items)
     return Dataset(source.name, source.split, items)
 
 
-def _label(image: dict[str, Any], shapes: list[Instance]) -> Instances:
-    return Instances((image["height"], image["width"]), len(VOC_CLASSES), tuple(shapes))
+def _label(image: _Image, shapes: list[Instance]) -> Instances:
+    return Instances((image.height, image.width), len(VOC_CLASSES), tuple(shapes))
 
 
 def _source(root: Path, split: str) -> _Source:
@@ -114,30 +149,42 @@ def _images_of(file: Path, folder: str) -> Path:
     )
 
 
-def _load(file: Path) -> tuple[list[dict[str, Any]], dict[int, list[Instance]]]:
+def _load(file: Path) -> tuple[list[_Image], dict[int, list[Instance]]]:
     """Return the images, and of each the instances of VOC classes in the order of the file."""
     shapes: dict[int, list[Instance]] = {}
     try:
-        content = json.loads(file.read_bytes())
-        _refuse_other_categories(file, content["categories"])
-        images = [
-            {key: image[key] for key in ("id", "file_name", "height", "width")}
-            for image in content["images"]
-        ]
-        for found in content["annotations"]:
-            if (label := _LABELS.get(found["category_id"])) is not None:
-                one = Instance(found["id"], label, found["segmentation"])
-                shapes.setdefault(found["image_id"], []).append(one)
-    except (OSError, ValueError, TypeError, KeyError) as error:
+        content = _Content.model_validate(json.loads(read_file(file)))
+    except ValidationError as error:
+        first = error.errors(include_input=False)[0]
+        where = ".".join(map(str, first["loc"]))
         raise DataError(
-            f"data {file}: not an instances file of COCO ({type(error).__name__}: {error})"
+            f"data {file}: not an instances file of COCO ({where}: {first['msg']})"
+        ) from None
+    except (DataError, ValueError, RecursionError) as error:
+        raise DataError(
+            f"data {file}: not an instances file of COCO ({first_line(error)})"
         ) from error
-    return images, shapes
+    _refuse_other_categories(file, content.categories)
+    for image in content.images:
+        if not is_inside(image.file_name):
+            raise DataError(
+                f"data {file}: file_name '{image.file_name}' leads out of the folder of images"
+            )
+    for found in content.annotations:
+        if (label := _LABELS.get(found.category_id)) is not None:
+            if "segmentation" not in found.model_fields_set:
+                raise DataError(
+                    f"data {file}: not an instances file of COCO (annotation {found.id} has no "
+                    "segmentation)"
+                )
+            one = Instance(found.id, label, found.segmentation)
+            shapes.setdefault(found.image_id, []).append(one)
+    return content.images, shapes
 
 
-def _refuse_other_categories(file: Path, categories: list[dict[str, Any]]) -> None:
+def _refuse_other_categories(file: Path, categories: list[_Category]) -> None:
     """Ids alone would take another data set's category 5 for an aeroplane."""
-    names = {category["id"]: category["name"] for category in categories}
+    names = {category.id: category.name for category in categories}
     for category, label in _LABELS.items():
         name = OTHER_NAMES.get(VOC_CLASSES[label], VOC_CLASSES[label])
         if names.get(category, name) != name:

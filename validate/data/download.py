@@ -8,12 +8,12 @@ from http.client import HTTPException
 from importlib.util import find_spec
 from pathlib import Path
 from tarfile import TarError
-from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Any
 from unittest import mock
 
 from export.errors import DataError
+from export.files import scratch_folder
 from validate.data.sbd import EXTRA
 from validate.data.voc import YEAR
 from validate.datasets import parse_source
@@ -53,10 +53,10 @@ def fetch(source: str, default_split: str, progress: Progress = lambda done, tot
     wanted = _wanted(root, split or default_split)
     ground = next(folder for folder in wanted.target.absolute().parents if folder.is_dir())
     try:
-        with TemporaryDirectory(prefix=".segport-", dir=ground) as scratch, _reporting(progress):
-            wanted.load(Path(scratch))
+        with scratch_folder(ground) as scratch, _reporting(progress):
+            wanted.load(scratch)
             wanted.target.parent.mkdir(parents=True, exist_ok=True)
-            (Path(scratch) / wanted.made).rename(wanted.target)
+            (scratch / wanted.made).rename(wanted.target)
     except _FAILURES as error:
         raise DataError(
             f"--download {root}: cannot get {wanted.url} ({error}); download it elsewhere and "

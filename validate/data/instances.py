@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from export.classes import VOID
 from export.errors import DataError
+from validate.data.shapes import checked_polygons, other_size, run_lengths
 
 EXTRA = "COCO labels need pycocotools: pip install 'segport[coco]'"
 
@@ -67,20 +68,23 @@ def require_pycocotools() -> None:
 
 
 def _filled(one: Instance, size: tuple[int, int]) -> NDArray[np.bool_]:
+    shape = one.segmentation
+    if isinstance(shape, dict) and (other := other_size(shape, size)):
+        raise DataError(
+            f"annotation {one.annotation} is {other[1]}x{other[0]}, its image {size[1]}x{size[0]}"
+        )
+    try:
+        return run_lengths(shape, size) if isinstance(shape, dict) else _polygons(shape, size)
+    except ValueError as error:
+        raise DataError(
+            f"annotation {one.annotation} has no shape that can be drawn ({error})"
+        ) from error
+
+
+def _polygons(shape: Any, size: tuple[int, int]) -> NDArray[np.bool_]:
     from pycocotools import mask as coco  # an extra
 
-    try:
-        runs = one.segmentation
-        if not (isinstance(runs, dict) and isinstance(runs["counts"], str)):
-            runs = coco.frPyObjects(runs, *size)
-        drawn: NDArray[np.uint8] = coco.decode(runs)
-    except Exception as error:  # its C code raises whatever a malformed shape provokes
-        raise DataError(f"annotation {one.annotation} has no shape that can be drawn") from error
-    planes = drawn.astype(bool).reshape(*drawn.shape[:2], -1)
-    inside: NDArray[np.bool_] = np.logical_or.reduce(planes, axis=2)
-    if inside.shape != size:
-        raise DataError(
-            f"annotation {one.annotation} is {inside.shape[1]}x{inside.shape[0]}, its image "
-            f"{size[1]}x{size[0]}"
-        )
-    return inside
+    polygons = checked_polygons(shape, size)
+    # merged first: every plane that is decoded is as large as the image
+    drawn: NDArray[np.uint8] = coco.decode(coco.merge(coco.frPyObjects(polygons, *size)))
+    return drawn.astype(bool)

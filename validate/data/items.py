@@ -3,12 +3,14 @@
 import hashlib
 import random
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from export.errors import DataError
-from export.files import sha256_of
+from export.escaping import visible
+from export.files import is_regular, sha256_of
+from export.names import is_inside, is_plain
 from validate.data.instances import Instances
 
 Mask = Path | Instances
@@ -22,6 +24,28 @@ class Item:
     id: str
     image: Path
     mask: Mask | None
+
+    @property
+    def image_sha256(self) -> str:
+        """Hex sha256 of the image file. Raises DataError when it cannot be read."""
+        return _sha256(self.id, self.image)
+
+    @property
+    def mask_sha256(self) -> str | None:
+        """Hex sha256 of the mask file, or of the instances' shapes; None without a label.
+
+        Raises DataError when it cannot be read.
+        """
+        if isinstance(self.mask, Instances):
+            return self.mask.digest
+        return None if self.mask is None else _sha256(self.id, self.mask)
+
+
+def _sha256(id: str, file: Path) -> str:
+    try:
+        return sha256_of(file)
+    except OSError as error:
+        raise DataError(f"image {id}: cannot read {file} ({error.strerror})") from error
 
 
 def ids_digest(ids: Iterable[str]) -> str:
@@ -55,11 +79,7 @@ class Dataset:
         """
         if not self.labelled:
             return None
-        return ids_digest(
-            item.mask.digest if isinstance(item.mask, Instances) else sha256_of(item.mask)
-            for item in self.items
-            if item.mask is not None
-        )
+        return ids_digest(filter(None, (item.mask_sha256 for item in self.items)))
 
     def first(self, count: int | None) -> "Dataset":
         """Return the first `count` items as a data set of their own; all of them for None."""
@@ -92,12 +112,37 @@ def refuse_repeats(source: Path, ids: Iterable[str]) -> None:
         raise DataError(f"data {source}: image {repeated[0]} is there more than once")
 
 
+def refuse_unsafe(source: Path, ids: Iterable[str]) -> None:
+    """Raise DataError for an id that would lead out of a folder or cannot be shown.
+
+    Ids become names of files that are written, and stand in reports.
+    """
+    for name in ids:
+        if not is_plain(name):
+            raise DataError(
+                f"data {source}: image '{visible(name)}' has control characters, or what is no "
+                "UTF-8, in its name; rename it"
+            )
+        if not is_inside(name):
+            raise DataError(f"data {source}: image '{name}' lies outside of it")
+
+
 def refuse_absent(source: Path, listed_in: str, items: Iterable[Item]) -> None:
     """Raise DataError when a listed image or mask is no file."""
-    files = (path for item in items for path in (item.image, item.mask) if isinstance(path, Path))
-    absent = [path for path in files if not path.is_file()]
+    absent = [path for path in _files(items) if not is_regular(path)]
     if absent:
         raise DataError(
             f"data {source}: {len(absent)} files listed in {listed_in} are absent, "
             f"the first is {absent[0]}"
         )
+
+
+def refuse_irregular(source: Path, items: Iterable[Item]) -> None:
+    """Raise DataError for a folder, pipe, device or dangling link among images and masks."""
+    for path in _files(items):
+        if not is_regular(path):
+            raise DataError(f"data {source}: {path} is not a regular file; remove it")
+
+
+def _files(items: Iterable[Item]) -> Iterator[Path]:
+    return (path for item in items for path in (item.image, item.mask) if isinstance(path, Path))

@@ -9,6 +9,8 @@ import re
 from pathlib import Path
 
 from export.errors import DataError
+from export.escaping import visible
+from export.names import is_inside
 from validate.data.items import Dataset, Item, refuse_absent, refuse_repeats
 
 LISTS = Path("ImageSets", "Segmentation")
@@ -61,7 +63,10 @@ def _labels(root: Path, file: Path, lines: list[list[str]]) -> Path | None:
 
 def _item(root: Path, line: list[str], labels: Path | None, masks: bool) -> Item:
     if "/" in line[0]:  # a pair
-        image, mask = (root / part.lstrip("/") for part in (line[0], line[-1]))
+        pair = [part.lstrip("/") for part in (line[0], line[-1])]
+        if not all(map(is_inside, pair)):
+            raise DataError(f"data {root}: '{visible(' '.join(line))}' leads out of it")
+        image, mask = (root / part for part in pair)
         return Item(image.stem, image, mask if masks else None)
     image = root / IMAGES / f"{line[0]}.jpg"
     return Item(line[0], image, labels and labels / f"{line[0]}.png")

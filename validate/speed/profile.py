@@ -1,6 +1,5 @@
 """Where an artifact spends its time: by operator, by layer, and against the machine's peak."""
 
-import tempfile
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 
 from export.artifact import Artifact
 from export.errors import UsageError
+from export.files import scratch_folder
 from export.sessions import CPU, cpu_facts, open_session, run, session_options
 from export.versions import versions
 from validate.latency import WARM_UP, Spread, spread
@@ -79,7 +79,7 @@ def profile(
     if rounds < 1:
         raise UsageError(f"--rounds {rounds}: give 1 or more")
     image = fed(input_image(artifact.manifest), artifact.manifest)
-    with pinned(threads) as pinning, tempfile.TemporaryDirectory(prefix="segport-") as scratch:
+    with pinned(threads) as pinning, scratch_folder() as scratch:
         peaks = _peaks(KINDS, progress)
         before = Snapshot.take(pinning.cpus)
         runs = _recorded(artifact.path, image, rounds, Path(scratch), progress)

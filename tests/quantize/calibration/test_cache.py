@@ -382,3 +382,43 @@ def test_large_statistics_of_another_kind_are_cached_too(case: Case) -> None:
     second, hit, _ = case.run()
     assert hit
     _assert_equal(second, first)
+
+
+@pytest.mark.parametrize("alter", [lambda a: a * 2, lambda a: a * np.nan, lambda a: a.copy()])
+def test_an_altered_file_is_not_taken(
+    case: Case, alter: Callable[[np.ndarray], np.ndarray]
+) -> None:
+    first, _, _ = case.run()
+    file = _file(case)
+    with np.load(file) as content:
+        arrays = dict(content)
+    del arrays["sha256"]  # the third case: nothing but the digest is gone
+    np.savez(file, allow_pickle=False, **{name: alter(a) for name, a in arrays.items()})
+    second, hit, _ = case.run()
+    assert not hit
+    _assert_equal(second, first)
+
+
+def test_a_scaled_array_beside_its_old_digest_is_not_taken(case: Case) -> None:
+    first, _, _ = case.run()
+    file = _file(case)
+    with np.load(file) as content:
+        arrays = dict(content)
+    name = next(name for name in arrays if name.endswith("extremes"))
+    np.savez(file, allow_pickle=False, **(arrays | {name: arrays[name] * 2}))
+    second, hit, _ = case.run()
+    assert not hit
+    _assert_equal(second, first)
+
+
+def test_a_sound_file_of_another_calibration_is_not_taken(case: Case) -> None:
+    case.run()
+    other = _file(case).read_bytes()
+    _file(case).unlink()
+    _change_an_image(case)
+    case.samples[1] = case.samples[1]._replace(image=case.samples[1].image + 1)
+    first, _, _ = case.run()
+    _file(case).write_bytes(other)
+    second, hit, _ = case.run()
+    assert not hit
+    _assert_equal(second, first)
