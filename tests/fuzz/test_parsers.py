@@ -14,12 +14,19 @@ import pytest
 
 from export.artifact import Artifact, load_artifact
 from export.classes import VOC_CLASSES, read_classes
-from export.errors import SegportError
+from export.errors import DataError, SegportError
 from segport.recipe import load_recipe
 from tests.validate.data.coco import HEIGHT, WIDTH, box, crowd, instance, write_coco
 from tests.validate.fakes import save_mask, save_rgb
+from tests.validate.results import written
 from validate.datasets import Item, open_dataset
+from validate.gate import gate
+from validate.gating.acceptance import update_baseline
+from validate.gating.counted import count
+from validate.gating.rules import Rules
+from validate.gating.verdict import exit_code
 from validate.labels import read_mask
+from validate.result import load_result
 from validate.samples import read_image
 
 TRIES = int(os.environ.get("SEGPORT_FUZZ", "100"))
@@ -85,7 +92,36 @@ def _mask(folder: Path, tiny: Artifact) -> Path:
     return folder / "m.png"
 
 
+def _result(folder: Path, tiny: Artifact) -> Path:
+    matrices = np.stack([np.diag([300, 200, 100])] * 2)
+    written(folder, {"fp32": matrices, "int8": matrices})
+    return folder / "result.json"
+
+
+def _counts(folder: Path, tiny: Artifact) -> Path:
+    return _result(folder, tiny).with_name("confusion.npz")
+
+
+def _baseline(folder: Path, tiny: Artifact) -> Path:
+    file = _result(folder, tiny)
+    counted = count(load_result(file), folder, Rules())
+    update_baseline([counted], folder / "baseline.json", "a seed")
+    return folder / "baseline.json"
+
+
+def _gate(file: Path, baseline: str | None = None) -> None:
+    """What the gate reads; a verdict that it cannot tell counts as a refusal."""
+    result = load_result(file.with_name("result.json"))
+    against = file.with_name(baseline) if baseline else None
+    verdicts = gate(result, folder=file.parent, baseline=against, max_drop={"int8": 99})
+    if exit_code(verdicts) != 0:
+        raise DataError("a doubt")
+
+
 PARSERS = {
+    "result": Parser(_result, _gate),
+    "counts": Parser(_counts, _gate),
+    "baseline": Parser(_baseline, lambda file: _gate(file, "baseline.json")),
     "manifest": Parser(_manifest, lambda file: load_artifact(file.with_suffix(".onnx"))),
     "recipe": Parser(_text("x.toml", RECIPE), load_recipe),
     "class file": Parser(_text("x.txt", "\n".join(VOC_CLASSES)), lambda f: read_classes(str(f))),

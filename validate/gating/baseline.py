@@ -31,7 +31,7 @@ class CountsFile(_Model):
     Never elsewhere: an update removes the files that no entry names any more.
     """
 
-    file: str = Field(pattern=r"^[^/\\]+-counts/[^/\\]+\.npz$")
+    file: str = Field(pattern=r"^[^/\\\x00]{1,120}-counts/[^/\\\x00]{1,200}\.npz$")
     sha256: str
 
 
