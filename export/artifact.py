@@ -50,16 +50,23 @@ class Weights(_Strict):
     sha256: str | None = None
 
 
+ColourOrder = Literal["RGB", "L", "RGBA"]
+"""Channels of an input, by the name that PIL gives to such images; L is grey."""
+
+
 class InputSpec(_Strict):
-    """The input tensor; null in `shape` may vary. `mean` and `std` are in 0-1 units."""
+    """The input tensor; null in `shape` may vary. `mean` and `std` are in 0-1 units.
+
+    They have an entry per channel. Channels are RGB, or one of grey, or RGB and alpha.
+    """
 
     name: str = INPUT_NAME
     shape: tuple[int | None, int, int | None, int | None]
     layout: Literal["NCHW"] = "NCHW"
     dtype: Literal["float32", "float16"] = "float32"
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-    colour_order: Literal["RGB"] = "RGB"
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    colour_order: ColourOrder = "RGB"
 
 
 class OutputSpec(_Strict):
@@ -79,6 +86,35 @@ def output_spec(value: ValueInfoProto) -> OutputSpec:
         shape=dims(value),
         dtype=dtype_name(value),
     )
+
+
+class SourceOutput(_Strict):
+    """An output that was kept; `threshold` is the probability of a binary one's class."""
+
+    name: str
+    kind: str
+    layout: str
+    threshold: float | None = None
+
+
+class SourceSpec(_Strict):
+    """How an imported file itself took pictures and answered; inside, the artifact is alike.
+
+    `shape` is the input's as declared, `mean` and `std` are in units of `range`. `unused` names
+    its other outputs.
+    """
+
+    input: str
+    shape: tuple[int | None, ...]
+    layout: str
+    channels: str
+    dtype: str
+    range: str
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    outputs: tuple[SourceOutput, ...]
+    unused: tuple[str, ...] = ()
+    opset: int
 
 
 class ImageRef(_Strict):
@@ -105,6 +141,7 @@ class Manifest(_Strict):
     target: str | None = None
     input: InputSpec
     outputs: tuple[OutputSpec, ...]
+    source: SourceSpec | None = None
     classes: tuple[str, ...]
     palette: tuple[tuple[int, int, int], ...]
     opset: int

@@ -43,6 +43,49 @@ SizeText = Annotated[
 ]
 
 
+Classes = Annotated[
+    str,
+    typer.Option(
+        help="voc, cityscapes, ade20k or camvid, names with commas between them, their number, or "
+        "a file with a name per line."
+    ),
+]
+Numbers = str | None
+"""Of an option that takes one number or several; see `join_numbers`."""
+_NUMBERS = ("--mean", "--std")
+
+
+def join_numbers(arguments: list[str]) -> list[str]:
+    """`--mean 0.5` and `--mean R G B` become one word each; click wants a fixed number."""
+    joined: list[str] = []
+    for argument in arguments:
+        if _is_number(argument) and joined[-2:-1] and joined[-2] in _NUMBERS:
+            joined[-1] += f" {argument}"  # after the option and its first number
+        else:
+            joined.append(argument)
+    return joined
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def parse_numbers(option: str, text: str | None) -> tuple[float, ...] | None:
+    """Return the numbers of an option, 1, 3 or 4 of them; None when it was not given."""
+    if text is None:
+        return None
+    words = text.replace(",", " ").split()
+    if len(words) not in (1, 3, 4) or not all(map(_is_number, words)):
+        raise typer.BadParameter(
+            f"'{text}': give one number, or one per channel: R G B", param_hint=option
+        )
+    return tuple(map(float, words))
+
+
 def expand_dynamic(arguments: list[str]) -> list[str]:
     """`--size dynamic` is one word where `--size H W` are two; click wants a fixed number."""
     expanded: list[str] = []

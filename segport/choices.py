@@ -22,6 +22,10 @@ RUNTIMES = (
 )  # fmt: skip
 REPORT_FORMATS = ("md", "html")
 OUTPUTS = ("logits", "mask", "both")
+LAYOUTS = ("nchw", "nhwc")
+CHANNELS = ("rgb", "bgr", "grey", "rgba", "bgra")
+RANGES = ("0-1", "0-255")
+KINDS = ("logits", "probabilities", "binary-logit", "binary-probability", "mask")
 OUTPUT_STRIDES = ("16", "8")
 
 

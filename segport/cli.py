@@ -8,7 +8,7 @@ import typer
 
 from export.errors import SegportError
 from segport.about import Version
-from segport.arguments import expand_dynamic
+from segport.arguments import expand_dynamic, join_numbers
 from segport.commands.bench import bench
 from segport.commands.compare import compare
 from segport.commands.diagnose import diagnose
@@ -72,7 +72,7 @@ _OptionError: Any = typer.BadParameter.__mro__[1]
 
 def main() -> None:
     """Run a command; every error a user can cause is one line and exit code 2."""
-    arguments = name_shell(expand_dynamic(sys.argv[1:])) or ["--help"]
+    arguments = name_shell(join_numbers(expand_dynamic(sys.argv[1:]))) or ["--help"]
     try:
         code = app(args=arguments, prog_name="segport", standalone_mode=False)
     except SegportError as error:

@@ -31,7 +31,8 @@ class _Section(BaseModel):
 class ModelSection(_Section):
     """What to export: a zoo name or `package.module:callable`, or an ONNX file to import.
 
-    `onnx`, `mean` and `std` belong together and exclude the keys of an export.
+    `onnx` and the keys after it belong together and exclude those of an export; they are the
+    options of `segport import`.
     """
 
     name: str | None = None
@@ -43,8 +44,14 @@ class ModelSection(_Section):
     output: str = "logits"
     classes: str = "voc"
     onnx: str | None = None
-    mean: tuple[float, float, float] | None = None
-    std: tuple[float, float, float] | None = None
+    mean: tuple[FiniteFloat, ...] | None = None
+    std: tuple[FiniteFloat, ...] | None = None
+    range: str | None = None
+    layout: str | None = None
+    channels: str | None = None
+    output_name: str | None = None
+    kind: str | None = None
+    threshold: FiniteFloat = 0.5
 
 
 class DataSection(_Section):
@@ -208,6 +215,11 @@ def _check_model(model: ModelSection, file: Path) -> None:
         raise UsageError(f"recipe {file}: [model] mean and std go with onnx, not with name")
 
 
+def _classes(text: str, folder: Path) -> str:
+    """Return a file of class names as its path, names themselves as they are."""
+    return str(folder / text) if (folder / text).is_file() or "." in text else text
+
+
 def _resolved(recipe: Recipe, folder: Path) -> Recipe:
     def path(text: str | None, *words: str) -> str | None:
         return text if text is None or text in words else str(folder / text)
@@ -216,7 +228,7 @@ def _resolved(recipe: Recipe, folder: Path) -> Recipe:
         update={
             "weights": path(recipe.model.weights, "default", "random"),
             "onnx": path(recipe.model.onnx),
-            "classes": path(recipe.model.classes, "voc"),
+            "classes": _classes(recipe.model.classes, folder),
         }
     )
     data = recipe.data.model_copy(

@@ -7,7 +7,6 @@ from typing import Any
 
 from export.artifact import NOMINAL_SIZE, Artifact, write_artifact
 from export.child import in_child
-from export.errors import UsageError
 from export.onnx_import import import_model
 from segport.recipe import ModelSection, Recipe
 
@@ -23,8 +22,6 @@ def make_fp32(recipe: Recipe, folder: Path) -> Artifact:
     """
     model = recipe.model
     if model.onnx is not None:
-        if model.size == "dynamic":
-            raise UsageError("recipe: [model] size of an imported file is two numbers")
         return import_model(
             Path(model.onnx),
             folder,
@@ -33,6 +30,12 @@ def make_fp32(recipe: Recipe, folder: Path) -> Artifact:
             size=model.size,
             classes=model.classes,
             name=recipe.name,
+            range_=model.range,
+            layout=model.layout,
+            channels=model.channels,
+            output_name=model.output_name,
+            kind=model.kind,
+            threshold=model.threshold,
         )
     named = _asked(recipe)
     if _only_here(model):

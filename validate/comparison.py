@@ -125,7 +125,7 @@ def validate(
         protocol=protocol,
         dataset=_dataset_facts(dataset),
         reference=reference_id,
-        shape=(3, *first.size),
+        shape=(first.input.shape[1], *first.size),
         params=first.params,
         macs=first.macs,
         flops_published=first.flops_published,

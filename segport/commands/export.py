@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from segport.arguments import AsJson, Output, SizeText, parse_batch, parse_size
+from segport.arguments import AsJson, Classes, Output, SizeText, parse_batch, parse_size
 from segport.choices import OUTPUT_STRIDES, OUTPUTS, one_of
 from segport.output import say_artifact
 
@@ -22,7 +22,7 @@ def export(
     output: Annotated[
         str, typer.Option(help="logits, mask or both.", autocompletion=one_of(OUTPUTS))
     ] = "logits",
-    classes: Annotated[str, typer.Option(help="'voc' or a file with a name per line.")] = "voc",
+    classes: Classes = "voc",
     name: Annotated[str | None, typer.Option(help="Name of the artifacts.")] = None,
     as_json: AsJson = False,
 ) -> None:
