@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from export.errors import UsageError
-from segport.choices import PROTOCOLS, RUNTIMES, one_of
+from segport.choices import ACCEPTED, LABEL_MAPS, PROTOCOLS, RUNTIMES, one_of
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 Output = Annotated[Path, typer.Option("-o", "--out", help="Folder to write to.")]
@@ -48,6 +48,28 @@ Classes = Annotated[
     typer.Option(
         help="voc, cityscapes, ade20k or camvid, names with commas between them, their number, or "
         "a file with a name per line."
+    ),
+]
+LabelMap = Annotated[
+    str | None,
+    typer.Option(
+        "--labels",
+        help=f"What the values of masks mean: {', '.join(LABEL_MAPS)}, or a TOML file. Default: "
+        "class indices, 255 is void.",
+        autocompletion=one_of(LABEL_MAPS),
+    ),
+]
+MaskSuffix = Annotated[
+    str | None,
+    typer.Option(
+        "--mask-suffix", help="What masks are called after their image's name, such as _mask."
+    ),
+]
+Accept = Annotated[
+    list[str] | None,
+    typer.Option(
+        help=f"Labels are meant as they are although they look wrong: {', '.join(ACCEPTED)}.",
+        autocompletion=one_of(ACCEPTED),
     ),
 ]
 Numbers = str | None

@@ -26,6 +26,11 @@ LAYOUTS = ("nchw", "nhwc")
 CHANNELS = ("rgb", "bgr", "grey", "rgba", "bgra")
 RANGES = ("0-1", "0-255")
 KINDS = ("logits", "probabilities", "binary-logit", "binary-probability", "mask")
+LABEL_MAPS = (
+    "indices", "voc", "binary", "cityscapes", "cityscapes-labelids", "cityscapes-trainids",
+    "ade20k", "camvid",
+)  # fmt: skip
+ACCEPTED = ("white-is-void", "absent-class", "one-class", "mask-size")
 OUTPUT_STRIDES = ("16", "8")
 
 

@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 from export.errors import UsageError
+from segport.choices import LABEL_MAPS
 from validate.gating.budgets import parse_key
 from validate.gating.kinds import KINDS
 
@@ -55,7 +56,10 @@ class ModelSection(_Section):
 
 
 class DataSection(_Section):
-    """Calibration and validation data (`ROOT[:SPLIT]` or a folder) and how much of it."""
+    """Calibration and validation data (`ROOT[:SPLIT]` or a folder) and how much of it.
+
+    `labels`, `mask_suffix` and `accept` are the options of `segport validate`.
+    """
 
     calibration: str
     samples: int = 64
@@ -63,6 +67,9 @@ class DataSection(_Section):
     calibration_protocol: str = "squash"
     validation: str
     limit: int | None = None
+    labels: str | None = None
+    mask_suffix: str | None = None
+    accept: tuple[str, ...] = ()
 
 
 class ArtifactSection(_Section):
@@ -235,6 +242,7 @@ def _resolved(recipe: Recipe, folder: Path) -> Recipe:
         update={
             "calibration": path(recipe.data.calibration),
             "validation": path(recipe.data.validation),
+            "labels": path(recipe.data.labels, *LABEL_MAPS),
         }
     )
     artifacts = tuple(

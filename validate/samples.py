@@ -17,7 +17,8 @@ from export.errors import DataError, UsageError
 from export.files import sha256_of
 from export.image import normalised
 from validate.datasets import Dataset, Item
-from validate.labels import UNREADABLE, Colour, read_mask
+from validate.label_map import AS_THEY_ARE, Colour, LabelMap, read_label_map
+from validate.labels import UNREADABLE, read_mask
 from validate.protocols import get_protocol
 
 In = TypeVar("In")
@@ -65,6 +66,7 @@ class Preparation:
 
     `size` (height, width) means nothing to a protocol of variable size. `colours` are those of
     the classes in colour-coded masks, VOC's when empty. `mode` is PIL's name of the channels.
+    `labels` says what the values of masks mean; with `fit` masks are resized to their images.
     """
 
     protocol: str
@@ -74,12 +76,17 @@ class Preparation:
     classes: int
     colours: tuple[Colour, ...] = ()
     mode: str = "RGB"
+    labels: LabelMap = AS_THEY_ARE
+    fit: bool = False
 
     @classmethod
-    def for_artifact(cls, manifest: Manifest, protocol: str) -> "Preparation":
+    def for_artifact(
+        cls, manifest: Manifest, protocol: str, labels: str | None = None, *, fit: bool = False
+    ) -> "Preparation":
         """Take size, normalisation and classes from an artifact.
 
-        Raises UsageError for a protocol of variable size and an artifact of a fixed one.
+        `labels` is the name or file of a label map. Raises UsageError for a protocol of variable
+        size and an artifact of a fixed one, DataError for a label map that is none.
         """
         if get_protocol(protocol).variable:
             _refuse_fixed(manifest, protocol)
@@ -93,6 +100,8 @@ class Preparation:
             classes,
             manifest.palette,
             spec.colour_order,
+            read_label_map(labels, manifest.classes),
+            fit,
         )
 
     def sample(self, item: Item) -> Sample:
@@ -106,7 +115,7 @@ class Preparation:
         size = (picture.height, picture.width)
         label = None
         if item.mask is not None:
-            mask = read_mask(item, size, self.classes, self.colours)
+            mask = read_mask(item, size, self.classes, self.colours, self.labels, fit=self.fit)
             prepared = get_protocol(self.protocol).label(mask, self.size)
             label = np.asarray(prepared, dtype=np.uint8)
         return Labelled(self._sample(item, picture, digest), label, size)
