@@ -91,7 +91,7 @@ def read_source(file: Path, classes: int, reading: Reading) -> Source:
     scale = find_scale(reading.mean, reading.std, reading.range, channels, view.dtype)
     sides = _sides(file, view, reading.size)
     shape = (view.shape[0], channels, *sides)
-    images, given = _run(file, model, view, scale, shape)
+    images, given = run_on_images(file, model, view, scale, shape)
     wide = tidied(file, model)
     outputs = chosen_outputs(file, wide.graph, given[0], classes, view, reading.output)
     probes = [
@@ -138,7 +138,7 @@ def _sides(file: Path, view: InputView, size: Size) -> tuple[int | None, int | N
     return wanted
 
 
-def _run(
+def run_on_images(
     file: Path, model: ModelProto, view: InputView, scale: Scale, shape: Shape
 ) -> tuple[list[Floats], list[Arrays]]:
     """Return the check images, as artifacts take them, and what the file gives for each."""

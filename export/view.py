@@ -23,7 +23,7 @@ CHANNELS = {"rgb": 3, "bgr": 3, "grey": 1, "rgba": 4, "bgra": 4}
 MODES: dict[int, ColourOrder] = {1: "L", 3: "RGB", 4: "RGBA"}
 """What an artifact takes instead, by number of channels."""
 KINDS = ("logits", "probabilities", "binary-logit", "binary-probability", "mask")
-_BINARY = ("binary-logit", "binary-probability")
+BINARY = ("binary-logit", "binary-probability")
 _IMAGE_TYPES = ("float32", "float16", "bfloat16", "uint8")
 _SIGMOIDS = ("Sigmoid", "HardSigmoid")
 _PASSING = (
@@ -80,7 +80,7 @@ class OutputView:
     @property
     def binary(self) -> bool:
         """Whether one channel decides between background and a class."""
-        return self.kind in _BINARY
+        return self.kind in BINARY
 
     @property
     def becomes(self) -> str:
@@ -239,7 +239,7 @@ def _output(
     if count == 1 and classes == 2:
         kind = asked.kind or _binary_kind(name, array, graph)
         return OutputView(name, kind, layout, array.dtype.name, asked.threshold)
-    if count != classes or asked.kind in _BINARY:
+    if count != classes or asked.kind in BINARY:
         return None
     kind = asked.kind or ("probabilities" if _ends_in(graph, name, ("Softmax",)) else "logits")
     return OutputView(name, kind, layout, array.dtype.name)
@@ -265,6 +265,11 @@ def _binary_kind(name: str, array: NDArray[Any], graph: GraphProto) -> str:
         f"import: output {name} lies within 0 and 1 on the check images and no Sigmoid makes it; "
         "say which it is with --kind binary-probability or --kind binary-logit"
     )
+
+
+def ends_in_sigmoid(graph: GraphProto, name: str) -> bool:
+    """Whether a Sigmoid makes an output, perhaps with moving and resizing behind it."""
+    return _ends_in(graph, name, _SIGMOIDS)
 
 
 def _ends_in(graph: GraphProto, name: str, operators: Sequence[str]) -> bool:

@@ -96,16 +96,17 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def parse_numbers(option: str, text: str | None) -> tuple[float, ...] | None:
-    """Return the numbers of an option, 1, 3 or 4 of them; None when it was not given."""
-    if text is None:
-        return None
-    words = text.replace(",", " ").split()
+def check_numbers(text: str | None) -> str | None:
+    """Raise BadParameter unless an option has 1, 3 or 4 numbers."""
+    words = (text or "0").replace(",", " ").split()
     if len(words) not in (1, 3, 4) or not all(map(_is_number, words)):
-        raise typer.BadParameter(
-            f"'{text}': give one number, or one per channel: R G B", param_hint=option
-        )
-    return tuple(map(float, words))
+        raise typer.BadParameter(f"'{text}' is neither one number nor one per channel (R G B).")
+    return text
+
+
+def parse_numbers(text: str | None) -> tuple[float, ...] | None:
+    """Return the numbers of an option; None when it was not given."""
+    return None if text is None else tuple(map(float, text.replace(",", " ").split()))
 
 
 def expand_dynamic(arguments: list[str]) -> list[str]:

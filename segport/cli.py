@@ -16,6 +16,7 @@ from segport.commands.export import export
 from segport.commands.gate import gate
 from segport.commands.import_ import import_
 from segport.commands.index import index
+from segport.commands.inspect import inspect
 from segport.commands.lint import lint
 from segport.commands.models import models
 from segport.commands.predict import predict
@@ -32,6 +33,7 @@ INTERRUPTED = 130
 COMMANDS: dict[str, Callable[..., None]] = {
     "models": models,
     "export": export,
+    "inspect": inspect,
     "import": import_,
     "quantize": quantize,
     "lint": lint,

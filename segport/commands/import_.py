@@ -11,6 +11,7 @@ from segport.arguments import (
     Numbers,
     Output,
     SizeText,
+    check_numbers,
     parse_numbers,
     parse_size,
 )
@@ -21,8 +22,14 @@ from segport.output import say_artifact
 def import_(
     file: Annotated[Path, typer.Argument(help="A third-party float .onnx.")],
     out: Output,
-    mean: Annotated[Numbers, typer.Option(help="Mean of R G B, or of one channel.")] = None,
-    std: Annotated[Numbers, typer.Option(help="Deviation of R G B, or of one channel.")] = None,
+    mean: Annotated[
+        Numbers,
+        typer.Option(callback=check_numbers, help="Mean of R G B, or one for all channels."),
+    ] = None,
+    std: Annotated[
+        Numbers,
+        typer.Option(callback=check_numbers, help="Deviation of R G B, or one for all channels."),
+    ] = None,
     range_: Annotated[
         str | None,
         typer.Option(
@@ -76,8 +83,8 @@ def import_(
         artifact = import_model(
             file,
             out,
-            mean=parse_numbers("--mean", mean),
-            std=parse_numbers("--std", std),
+            mean=parse_numbers(mean),
+            std=parse_numbers(std),
             range_=range_,
             size="dynamic" if size == ("dynamic", "dynamic") else parse_size(size, None),
             layout=layout,
