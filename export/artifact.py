@@ -42,12 +42,17 @@ class _Strict(BaseModel):
 
 
 class Weights(_Strict):
-    """Where the weights came from; `sha256` is that of the checkpoint file."""
+    """Where the weights came from; `sha256` is that of the checkpoint file.
+
+    `key` says where in it they lie, if there were several, `prefix` what their names had more.
+    """
 
     how: Literal["file", "default", "random", "import"]
     file: str | None = None
     seed: int | None = None
     sha256: str | None = None
+    key: str | None = None
+    prefix: str | None = None
 
 
 ColourOrder = Literal["RGB", "L", "RGBA"]
@@ -130,7 +135,11 @@ def artifact_id(precision: str, target: str | None) -> str:
 
 
 class Manifest(_Strict):
-    """Everything about an artifact that its bytes do not say. MACs are of one image."""
+    """Everything about an artifact that its bytes do not say. MACs are of one image.
+
+    `source` describes an imported file, `answer` (see `export.answer`) what is meant of what a
+    torch network gives.
+    """
 
     format: Literal[1] = 1
     name: str
@@ -142,6 +151,7 @@ class Manifest(_Strict):
     input: InputSpec
     outputs: tuple[OutputSpec, ...]
     source: SourceSpec | None = None
+    answer: dict[str, Any] | None = None
     classes: tuple[str, ...]
     palette: tuple[tuple[int, int, int], ...]
     opset: int

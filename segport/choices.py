@@ -26,6 +26,7 @@ LAYOUTS = ("nchw", "nhwc")
 CHANNELS = ("rgb", "bgr", "grey", "rgba", "bgra")
 RANGES = ("0-1", "0-255")
 KINDS = ("logits", "probabilities", "binary-logit", "binary-probability", "mask")
+BINARY_KINDS = ("binary-logit", "binary-probability")
 LABEL_MAPS = (
     "indices", "voc", "binary", "cityscapes", "cityscapes-labelids", "cityscapes-trainids",
     "ade20k", "camvid",

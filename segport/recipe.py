@@ -38,6 +38,7 @@ class ModelSection(_Section):
 
     name: str | None = None
     weights: str | None = None
+    weights_key: str | None = None
     seed: int = 0
     output_stride: int | None = None
     size: tuple[int, int] | Dynamic | None = None
@@ -218,8 +219,9 @@ def _check_model(model: ModelSection, file: Path) -> None:
         raise UsageError(f"recipe {file}: [model] needs either name or onnx")
     if model.name is not None and model.weights is None:
         raise UsageError(f"recipe {file}: [model] needs weights: a file, 'default' or 'random'")
-    if model.name is not None and (model.mean or model.std):
-        raise UsageError(f"recipe {file}: [model] mean and std go with onnx, not with name")
+    imported = ("range", "layout", "channels")
+    if model.name is not None and (wrong := [k for k in imported if getattr(model, k)]):
+        raise UsageError(f"recipe {file}: [model] {wrong[0]} goes with onnx, not with name")
 
 
 def _classes(text: str, folder: Path) -> str:

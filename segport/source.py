@@ -55,6 +55,12 @@ def _asked(recipe: Recipe) -> dict[str, Any]:
     return {
         "model": model.name,
         "weights": model.weights,
+        "weights_key": model.weights_key,
+        "output_name": model.output_name,
+        "kind": model.kind,
+        "threshold": model.threshold,
+        "mean": model.mean,
+        "std": model.std,
         "seed": model.seed,
         "size": None if model.size == "dynamic" else model.size or NOMINAL_SIZE,
         "batch": None if model.batch == "dynamic" else model.batch,
