@@ -78,7 +78,8 @@ def preview(file: Path) -> Preview:
 def _facts(model: ModelProto) -> dict[str, str]:
     graph = model.graph
     constants = {tensor.name for tensor in graph.initializer}
-    weights = Counter(_kind(tensor.data_type) for tensor in graph.initializer)
+    tensors = [*graph.initializer, *(a.t for n in graph.node for a in n.attribute if a.t.dims)]
+    weights = Counter(_kind(tensor.data_type) for tensor in tensors)
     operators = Counter(node.op_type for node in graph.node)
     listed = sum(value.name in constants for value in graph.input)
     return {

@@ -90,8 +90,25 @@ def entry(judged: Judged, loss: Loss, classes: tuple[str, ...], protocol: str) -
         latency_runtime=judged.latency_runtime,
         threads=threads(),
         cpu=str(cpu_facts()["cpu"]),
-        warnings=[*judged.runtime.warnings, *_warnings(manifest, found, protocol)],
+        warnings=[
+            *judged.runtime.warnings,
+            *_warnings(manifest, found, protocol),
+            *_one_class(found, total, classes),
+        ],
     )
+
+
+def _one_class(found: Evaluation, total: Confusion | None, classes: tuple[str, ...]) -> list[str]:
+    """Say that a network sees one thing everywhere, which labels, if there are, contradict."""
+    if found.fidelity is None or (total is not None and np.count_nonzero(total.sum(1)) < 2):
+        return []
+    predicted = np.flatnonzero(found.fidelity.sum(0))
+    if len(predicted) != 1:
+        return []
+    return [
+        f"predicts {classes[predicted[0]]} on every pixel of all images: are mean, std, range and "
+        "the order of channels those that it was trained with?"
+    ]
 
 
 def _int8_facts(judged: Judged) -> tuple[float | None, bool | None, str | None]:

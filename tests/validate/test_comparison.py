@@ -372,6 +372,16 @@ def test_broken_logits_are_counted_and_said(
     assert "int8: broken: inf or NaN" in (tmp_path / "out/report.md").read_text()
 
 
+def test_a_network_that_sees_one_thing_everywhere_is_said(
+    tiny: Artifact, int8: Artifact, voc: Path, predicts: Callable[..., None], tmp_path: Path
+) -> None:
+    predicts(fp32=logits_of(_stripe(0, 0), 21), int8=logits_of(_stripe(9, 3), 21))
+    result = validate([tiny, int8], str(voc), tmp_path, runtime="fake")
+    alone, two = result.artifacts
+    assert any("predicts background on every pixel" in warning for warning in alone.warnings)
+    assert not any("on every pixel" in warning for warning in two.warnings)
+
+
 def test_a_mask_under_full_says_that_it_was_resized_to_the_nearest_pixel(
     tiny: Artifact, background: Path, predicts: Callable[..., None], tmp_path: Path
 ) -> None:
