@@ -29,7 +29,7 @@ class EndedEarlyError(ExportError):
 
 @dataclass(frozen=True)
 class Limits:
-    """What a call may take: seconds from its start, and bytes of address space."""
+    """What a call may take: seconds from its start, and bytes that it may write to."""
 
     seconds: float
     memory: int
@@ -140,7 +140,8 @@ def _limit_memory(size: int) -> None:
     with suppress(ImportError, ValueError, OSError):
         import resource
 
-        resource.setrlimit(resource.RLIMIT_AS, (size, size))
+        # not the address space, of which every thread of a large machine reserves a lot
+        resource.setrlimit(resource.RLIMIT_DATA, (size, size))
 
 
 def _portable(error: Exception) -> Exception:

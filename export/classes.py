@@ -1,5 +1,6 @@
 """Class names and colours."""
 
+import os
 from pathlib import Path
 
 from export.errors import DataError
@@ -92,7 +93,8 @@ def read_classes(source: str, *, binary: bool = False) -> list[str]:
 
 def _spelt_out(source: str) -> list[str] | None:
     """Return the names that `source` itself says, None where it is that of a file."""
-    if Path(source).exists() or any(mark in source for mark in "./\\"):
+    # a long list is no path that pathlib would take
+    if os.path.exists(source) or any(mark in source for mark in "./\\"):  # noqa: PTH110
         return None
     if source.isdecimal():
         return [f"class {index}" for index in range(min(int(source), MAX_CLASSES + 1))]

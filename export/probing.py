@@ -18,7 +18,7 @@ from export.sessions import open_session
 MAX_INPUT = 1 << 30
 """Bytes of an input; more is a mistake in the file, or an attack."""
 _BASE = 6 << 30
-"""Address space that onnxruntime takes for itself and for what small networks compute."""
+"""Memory for onnxruntime's threads and for what small networks compute."""
 _PER_INPUT, _PER_WEIGHT = 300, 8
 """Bytes of activations per byte of input, and of copies per byte of weights."""
 _SECONDS, _SECONDS_LOOPING = 300.0, 20.0

@@ -46,8 +46,8 @@ SizeText = Annotated[
 Classes = Annotated[
     str,
     typer.Option(
-        help="voc, cityscapes, ade20k or camvid, names with commas between them, their number, or "
-        "a file with a name per line."
+        help="voc, cityscapes or camvid, names with commas between them, their number, or a file "
+        "with a name per line."
     ),
 ]
 LabelMap = Annotated[

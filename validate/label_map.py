@@ -11,6 +11,7 @@ others = "void"           # values that nothing else says; by default they are a
 
 import hashlib
 import json
+import os
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -115,7 +116,7 @@ def read_label_map(source: str | None, names: Sequence[str]) -> LabelMap:
     if source in LABEL_MAPS:
         return LABEL_MAPS[source]
     path = Path(source)
-    if path.suffix != ".toml" and not path.is_file():
+    if path.suffix != ".toml" and not os.path.isfile(path):  # noqa: PTH113, any text will do
         raise DataError(f"{unknown('label map', source, LABEL_MAPS)}, or a TOML file")
     try:
         content = _File.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
