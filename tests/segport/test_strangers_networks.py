@@ -58,10 +58,10 @@ def _binary_bytes() -> onnx.ModelProto:
 
 
 def _with_branch() -> onnx.ModelProto:
-    """An If that takes what a convolution gives, beside another reader."""
+    """An If that takes what a convolution gives, and weights, from outside."""
 
-    def branch(name: str, operator: str) -> onnx.GraphProto:
-        node = helper.make_node(operator, ["a"], [name])
+    def branch(name: str, operator: str, *more: str) -> onnx.GraphProto:
+        node = helper.make_node(operator, ["a", *more], [name])
         return helper.make_graph([node], name, [], [value(name, None)])
 
     nodes = [
@@ -69,12 +69,42 @@ def _with_branch() -> onnx.ModelProto:
         helper.make_node("ReduceMax", ["a"], ["m"], keepdims=0),
         helper.make_node("Greater", ["m", "zero"], ["c"]),
         helper.make_node(
-            "If", ["c"], ["b"], then_branch=branch("t", "Relu"), else_branch=branch("e", "Abs")
+            "If", ["c"], ["b"], then_branch=branch("t", "Conv", "k"), else_branch=branch("e", "Abs")
         ),
         helper.make_node("Conv", ["b", "h"], ["y"], name="head"),
     ]
     constants = [
         weight("w", 8, 3, 3, 3), weight("h", 2, 8, 1, 1, seed=1), constant("zero", np.float32(0)),
+        weight("k", 8, 8, 1, 1, seed=3),
+    ]  # fmt: skip
+    given = [value("x", (1, 3, SIDE, SIDE))]
+    return model(nodes, given, [value("y", None)], constants, opset=17)
+
+
+def _with_loop() -> onnx.ModelProto:
+    """Two rounds of v = v / 2 + a, behind which onnx knows no shape."""
+    body = helper.make_graph(
+        [
+            helper.make_node("Identity", ["go"], ["still"]),
+            helper.make_node("Mul", ["v", "half"], ["less"]),
+            helper.make_node("Add", ["less", "a"], ["more"]),
+        ],
+        "body",
+        [value("i", (), TensorProto.INT64), value("go", (), TensorProto.BOOL), value("v", None)],
+        [value("still", (), TensorProto.BOOL), value("more", None)],
+    )
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["a"], pads=[1] * 4, name="first"),
+        helper.make_node("Loop", ["rounds", "go_on", "a"], ["l"], body=body, name="loop"),
+        helper.make_node("Relu", ["l"], ["b"], name="relu"),
+        helper.make_node("Conv", ["b", "k"], ["c"], pads=[1] * 4, name="second"),
+        helper.make_node("Relu", ["c"], ["d"], name="relu2"),
+        helper.make_node("Conv", ["d", "h"], ["y"], name="head"),
+    ]
+    constants = [
+        weight("w", 8, 3, 3, 3), weight("k", 8, 8, 3, 3, seed=3), weight("h", 2, 8, 1, 1, seed=1),
+        constant("half", np.float32(0.5)), constant("rounds", np.int64(2)),
+        constant("go_on", np.bool_(True)),
     ]  # fmt: skip
     given = [value("x", (1, 3, SIDE, SIDE))]
     return model(nodes, given, [value("y", None)], constants, opset=17)
@@ -122,10 +152,15 @@ def test_bytes_channels_last_and_one_class(data: Path, tmp_path: Path) -> None:
         assert 0.02 < wanted.mean() < 0.98
 
 
-def test_a_branch_beside_the_convolutions_leaves_them_in_int8(data: Path, tmp_path: Path) -> None:
-    out = _job(_with_branch(), data, tmp_path, *STATISTICS, "--classes", "background,person")
+@pytest.mark.parametrize(
+    ("operator", "network"), [("If", _with_branch()), ("Loop", _with_loop())], ids=["if", "loop"]
+)
+def test_a_subgraph_beside_the_convolutions_leaves_them_in_int8(
+    operator: str, network: onnx.ModelProto, data: Path, tmp_path: Path
+) -> None:
+    out = _job(network, data, tmp_path, *STATISTICS, "--classes", "background,person")
     operators = [node.op_type for node in onnx.load(out / "net-int8.onnx").graph.node]
-    assert "If" in operators and "QuantizeLinear" in operators
+    assert operator in operators and "QuantizeLinear" in operators
     picture = next((data / "images").iterdir())
     pixels = _prepared(picture).astype(np.float32) / 255
     fed = ((pixels - (0.5, 0.4, 0.3)) / (0.2, 0.25, 0.3)).transpose(2, 0, 1)[None]
