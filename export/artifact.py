@@ -71,24 +71,36 @@ Deviation = Annotated[FiniteFloat, Field(gt=0)]
 
 
 class Weights(_Strict):
-    """Where the weights came from; `sha256` is that of the checkpoint file."""
+    """Where the weights came from; `sha256` is that of the checkpoint file.
+
+    `key` says where in it they lie, if there were several, `prefix` what their names had more.
+    """
 
     how: Literal["file", "default", "random", "import"]
     file: str | None = None
     seed: int | None = None
     sha256: str | None = None
+    key: str | None = None
+    prefix: str | None = None
+
+
+ColourOrder = Literal["RGB", "L", "RGBA"]
+"""Channels of an input, by the name that PIL gives to such images; L is grey."""
 
 
 class InputSpec(_Strict):
-    """The input tensor; null in `shape` may vary. `mean` and `std` (positive) in 0-1 units."""
+    """The input tensor; null in `shape` may vary. `mean` and `std` (positive) in 0-1 units.
+
+    They have an entry per channel. Channels are RGB, or one of grey, or RGB and alpha.
+    """
 
     name: str = INPUT_NAME
     shape: tuple[Length | None, Length, Length | None, Length | None]
     layout: Literal["NCHW"] = "NCHW"
     dtype: Literal["float32", "float16"] = "float32"
-    mean: tuple[FiniteFloat, FiniteFloat, FiniteFloat]
-    std: tuple[Deviation, Deviation, Deviation]
-    colour_order: Literal["RGB"] = "RGB"
+    mean: tuple[FiniteFloat, ...]
+    std: tuple[Deviation, ...]
+    colour_order: ColourOrder = "RGB"
 
 
 class OutputSpec(_Strict):
@@ -110,6 +122,35 @@ def output_spec(value: ValueInfoProto) -> OutputSpec:
     )
 
 
+class SourceOutput(_Strict):
+    """An output that was kept; `threshold` is the probability of a binary one's class."""
+
+    name: str
+    kind: str
+    layout: str
+    threshold: float | None = None
+
+
+class SourceSpec(_Strict):
+    """How an imported file itself took pictures and answered; inside, the artifact is alike.
+
+    `shape` is the input's as declared, `mean` and `std` are in units of `range`. `unused` names
+    its other outputs.
+    """
+
+    input: str
+    shape: tuple[int | None, ...]
+    layout: str
+    channels: str
+    dtype: str
+    range: str
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    outputs: tuple[SourceOutput, ...]
+    unused: tuple[str, ...] = ()
+    opset: int
+
+
 class ImageRef(_Strict):
     """An image that influenced the file; `sha256` is that of the image file."""
 
@@ -123,7 +164,11 @@ def artifact_id(precision: str, target: str | None) -> str:
 
 
 class Manifest(_Strict):
-    """Everything about an artifact that its bytes do not say. MACs are of one image."""
+    """Everything about an artifact that its bytes do not say. MACs are of one image.
+
+    `source` describes an imported file, `answer` (see `export.answer`) what is meant of what a
+    torch network gives.
+    """
 
     format: Literal[1] = 1
     name: FileName
@@ -134,6 +179,8 @@ class Manifest(_Strict):
     target: FileName | None = None
     input: InputSpec
     outputs: tuple[OutputSpec, ...]
+    source: SourceSpec | None = None
+    answer: dict[str, Any] | None = None
     classes: tuple[Plain, ...]
     palette: tuple[tuple[int, int, int], ...]
     opset: int

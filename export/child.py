@@ -6,10 +6,12 @@ import pickle
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,34 @@ from export.errors import ExportError
 
 _CALL = "call.pickle"
 _OUTCOME = "outcome.pickle"
+
+
+class EndedEarlyError(ExportError):
+    """A child that died, or was ended at a limit, before it had a result; the message says why."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a call may take: seconds from its start, and bytes that it may write to."""
+
+    seconds: float
+    memory: int
+
+
+def call_within(limits: Limits, function: str, *arguments: Any) -> Any:
+    """Call `package.module:function` in a process that ends when it takes more than `limits`.
+
+    For files of strangers: native code that crashes, hangs or asks for all memory ends there.
+    Raises what the call raises, and EndedEarlyError.
+    """
+    with tempfile.TemporaryDirectory(prefix="segport-", ignore_cleanup_errors=True) as scratch:
+        with (
+            _started(Path(scratch), function, arguments, {}, limits.memory) as child,
+            suppress(subprocess.TimeoutExpired),
+        ):
+            child.wait(limits.seconds)
+            return _result(child, Path(scratch))
+        raise EndedEarlyError(f"it takes longer than {limits.seconds:g} s")
 
 
 @contextmanager
@@ -32,8 +62,20 @@ def in_child(
     is left early. `scratch` is a folder of the caller, also for all temporary files of the child,
     so that nothing stays when it is killed.
     """
+    with _started(scratch, function, arguments, named) as child:
+        yield lambda: _result(child, scratch)
+
+
+@contextmanager
+def _started(
+    scratch: Path,
+    function: str,
+    arguments: tuple[Any, ...],
+    named: dict[str, Any],
+    memory: int | None = None,
+) -> Iterator["subprocess.Popen[bytes]"]:
     with (scratch / _CALL).open("wb") as file:
-        pickle.dump((function, arguments, named), file)
+        pickle.dump((function, arguments, named, memory), file)
     paths = os.pathsep.join(path or os.getcwd() for path in sys.path)  # noqa: PTH109
     child = subprocess.Popen(
         # -P: a folder that happens to be called export where the user stands is not ours
@@ -43,7 +85,7 @@ def in_child(
         start_new_session=True,  # Ctrl-C is the parent's; and to kill what the child starts
     )
     try:
-        yield lambda: _result(child, scratch)
+        yield child
     finally:
         _kill(child)
 
@@ -55,7 +97,7 @@ def _result(child: "subprocess.Popen[bytes]", scratch: Path) -> Any:
             value, error = pickle.load(file)
     except (OSError, EOFError, pickle.UnpicklingError):
         reason = f"killed by signal {-code}; perhaps memory ran out" if code < 0 else f"code {code}"
-        raise ExportError(f"the process that exports ended early ({reason})") from None
+        raise EndedEarlyError(f"the process that exports ended early ({reason})") from None
     if error is not None:
         raise error
     return value
@@ -79,7 +121,9 @@ def _main(scratch: Path) -> None:
     value, error = None, None
     try:
         with (scratch / _CALL).open("rb") as file:
-            function, arguments, named = pickle.load(file)
+            function, arguments, named, memory = pickle.load(file)
+        if memory is not None:
+            _limit_memory(memory)
         module, _, name = function.partition(":")
         value = getattr(import_module(module), name)(*arguments, **named)
     except Exception as raised:
@@ -89,6 +133,15 @@ def _main(scratch: Path) -> None:
         pickle.dump((value, error), file)
     partial.replace(scratch / _OUTCOME)
     end(0)
+
+
+def _limit_memory(size: int) -> None:
+    """Let this process have `size` bytes at most; systems that cannot are left as they are."""
+    with suppress(ImportError, ValueError, OSError):
+        import resource
+
+        # not the address space, of which every thread of a large machine reserves a lot
+        resource.setrlimit(resource.RLIMIT_DATA, (size, size))
 
 
 def _portable(error: Exception) -> Exception:

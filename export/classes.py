@@ -1,5 +1,6 @@
 """Class names and colours."""
 
+import os
 from pathlib import Path
 
 from export.errors import DataError
@@ -28,6 +29,22 @@ VOC_CLASSES = (
     "train",
     "tvmonitor",
 )
+CITYSCAPES_CLASSES = (
+    "road", "sidewalk", "building", "wall", "fence", "pole", "traffic light", "traffic sign",
+    "vegetation", "terrain", "sky", "person", "rider", "car", "truck", "bus", "train",
+    "motorcycle", "bicycle",
+)  # fmt: skip
+"""The 19 classes that are evaluated, by trainId."""
+CAMVID_CLASSES = (
+    "sky", "building", "pole", "road", "pavement", "tree", "sign symbol", "fence", "car",
+    "pedestrian", "bicyclist",
+)  # fmt: skip
+"""The 11 classes of SegNet's version, whose masks have 11 for unlabelled."""
+PRESETS: dict[str, tuple[str, ...]] = {
+    "voc": VOC_CLASSES,
+    "cityscapes": CITYSCAPES_CLASSES,
+    "camvid": CAMVID_CLASSES,
+}
 VOID = 255
 """Label of pixels that count for nothing: the border VOC draws around objects."""
 
@@ -50,23 +67,23 @@ def palette(classes: int) -> list[tuple[int, int, int]]:
     return colours
 
 
-def read_classes(source: str) -> list[str]:
-    """Return class names for `source`: "voc", or a text file with one name per line.
+BACKGROUND = VOC_CLASSES[0]
 
-    Raises DataError for an unreadable file, fewer than 2 or more than 255 names, a name given
-    twice, or one with control characters.
+
+def read_classes(source: str, *, binary: bool = False) -> list[str]:
+    """Return class names for `source`: a name of PRESETS, or a text file with one name per line.
+
+    Also names with commas between them, where no such file is there, and a number of classes,
+    which are then numbered. With `binary` a single name is that of the class beside background.
+    Raises DataError for an unreadable file, fewer than 2 or more than 255 names, or a name
+    given twice.
     """
-    if source == "voc":
-        return list(VOC_CLASSES)
-    try:
-        lines = Path(source).read_text(encoding="utf-8").splitlines()
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise DataError(
-            f"class names: cannot read {source} ({reason}); give 'voc' or a text file with one "
-            "name per line"
-        ) from error
-    names = [line.strip() for line in lines if line.strip()]
+    if source in PRESETS:
+        return list(PRESETS[source])
+    names = _spelt_out(source)
+    names = _from_file(source) if names is None else names
+    if binary and len(names) == 1:
+        names = [BACKGROUND, *names]
     if not 2 <= len(names) <= MAX_CLASSES:
         raise DataError(f"class names: {source} holds {len(names)}, needed are 2 to {MAX_CLASSES}")
     repeated = sorted({name for name in names if names.count(name) > 1})
@@ -75,3 +92,25 @@ def read_classes(source: str) -> list[str]:
     if (odd := first_odd(names)) is not None:
         raise DataError(f"class names: {source} holds control characters in '{odd}'")
     return names
+
+
+def _spelt_out(source: str) -> list[str] | None:
+    """Return the names that `source` itself says, None where it is that of a file."""
+    # a long list is no path that pathlib would take
+    if os.path.exists(source) or any(mark in source for mark in "./\\"):  # noqa: PTH110
+        return None
+    if source.isdecimal():
+        return [f"class {index}" for index in range(min(int(source), MAX_CLASSES + 1))]
+    return [name.strip() for name in source.split(",") if name.strip()] or None
+
+
+def _from_file(source: str) -> list[str]:
+    try:
+        lines = Path(source).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise DataError(
+            f"class names: cannot read {source} ({reason}); give {', '.join(PRESETS)}, names "
+            "with commas between them, or a text file with one name per line"
+        ) from error
+    return [line.strip() for line in lines if line.strip()]

@@ -1,6 +1,7 @@
 """Small helpers for reading and tidying ONNX graphs."""
 
 from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from math import prod
 from typing import Any
 
@@ -53,12 +54,47 @@ def constant(graph: GraphProto, name: str) -> NDArray[np.generic] | None:
 
 
 def consumers(graph: GraphProto) -> dict[str, list[NodeProto]]:
-    """Return the nodes that read each tensor."""
+    """Return the nodes that read each tensor, also those that do in a branch or loop body."""
     found: dict[str, list[NodeProto]] = defaultdict(list)
     for node in graph.node:
-        for name in node.input:
+        for name in [*node.input, *sorted(captured(node))]:
             found[name].append(node)
     return found
+
+
+def subgraphs(node: NodeProto) -> list[GraphProto]:
+    """Return a node's branches or loop body."""
+    return [g for a in node.attribute for g in ([a.g] if a.HasField("g") else a.graphs)]
+
+
+def captured(node: NodeProto) -> set[str]:
+    """Return the tensors that a node's branches or loop body take from the graph around them."""
+    found: set[str] = set()
+    for graph in subgraphs(node):
+        own = {value.name for value in graph.input} | {tensor.name for tensor in graph.initializer}
+        own |= {name for inner in graph.node for name in inner.output}
+        read = {name for inner in graph.node for name in [*inner.input, *captured(inner)]}
+        found |= (read | {value.name for value in graph.output}) - own - {""}
+    return found
+
+
+def rename_reads(node: NodeProto, names: Mapping[str, str]) -> None:
+    """Make a node, with its branches and loop body, read other tensors, in place."""
+    node.input[:] = [names.get(name, name) for name in node.input]
+    outer = {old: names[old] for old in captured(node) & names.keys()}
+    for graph in subgraphs(node) if outer else ():
+        for inner in graph.node:
+            rename_reads(inner, outer)
+        for value in graph.output:
+            value.name = outer.get(value.name, value.name)
+
+
+def nodes_within(graph: GraphProto) -> Iterator[NodeProto]:
+    """Yield all nodes of a graph and of the branches and loop bodies in it."""
+    for node in graph.node:
+        yield node
+        for inner in subgraphs(node):
+            yield from nodes_within(inner)
 
 
 def dims(value: ValueInfoProto) -> tuple[int | None, ...]:

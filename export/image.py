@@ -1,6 +1,6 @@
 """Pictures as arrays: network input from RGB, and seeded ones where no data set is at hand."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,16 +26,24 @@ def synthetic_images(
         yield np.clip(np.asarray(image) + noise, 0, 255).astype(np.uint8)
 
 
+def as_mode(image: NDArray[np.uint8], mode: str) -> NDArray[np.uint8]:
+    """Turn an RGB image, uint8 (H, W, 3), into PIL's "L", "RGB" or "RGBA", (H, W, channels)."""
+    converted = np.asarray(Image.fromarray(image).convert(mode))
+    return converted.reshape(*image.shape[:2], -1)
+
+
 def normalised(
-    image: NDArray[np.uint8],
-    mean: tuple[float, float, float],
-    std: tuple[float, float, float],
+    image: NDArray[np.uint8], mean: Sequence[float], std: Sequence[float]
 ) -> NDArray[np.float32]:
-    """Turn an RGB image, uint8 (H, W, 3), into network input, float32 (1, 3, H, W)."""
+    """Turn an image, uint8 (H, W, C) or (H, W), into network input, float32 (1, C, H, W).
+
+    `mean` and `std` have an entry per channel, in 0-1 units.
+    """
+    image = image.reshape(*image.shape[:2], -1)
     deviation = np.asarray(std, np.float32)
     shift = np.asarray(mean, np.float32) / deviation
     scale = np.float32(1 / 255) / deviation
-    planes = np.empty((1, 3, *image.shape[:2]), np.float32)
+    planes = np.empty((1, len(deviation), *image.shape[:2]), np.float32)
     for channel, plane in enumerate(planes[0]):  # plane by plane, nothing is transposed
         np.multiply(image[..., channel], scale[channel], out=plane, dtype=np.float32)
         plane -= shift[channel]
@@ -43,11 +51,13 @@ def normalised(
 
 
 def restored(
-    image: NDArray[np.float32],
-    mean: tuple[float, float, float],
-    std: tuple[float, float, float],
+    image: NDArray[np.float32], mean: Sequence[float], std: Sequence[float]
 ) -> NDArray[np.uint8]:
-    """Turn network input, (1, 3, H, W), back into the RGB image it was made of, (H, W, 3)."""
+    """Turn network input, (1, C, H, W), back into the RGB image it was made of, (H, W, 3).
+
+    Grey becomes three equal channels; alpha is left out.
+    """
     deviation, shift = np.asarray(std, np.float32), np.asarray(mean, np.float32)
     pixels: NDArray[np.float32] = 255 * (image[0].transpose(1, 2, 0) * deviation + shift)
-    return np.asarray(np.rint(pixels.clip(0, 255)), np.uint8)
+    found = np.asarray(np.rint(pixels.clip(0, 255)), np.uint8)
+    return np.repeat(found, 3, axis=2) if found.shape[2] == 1 else found[..., :3]

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from export.answer import Answer, chosen, two_classes
 from export.artifact import Weights
-from export.checkpoint import fit_state_dict, read_state_dict
+from export.checkpoint import fit_state_dict, read_state_dict, shortened, without_prefix
 from export.errors import CheckpointError, UsageError
 from export.files import sha256_of
 from export.image import normalised, synthetic_images
@@ -22,16 +23,23 @@ _STATISTICS_IMAGES = 8
 class Logits(nn.Module):
     """Any zoo or user's network as (N, 3, H, W) to logits (N, classes, H, W).
 
-    Takes 'out' of torchvision's dict and resizes smaller logits bilinearly, half-pixel centres.
+    Takes what `answer` says of what the network gives, 'out' of torchvision's dict by default;
+    makes one channel two where there are two `classes`; and resizes smaller logits bilinearly,
+    half-pixel centres.
     """
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(
+        self, network: nn.Module, answer: Answer | None = None, classes: int | None = None
+    ) -> None:
         super().__init__()
         self.network = network
+        self.answer = answer or Answer()
+        self.classes = classes
 
     def forward(self, image: Tensor) -> Tensor:
-        found = self.network(image)
-        logits: Tensor = found["out"] if isinstance(found, dict) else found
+        logits = chosen(self.network(image), self.answer.name)
+        if self.classes == 2 and logits.dim() == 4 and logits.shape[1] == 1:
+            logits = two_classes(logits, self.answer)
         if logits.shape[-2:] != image.shape[-2:]:
             size = image.shape[-2:]
             logits = F.interpolate(logits, size=size, mode="bilinear", align_corners=False)
@@ -47,9 +55,19 @@ class Network:
 
 
 def load_network(
-    model: str, weights: str, *, classes: int, output_stride: int | None = None, seed: int = 0
+    model: str,
+    weights: str,
+    *,
+    classes: int,
+    output_stride: int | None = None,
+    seed: int = 0,
+    weights_key: str | None = None,
+    answer: Answer | None = None,
 ) -> Network:
     """Build `model` and fill it with `weights`: a file, "default" or "random".
+
+    `weights_key` says which, where the file holds several. `answer` says which of the network's
+    results is meant.
 
     Raises UsageError for an unknown model and CheckpointError for weights that do not fit;
     the message then names the zoo model they do fit, if there is one.
@@ -58,22 +76,25 @@ def load_network(
     if weights == "random":
         module, origin = _random(model, classes, output_stride, seed)
     elif weights != "default":
-        module, origin = _from_file(model, Path(weights), classes, output_stride)
+        module, origin = _from_file(model, Path(weights), classes, output_stride, weights_key)
     elif entry is None:
         module = build_network(model, classes, output_stride)
         origin = Weights(how="default")
     else:
         module, origin = _default(model, classes, output_stride)
-    return Network(Logits(module).eval(), origin)
+    return Network(Logits(module, answer, classes).eval(), origin)
 
 
 def _from_file(
-    model: str, path: Path, classes: int, output_stride: int | None
+    model: str, path: Path, classes: int, output_stride: int | None, key: str | None
 ) -> tuple[nn.Module, Weights]:
-    state = read_state_dict(path)
+    state = read_state_dict(path, key)
     module = build_network(model, classes, output_stride)
-    _load(module, state, model, f"checkpoint {path}", classes)
-    return module, Weights(how="file", file=path.name, sha256=sha256_of(path))
+    prefix = _load(module, state, model, f"checkpoint {path}", classes)
+    digest = sha256_of(path)
+    return module, Weights(
+        how="file", file=path.name, sha256=digest, key=key, prefix=prefix or None
+    )
 
 
 def _default(model: str, classes: int, output_stride: int | None) -> tuple[nn.Module, Weights]:
@@ -146,7 +167,15 @@ def _set_batch_norm(module: nn.Module, seed: int) -> None:
 
 def _load(
     module: nn.Module, state: dict[str, Tensor], model: str, source: str, classes: int
-) -> None:
+) -> str:
+    """Fill a module; return what the names in `state` had before those of the module."""
+    state, prefix = without_prefix(state, module.state_dict())
+    odd = [key for key, value in state.items() if not _is_plain(value)]
+    if odd:
+        raise CheckpointError(
+            f"{source}: {shortened(odd)} are sparse, quantized, complex or without values; save "
+            "them as dense floats"
+        )
     found, problems = fit_state_dict(state, module.state_dict())
     if problems:
         advice = _advice(state, model, classes)
@@ -155,6 +184,12 @@ def _load(
     if broken:
         raise CheckpointError(f"{source}: not finite: {', '.join(broken[:6])}; train it again")
     module.load_state_dict(found, strict=False)
+    return prefix
+
+
+def _is_plain(tensor: Tensor) -> bool:
+    dense = tensor.layout is torch.strided and not tensor.is_quantized
+    return dense and not tensor.is_meta and not tensor.is_complex()
 
 
 def _advice(state: dict[str, Tensor], model: str, classes: int) -> str:
@@ -166,7 +201,8 @@ def _advice(state: dict[str, Tensor], model: str, classes: int) -> str:
     found = main[-1].shape[0] if main and main[-1].dim() == 1 else classes
     for name in sorted(ZOO, key=lambda candidate: candidate != model):
         try:
-            _, problems = fit_state_dict(state, meta_network(name, found).state_dict())
+            wanted = meta_network(name, found).state_dict()
+            _, problems = fit_state_dict(without_prefix(state, wanted)[0], wanted)
         except (UsageError, ValueError):
             continue
         if not problems:

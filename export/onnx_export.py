@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from onnx import ModelProto
 from torch import Tensor, nn
 
+from export.answer import BINARY, Answer
 from export.artifact import (
     INPUT_NAME,
     MIN_SIZE,
@@ -24,12 +25,13 @@ from export.artifact import (
     InputSpec,
     Manifest,
     Sample,
+    Weights,
     artifact_name,
     output_spec,
     write_artifact,
 )
 from export.classes import palette, read_classes
-from export.errors import ExportError, UsageError, first_line, unknown
+from export.errors import ExportError, SegportError, UsageError, first_line, unknown
 from export.files import check_writable, scratch_folder
 from export.graph import MAX_IR_VERSION, dims, normalise, opset, with_input_shape
 from export.heap import give_back
@@ -38,6 +40,7 @@ from export.network import Logits, load_network
 from export.onnx_cost import graph_cost
 from export.parity import Outputs, measure_parity, require_parity
 from export.pooling import pool_means
+from export.scale import find_scale
 from export.sessions import named_outputs, open_session
 from export.simplify import simplify
 from export.torch_cost import torch_cost
@@ -84,14 +87,23 @@ def export_model(
     output: str = "logits",
     classes: str = "voc",
     name: str | None = None,
+    weights_key: str | None = None,
+    output_name: str | None = None,
+    kind: str | None = None,
+    threshold: float = 0.5,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
     images: Sequence[Sample] = (),
 ) -> Artifact:
     """Export a network as a verified fp32 artifact in `folder`.
 
     `weights` is a checkpoint file, "default" or "random" (with `seed`). `size` is (height,
     width), each >= 33; None there or in `batch` leaves the dimension free. `output` is
-    "logits", "mask" or "both". `images`, preprocessed, serve the comparison of torch with
-    onnxruntime; without them seeded synthetic ones do. Raises UsageError for arguments out
+    "logits", "mask" or "both". `weights_key` names the weights in a checkpoint that holds several,
+    `output_name` the result in what a network of the user's gives, `kind` and `threshold` say how
+    one channel decides (see `export.answer`). `mean` and `std`, of one or three channels, are
+    ImageNet's by default. `images`, preprocessed, serve the comparison of torch with onnxruntime;
+    without them seeded synthetic ones do. Raises UsageError for arguments out
     of range, CheckpointError for weights that do not fit, ExportError when the file breaks
     the contract or computes something else than torch does. Nothing is written then.
     """
@@ -99,14 +111,26 @@ def export_model(
     check_writable(folder)
     kinds = OUTPUTS[output]
     base_name = artifact_name(name or model)
-    class_names = read_classes(classes)
+    class_names = read_classes(classes, binary=kind in BINARY)
+    if kind is not None and kind not in BINARY:
+        raise UsageError(unknown("kind", kind, BINARY))
+    if not 0 < threshold < 1:
+        raise UsageError(f"threshold {threshold:g}: give a probability within 0 and 1")
+    answer = Answer(name=output_name, kind=kind, threshold=threshold)
     entry = zoo_entry(model)
     stride = entry.output_strides[0] if entry and output_stride is None else output_stride
     network = load_network(
-        model, weights, classes=len(class_names), output_stride=output_stride, seed=seed
+        model,
+        weights,
+        classes=len(class_names),
+        output_stride=output_stride,
+        seed=seed,
+        weights_key=weights_key,
+        answer=answer,
     )
     head = _Head(network.module, kinds).eval()
-    probes = _probes(head, size, batch, images, len(class_names), model)
+    scale = find_scale(mean or IMAGENET_MEAN, std or IMAGENET_STD, None, 3, "float32").in_ones
+    probes = _probes(head, size, batch, images, len(class_names), model, scale)
     counted_at = size or NOMINAL_SIZE
     cost = torch_cost(network.module, counted_at)
     loaded_from = network.weights
@@ -134,10 +158,9 @@ def export_model(
         output_stride=stride,
         weights=loaded_from,
         precision="fp32",
-        input=InputSpec(
-            shape=(batch, 3, *(size or (None, None))), mean=IMAGENET_MEAN, std=IMAGENET_STD
-        ),
+        input=InputSpec(shape=(batch, 3, *(size or (None, None))), mean=scale[0], std=scale[1]),
         outputs=tuple(output_spec(value) for value in graph.graph.output),
+        answer=None if answer == Answer() else answer.model_dump(),
         classes=tuple(class_names),
         palette=tuple(palette(len(class_names))),
         opset=opset(graph),
@@ -152,10 +175,21 @@ def export_model(
             "parity": parity.as_dict() | {"on": "images" if images else "synthetic images"},
             "onnxsim": simplifier,
             "global_average_pools": pools,
+            "notes": _notes(loaded_from, assumed=entry is None and None in (mean, std)),
         },
         versions=versions(),
     )
     return write_artifact(data, manifest, folder)
+
+
+def _notes(weights: Weights, *, assumed: bool) -> list[str]:
+    """Return what was made of a checkpoint, and what was assumed of a user's network."""
+    notes = []
+    if weights.prefix is not None:
+        notes.append(f"weights: '{weights.prefix}' dropped from the names in {weights.file}")
+    if assumed:
+        notes.append("mean and std are taken to be ImageNet's; if not, give --mean and --std")
+    return notes
 
 
 def _check_arguments(size: tuple[int, int] | None, batch: int | None, output: str) -> None:
@@ -174,6 +208,7 @@ def _probes(
     images: Sequence[Sample],
     classes: int,
     model: str,
+    scale: tuple[tuple[float, ...], tuple[float, ...]],
 ) -> list[Outputs]:
     """Run torch on the check images; return inputs and outputs by name."""
     inputs = [sample.image for sample, _ in zip(images, range(_PARITY_IMAGES), strict=False)]
@@ -181,7 +216,7 @@ def _probes(
         sizes = [size] * _PARITY_IMAGES if size else [NOMINAL_SIZE, _SECOND_SIZE]
         for seed, (height, width) in enumerate(sizes):
             picture = next(synthetic_images(1, (height, width), seed))
-            inputs.append(normalised(picture, IMAGENET_MEAN, IMAGENET_STD))
+            inputs.append(normalised(picture, *scale))
     probes = []
     for image in inputs:
         stacked = np.repeat(image, batch or 1, axis=0)
@@ -190,6 +225,8 @@ def _probes(
                 logits = head.network(torch.from_numpy(stacked))
                 found = {INPUT_NAME: stacked, "logits": logits.numpy()}
                 found["mask"] = class_mask(logits).numpy()
+        except SegportError as error:
+            raise UsageError(f"{model}: {error}") from error
         except Exception as error:  # a user's network may raise anything
             shape = "x".join(map(str, stacked.shape))
             raise ExportError(f"{model}: fails on a {shape} image ({first_line(error)})") from error
@@ -202,6 +239,11 @@ def _check_torch(
     logits: NDArray[np.float32], shape: tuple[int, ...], classes: int, model: str
 ) -> None:
     wanted = (shape[0], classes, *shape[2:])
+    if logits.shape[1] == 1:
+        raise ExportError(
+            f"{model}: gives one channel, which tells one class from background, and the class "
+            f"list has {classes}; name that class, as --classes person, and its --kind"
+        )
     if logits.shape != wanted:
         raise ExportError(
             f"{model}: gives {logits.shape[1]} classes, the class list has {classes}; "

@@ -10,10 +10,20 @@ from numpy.typing import NDArray
 from export.class_map import class_map
 from export.errors import ExportError
 
-MIN_ARGMAX_AGREEMENT = 99.99
-"""Percent of pixels that must get the same class."""
-MAX_RELATIVE_DIFFERENCE = 1e-3
-"""Largest difference of a logit, relative to the largest logit."""
+
+@dataclass(frozen=True)
+class Limits:
+    """Percent of pixels that must get the same class, and the largest difference of a logit,
+    relative to the largest logit."""
+
+    agreement: float
+    difference: float
+
+
+SINGLE = Limits(99.99, 1e-3)
+"""Two runs in float32."""
+HALF = Limits(99.0, 2e-2)
+"""One of the two rounds to float16, whose steps are 1e-3 of a value, from layer to layer."""
 
 Outputs = dict[str, NDArray[Any]]
 """Arrays by kind: `logits` (N, C, H, W) and/or `mask` (N, H, W)."""
@@ -34,13 +44,15 @@ class Parity:
 
     @property
     def problem(self) -> str | None:
+        """Say which limit for float32 is broken, or None."""
+        return self.problem_within(SINGLE)
+
+    def problem_within(self, limits: Limits) -> str | None:
         """Say which limit is broken, or None."""
-        if not self.argmax_agreement >= MIN_ARGMAX_AGREEMENT:
-            return (
-                f"argmax agreement {self.argmax_agreement:.4f} % is below {MIN_ARGMAX_AGREEMENT} %"
-            )
+        if not self.argmax_agreement >= limits.agreement:
+            return f"argmax agreement {self.argmax_agreement:.4f} % is below {limits.agreement} %"
         if self.max_abs_diff is not None and self.max_abs_logit is not None:
-            allowed = MAX_RELATIVE_DIFFERENCE * self.max_abs_logit
+            allowed = limits.difference * self.max_abs_logit
             if not self.max_abs_diff <= allowed:
                 return f"logits differ by {self.max_abs_diff:.3g}, allowed are {allowed:.3g}"
         return None
@@ -67,10 +79,10 @@ def measure_parity(pairs: Iterable[tuple[Outputs, Outputs]]) -> Parity:
     )
 
 
-def require_parity(parity: Parity, what: str) -> None:
+def require_parity(parity: Parity, what: str, limits: Limits = SINGLE) -> None:
     """Raise ExportError when a limit is broken; `what` names the two sides."""
-    if parity.problem:
-        raise ExportError(f"{what}: {parity.problem}; the file was not written")
+    if problem := parity.problem_within(limits):
+        raise ExportError(f"{what}: {problem}; the file was not written")
 
 
 def _mask(outputs: Outputs) -> NDArray[np.uint8]:

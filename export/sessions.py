@@ -67,8 +67,11 @@ def open_session(
     provider: str = CPU,
     options: ort.SessionOptions | None = None,
     settings: Mapping[str, str] | None = None,
+    name: str = "model",
 ) -> ort.InferenceSession:
     """Open a session on `provider`, with `settings` beside those that it always gets.
+
+    Errors call a model that is no file `name`.
 
     Raises RuntimeUnavailableError when the provider is not there, refuses the model or silently
     fell back, and ArtifactError when onnxruntime cannot load the model. A session on a GPU
@@ -87,7 +90,7 @@ def open_session(
     except Exception as error:  # onnxruntime raises classes of its C++ side
         if provider != CPU:
             raise RuntimeUnavailableError(refusal(provider, first_line(error))) from error
-        where = model if isinstance(model, Path) else "model"
+        where = model if isinstance(model, Path) else name
         raise ArtifactError(f"{where}: onnxruntime cannot load it ({first_line(error)})") from error
     if session.get_providers()[0] != provider:
         raise RuntimeUnavailableError(refusal(provider))

@@ -1,70 +1,67 @@
-"""Rewrites: give a third-party graph the names, size and outputs of an artifact."""
+"""Rewrites: give a third-party graph logits of the image's size, and an artifact's shapes."""
+
+from collections.abc import Sequence
 
 import numpy as np
-from onnx import ModelProto, helper, numpy_helper
+from onnx import ModelProto, NodeProto, helper, numpy_helper
 
-from export.graph import infer_shapes
+from export.artifact import INPUT_NAME
+from export.graph import infer_shapes, rename_reads
 
-
-def rename(model: ModelProto, names: dict[str, str]) -> None:
-    """Rename tensors; a tensor that already bears a wanted name steps aside."""
-    aside = {new: f"{new}_inner" for old, new in names.items() if old != new}
-    table = {**aside, **names}
-    graph = model.graph
-    for value in [*graph.input, *graph.output, *graph.value_info]:
-        value.name = table.get(value.name, value.name)
-    for tensor in graph.initializer:
-        tensor.name = table.get(tensor.name, tensor.name)
-    for node in graph.node:
-        node.input[:] = [table.get(name, name) for name in node.input]
-        node.output[:] = [table.get(name, name) for name in node.output]
-
-
-def keep_outputs(model: ModelProto, kinds: list[str]) -> None:
-    """Leave only the named outputs, in that order."""
-    kept = {value.name: value for value in model.graph.output}
-    ordered = [kept[kind] for kind in kinds]
-    del model.graph.output[:]
-    model.graph.output.extend(ordered)
-
-
-def with_size(model: ModelProto, shape: tuple[int | None, ...]) -> ModelProto:
-    """Fix height and width of the input; constants that were listed as inputs go."""
-    constants = {tensor.name for tensor in model.graph.initializer}
-    inputs = [value for value in model.graph.input if value.name not in constants]
-    del model.graph.input[:]
-    model.graph.input.extend(inputs)
-    for dim, value in zip(inputs[0].type.tensor_type.shape.dim, shape, strict=True):
-        if value is not None:
-            dim.Clear()
-            dim.dim_value = value
-    return infer_shapes(model, data_prop=True)
+_SMALL = "logits_small"
+_MASK_SIDES = ["batch", "height", "width"]
 
 
 def resize_logits(
-    model: ModelProto, found: tuple[int, ...], wanted: tuple[int | None, ...]
+    model: ModelProto,
+    found: Sequence[int],
+    wanted: tuple[int | None, ...],
+    image: Sequence[int] | None = None,
 ) -> None:
-    """Append a bilinear, half-pixel Resize where the logits are smaller than the image."""
-    if tuple(found) == tuple(wanted):
+    """Append a bilinear, half-pixel Resize where the logits are smaller than the image.
+
+    `found` is the (height, width) of the logits of an image of size `image`, by default `wanted`.
+    Where `wanted` is null, any size, it is computed in the graph.
+    """
+    if tuple(found) == tuple(image or wanted):
         return
     graph = model.graph
     for node in graph.node:
-        node.input[:] = ["logits_small" if n == "logits" else n for n in node.input]
-        node.output[:] = ["logits_small" if n == "logits" else n for n in node.output]
-    factors = np.array(
-        [1, 1, *(_scale(f, w or 0) for w, f in zip(wanted, found, strict=True))], np.float32
-    )
-    graph.initializer.append(numpy_helper.from_array(factors, "logits_scales"))
+        rename_reads(node, {"logits": _SMALL})
+        node.output[:] = [_SMALL if n == "logits" else n for n in node.output]
+    height, width = wanted
+    if height is None or width is None:
+        graph.node.extend(_computed_sizes())
+        sizes = ["", "", "logits_sizes"]
+    else:
+        factors = [1, 1, _scale(found[0], height), _scale(found[1], width)]
+        scales = np.array(factors, np.float32)
+        graph.initializer.append(numpy_helper.from_array(scales, "logits_scales"))
+        sizes = ["", "logits_scales"]
     graph.node.append(
         helper.make_node(
             "Resize",
-            ["logits_small", "", "logits_scales"],
+            [_SMALL, *sizes],
             ["logits"],
             name="logits_resize",
             mode="linear",
             coordinate_transformation_mode="half_pixel",
         )
     )
+
+
+def _computed_sizes() -> list[NodeProto]:
+    """Return nodes that make `logits_sizes`: batch and classes of the logits, the image's sides."""
+    parts = [(_SMALL, "logits_kept", 0, 2), (INPUT_NAME, "image_sides", 2, 4)]
+    shapes = [
+        helper.make_node("Shape", [source], [name], name=name, start=start, end=end)
+        for source, name, start, end in parts
+    ]
+    names = [name for _, name, _, _ in parts]
+    return [
+        *shapes,
+        helper.make_node("Concat", names, ["logits_sizes"], name="logits_sizes", axis=0),
+    ]
 
 
 def _scale(source: int, target: int) -> np.float32:
@@ -83,10 +80,11 @@ def with_output_shapes(
         full = (shape[0], classes, *shape[2:]) if value.name == "logits" else (shape[0], *shape[2:])
         declared = value.type.tensor_type.shape
         declared.Clear()
-        for size in full:
+        free = ["batch", "classes", "height", "width"] if value.name == "logits" else _MASK_SIDES
+        for name, size in zip(free, full, strict=True):
             dim = declared.dim.add()
             if size is None:
-                dim.dim_param = "batch"
+                dim.dim_param = name
             else:
                 dim.dim_value = size
     return infer_shapes(model, data_prop=True)

@@ -12,7 +12,7 @@ from onnxruntime.transformers.float16 import convert_float_to_float16
 
 from export.artifact import Artifact, Sample
 from export.fp16_emulation import emulate_fp16
-from export.graph import consumers, infer_shapes, initializers, normalise
+from export.graph import consumers, float_tensors, infer_shapes, initializers, normalise
 from export.parity import Outputs, measure_parity
 from export.pooling import reduced_axes
 from export.sessions import named_outputs, open_session
@@ -20,7 +20,7 @@ from quantize.batch_norms import fold_statistics
 from quantize.calibration.calibration import Progress
 from quantize.calibration.measurement import Measurement, Steps
 from quantize.calibration.statistics import MinMax, PooledSum, Statistic
-from quantize.casts import tidy_casts
+from quantize.casts import branching_layers, tidy_casts, widen_captures
 from quantize.rewrites.prepare import prepare_for
 from quantize.rounding.half import round_to_half
 from quantize.rounding.moments import InputMoments
@@ -85,10 +85,11 @@ def quantize_fp16(
         rounded, gains = round_to_half(
             model, {layer: seen for layer, seen in moments.items() if layer not in unfit}
         )
-    blocked = sorted(named | {entry.layer for entry in kept})
+    blocked = sorted(named | {entry.layer for entry in kept} | branching_layers(model))
     converted = convert_float_to_float16(
         rounded, keep_io_types=(io == "fp32"), node_block_list=blocked, disable_shape_infer=True
     )
+    widen_captures(converted, set(float_tensors(model)))
     tidy_casts(converted)
     half = normalise(converted)
     # what the check does not need, before it opens two sessions

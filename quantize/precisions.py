@@ -101,7 +101,8 @@ def _int8(job: Job) -> Making:
         protocol=job.protocol or "",
     )
     planned = yield from plan_int8(job.artifact, job.samples, choices, job.progress)
-    shape = (1, 3, *job.artifact.manifest.size)
+    spec = job.artifact.manifest
+    shape = (1, spec.input.shape[1], *spec.size)
     if job.search is None:
         return _in_its_form(job, *finish_int8(job.artifact, planned, shape))
     found = search_precision(

@@ -10,7 +10,7 @@ from onnx import ModelProto, NodeProto, TensorProto, numpy_helper
 from onnxruntime.quantization.calibrate import CalibrationMethod, TensorData, TensorsData
 from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 
-from export.graph import attribute, consumers, initializers
+from export.graph import attribute, captured, consumers, initializers, rename_reads
 from quantize.ranges.ranges import Range
 from quantize.targets import Target
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _WEIGHTED = ("Conv", "Gemm", "MatMul")
 _ELEMENTWISE = ("Add", "Mul", "Concat", "PRelu")
 _CLIPPING = ("Relu", "Clip")
+_DEQUANTIZE = "DequantizeLinear"
 
 
 def insert_qdq(
@@ -61,6 +62,7 @@ def insert_qdq(
     finally:
         logging.disable(disabled)
     quantized: ModelProto = quantizer.model.model
+    _feed_subgraphs(quantized)
     _remove_pairs(quantized, bare)
     return quantized
 
@@ -204,6 +206,22 @@ def _fixed(scales: NDArray[np.float32], kind: Any, axis: int | None) -> list[dic
     return entries
 
 
+def _feed_subgraphs(model: ModelProto) -> None:
+    """Let branches and loop bodies read what the layers beside them read: behind the pair.
+
+    onnxruntime's quantizer leaves them the float tensor, and then its layer is not run in int8.
+    """
+    dequantized = {n.input[0]: n.output[0] for n in model.graph.node if n.op_type == _DEQUANTIZE}
+    pairs = {
+        node.input[0]: dequantized[node.output[0]]
+        for node in model.graph.node
+        if node.op_type == "QuantizeLinear" and node.output[0] in dequantized
+    }
+    for node in model.graph.node:
+        if captured(node):
+            rename_reads(node, pairs)
+
+
 def _remove_pairs(model: ModelProto, tensors: Collection[str]) -> None:
     graph = model.graph
     readers = consumers(graph)
@@ -213,8 +231,7 @@ def _remove_pairs(model: ModelProto, tensors: Collection[str]) -> None:
             continue
         (dequantize,) = readers[quantize.output[0]]
         for reader in readers[dequantize.output[0]]:
-            names = [quantize.input[0] if n == dequantize.output[0] else n for n in reader.input]
-            reader.input[:] = names
+            rename_reads(reader, {dequantize.output[0]: quantize.input[0]})
         removed += [quantize, dequantize]
     for node in removed:
         graph.node.remove(node)

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from export.errors import UsageError
-from segport.choices import PROTOCOLS, RUNTIMES, one_of
+from segport.choices import ACCEPTED, LABEL_MAPS, PROTOCOLS, RUNTIMES, one_of
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 Output = Annotated[Path, typer.Option("-o", "--out", help="Folder to write to.")]
@@ -41,6 +41,72 @@ Threads = Annotated[
 SizeText = Annotated[
     tuple[str, str] | None, typer.Option("--size", help="Height and width, or 'dynamic'.")
 ]
+
+
+Classes = Annotated[
+    str,
+    typer.Option(
+        help="voc, cityscapes or camvid, names with commas between them, their number, or a file "
+        "with a name per line."
+    ),
+]
+LabelMap = Annotated[
+    str | None,
+    typer.Option(
+        "--labels",
+        help=f"What the values of masks mean: {', '.join(LABEL_MAPS)}, or a TOML file. Default: "
+        "class indices, 255 is void.",
+        autocompletion=one_of(LABEL_MAPS),
+    ),
+]
+MaskSuffix = Annotated[
+    str | None,
+    typer.Option(
+        "--mask-suffix", help="What masks are called after their image's name, such as _mask."
+    ),
+]
+Accept = Annotated[
+    list[str] | None,
+    typer.Option(
+        help=f"Labels are meant as they are although they look wrong: {', '.join(ACCEPTED)}.",
+        autocompletion=one_of(ACCEPTED),
+    ),
+]
+Numbers = str | None
+"""Of an option that takes one number or several; see `join_numbers`."""
+_NUMBERS = ("--mean", "--std")
+
+
+def join_numbers(arguments: list[str]) -> list[str]:
+    """`--mean 0.5` and `--mean R G B` become one word each; click wants a fixed number."""
+    joined: list[str] = []
+    for argument in arguments:
+        if _is_number(argument) and joined[-2:-1] and joined[-2] in _NUMBERS:
+            joined[-1] += f" {argument}"  # after the option and its first number
+        else:
+            joined.append(argument)
+    return joined
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def check_numbers(text: str | None) -> str | None:
+    """Raise BadParameter unless an option has 1, 3 or 4 numbers."""
+    words = (text or "0").replace(",", " ").split()
+    if len(words) not in (1, 3, 4) or not all(map(_is_number, words)):
+        raise typer.BadParameter(f"'{text}' is neither one number nor one per channel (R G B).")
+    return text
+
+
+def parse_numbers(text: str | None) -> tuple[float, ...] | None:
+    """Return the numbers of an option; None when it was not given."""
+    return None if text is None else tuple(map(float, text.replace(",", " ").split()))
 
 
 def expand_dynamic(arguments: list[str]) -> list[str]:

@@ -22,6 +22,16 @@ RUNTIMES = (
 )  # fmt: skip
 REPORT_FORMATS = ("md", "html")
 OUTPUTS = ("logits", "mask", "both")
+LAYOUTS = ("nchw", "nhwc")
+CHANNELS = ("rgb", "bgr", "grey", "rgba", "bgra")
+RANGES = ("0-1", "0-255")
+KINDS = ("logits", "probabilities", "binary-logit", "binary-probability", "mask")
+BINARY_KINDS = ("binary-logit", "binary-probability")
+LABEL_MAPS = (
+    "indices", "voc", "binary", "cityscapes", "cityscapes-labelids", "cityscapes-trainids",
+    "ade20k", "camvid",
+)  # fmt: skip
+ACCEPTED = ("white-is-void", "absent-class", "one-class", "mask-size")
 OUTPUT_STRIDES = ("16", "8")
 
 

@@ -14,7 +14,7 @@ import typer
 from export.errors import SegportError, first_line
 from export.escaping import terminal
 from segport.about import Version
-from segport.arguments import expand_dynamic
+from segport.arguments import expand_dynamic, join_numbers
 from segport.commands.bench import bench
 from segport.commands.compare import compare
 from segport.commands.diagnose import diagnose
@@ -23,6 +23,7 @@ from segport.commands.gate import gate
 from segport.commands.history import history
 from segport.commands.import_ import import_
 from segport.commands.index import index
+from segport.commands.inspect import inspect
 from segport.commands.lint import lint
 from segport.commands.models import models
 from segport.commands.predict import predict
@@ -42,6 +43,7 @@ TERMINATED = 143
 COMMANDS: dict[str, Callable[..., None]] = {
     "models": models,
     "export": export,
+    "inspect": inspect,
     "import": import_,
     "quantize": quantize,
     "lint": lint,
@@ -93,7 +95,7 @@ def main() -> None:
     Never 1, which says that the gate found a regression. 130 is an interrupt, 143 SIGTERM, 141
     a reader of standard output that has gone. `SEGPORT_TRACEBACK=1` shows tracebacks.
     """
-    arguments = name_shell(expand_dynamic(sys.argv[1:])) or ["--help"]
+    arguments = name_shell(join_numbers(expand_dynamic(sys.argv[1:]))) or ["--help"]
     try:
         with _termination():
             code = app(args=arguments, prog_name="segport", standalone_mode=False)

@@ -77,7 +77,9 @@ def of_quantization(
     }
     if request := request_of(section, recipe):
         found["budget"] = asdict(request.budget)
-        found["scoring images"] = of_images(judges(request, calibration, recipe.data.seed))
+        suffix = recipe.data.mask_suffix
+        found["scoring images"] = of_images(judges(request, calibration, recipe.data.seed, suffix))
+        found["labels"] = _named(recipe.data.labels)
     return found
 
 
@@ -86,6 +88,7 @@ def of_validation(recipe: Recipe, artifacts: Sequence[Artifact]) -> Inputs:
     found: Inputs = {
         "[validate]": recipe.validation.model_dump(mode="json", exclude={"protocols"}),
         "reference": reference_of(recipe),
+        "labels": [_named(recipe.data.labels), recipe.data.mask_suffix, recipe.data.accept],
         "runtimes": [runtime_of(recipe, artifact) for artifact in artifacts],
     }
     for artifact in artifacts:

@@ -24,11 +24,12 @@ from validate.gate import gate
 from validate.gating.baseline import load_baseline
 from validate.gating.verdict import Verdict
 from validate.overlap import refuse_overlap, same_files
-from validate.protocols import get_protocol
+from validate.protocols import DEFAULT_PROTOCOL, get_protocol
 from validate.report import report
 from validate.result import RESULT_FILE, Result, load_result, result_files
 from validate.runtimes import REFERENCES, get_opener, open_runtime
 from validate.samples import Preparation, Samples
+from validate.traps import MASK_SIZE, check_accepted, refuse_traps
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,10 @@ def run(
         request_of(section, recipe)
     for source, split in recipe.sources if download else ():
         fetch(source, split, progress.stage("download"))
-    validation = open_dataset(recipe.data.validation, "val").first(recipe.data.limit)
+    check_accepted(recipe.data.accept)
+    validation = open_dataset(recipe.data.validation, "val", suffix=recipe.data.mask_suffix).first(
+        recipe.data.limit
+    )
     calibration = open_dataset(recipe.data.calibration, "train", masks=False).sample(
         recipe.data.samples, recipe.data.seed
     )
@@ -77,6 +81,10 @@ def run(
     reuse = Reuse(folder, progress, force)
     common = dependencies.everywhere()
     fp32 = _fp32(recipe, folder, reuse, common)
+    labelled = Preparation.for_artifact(
+        fp32.manifest, DEFAULT_PROTOCOL, recipe.data.labels or validation.labels
+    )
+    refuse_traps(validation, labelled, recipe.data.accept)
     protocol = recipe.data.calibration_protocol
     samples = Samples(calibration, Preparation.for_artifact(fp32.manifest, protocol))
     common |= dependencies.of_artifact(fp32)
@@ -126,6 +134,9 @@ def run(
                 allow_fallback=recipe.validation.allow_fallback,
                 pictures=recipe.validation.pictures,
                 noise=recipe.validation.noise,
+                labels=recipe.data.labels,
+                mask_suffix=recipe.data.mask_suffix,
+                accepted=recipe.data.accept,
                 timed_with=timed,
                 command=command,
                 progress=progress,
@@ -181,8 +192,21 @@ def _order(
     seed, search = recipe.data.seed, None
     if request := request_of(section, recipe):
         stage.begin()
-        preparation = Preparation.for_artifact(fp32.manifest, recipe.data.calibration_protocol)
-        search = open_search(request, fp32, calibration, preparation, seed)
+        preparation = Preparation.for_artifact(
+            fp32.manifest,
+            recipe.data.calibration_protocol,
+            recipe.data.labels,
+            fit=MASK_SIZE in recipe.data.accept,
+        )
+        search = open_search(
+            request,
+            fp32,
+            calibration,
+            preparation,
+            seed,
+            recipe.data.mask_suffix,
+            recipe.data.accept,
+        )
     shown = partial(stage.reuse.progress, stage.name)
     return Order(section.precision, settings_of(section, seed), search, shown)
 

@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 from export.errors import UsageError, first_line
+from segport.choices import LABEL_MAPS
 from validate.gating.budgets import parse_key
 from validate.gating.kinds import KINDS
 from validate.gating.rules import AGREEMENT_TOLERANCE, CLASS_TOLERANCE, TOLERANCE, Rules
@@ -32,11 +33,13 @@ class _Section(BaseModel):
 class ModelSection(_Section):
     """What to export: a zoo name or `package.module:callable`, or an ONNX file to import.
 
-    `onnx`, `mean` and `std` belong together and exclude the keys of an export.
+    `onnx` and the keys after it belong together and exclude those of an export; they are the
+    options of `segport import`.
     """
 
     name: str | None = None
     weights: str | None = None
+    weights_key: str | None = None
     seed: int = 0
     output_stride: int | None = None
     size: tuple[int, int] | Dynamic | None = None
@@ -44,12 +47,21 @@ class ModelSection(_Section):
     output: str = "logits"
     classes: str = "voc"
     onnx: str | None = None
-    mean: tuple[float, float, float] | None = None
-    std: tuple[float, float, float] | None = None
+    mean: tuple[FiniteFloat, ...] | None = None
+    std: tuple[FiniteFloat, ...] | None = None
+    range: str | None = None
+    layout: str | None = None
+    channels: str | None = None
+    output_name: str | None = None
+    kind: str | None = None
+    threshold: FiniteFloat = 0.5
 
 
 class DataSection(_Section):
-    """Calibration and validation data (`ROOT[:SPLIT]` or a folder) and how much of it."""
+    """Calibration and validation data (`ROOT[:SPLIT]` or a folder) and how much of it.
+
+    `labels`, `mask_suffix` and `accept` are the options of `segport validate`.
+    """
 
     calibration: str
     samples: int = 64
@@ -57,6 +69,9 @@ class DataSection(_Section):
     calibration_protocol: str = "squash"
     validation: str
     limit: int | None = None
+    labels: str | None = None
+    mask_suffix: str | None = None
+    accept: tuple[str, ...] = ()
 
 
 class ArtifactSection(_Section):
@@ -221,8 +236,14 @@ def _check_model(model: ModelSection, file: Path) -> None:
         raise UsageError(f"recipe {file}: [model] needs either name or onnx")
     if model.name is not None and model.weights is None:
         raise UsageError(f"recipe {file}: [model] needs weights: a file, 'default' or 'random'")
-    if model.name is not None and (model.mean or model.std):
-        raise UsageError(f"recipe {file}: [model] mean and std go with onnx, not with name")
+    imported = ("range", "layout", "channels")
+    if model.name is not None and (wrong := [k for k in imported if getattr(model, k)]):
+        raise UsageError(f"recipe {file}: [model] {wrong[0]} goes with onnx, not with name")
+
+
+def _classes(text: str, folder: Path) -> str:
+    """Return a file of class names as its path, names themselves as they are."""
+    return str(folder / text) if (folder / text).is_file() or "." in text else text
 
 
 def _resolved(recipe: Recipe, folder: Path) -> Recipe:
@@ -233,13 +254,14 @@ def _resolved(recipe: Recipe, folder: Path) -> Recipe:
         update={
             "weights": path(recipe.model.weights, "default", "random"),
             "onnx": path(recipe.model.onnx),
-            "classes": path(recipe.model.classes, "voc"),
+            "classes": _classes(recipe.model.classes, folder),
         }
     )
     data = recipe.data.model_copy(
         update={
             "calibration": path(recipe.data.calibration),
             "validation": path(recipe.data.validation),
+            "labels": path(recipe.data.labels, *LABEL_MAPS),
         }
     )
     artifacts = tuple(

@@ -1,6 +1,6 @@
 """Bring together what a precision search needs: budget, judge, and the images it judges on."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 from onnx import ModelProto
@@ -11,7 +11,9 @@ from quantize.search.budget import Budget
 from quantize.settings import Search
 from segport.scoring import SCORES, session_times
 from validate.datasets import Dataset, open_dataset
+from validate.label_map import read_label_map
 from validate.samples import Preparation
+from validate.traps import refuse_traps
 
 SCORING_IMAGES = 256
 """With 60, a search on ESPNetv2 found what lost 0.3 points there and 2.7 on other images."""
@@ -41,12 +43,17 @@ def requested(
     return Request(Budget("min_agreement", min_agreement), data)
 
 
-def judges(request: Request, calibration: Dataset | None, seed: int) -> Dataset:
+def judges(
+    request: Request, calibration: Dataset | None, seed: int, mask_suffix: str | None = None
+) -> Dataset:
     """Return at most SCORING_IMAGES of the request's data set, drawn by `seed`.
 
     Images of `calibration` are no judges, unless there are no others.
     """
-    dataset = open_dataset(request.data, "train", masks=request.budget.kind == "max_drop")
+    masks = request.budget.kind == "max_drop"
+    dataset = open_dataset(
+        request.data, "train", masks=masks, suffix=mask_suffix if masks else None
+    )
     used = {item.image for item in calibration.items} if calibration else set()
     others = tuple(item for item in dataset.items if item.image not in used)
     return replace(dataset, items=others or dataset.items).sample(SCORING_IMAGES, seed)
@@ -58,9 +65,19 @@ def open_search(
     calibration: Dataset | None,
     preparation: Preparation,
     seed: int,
+    mask_suffix: str | None = None,
+    accepted: Collection[str] = (),
 ) -> Search:
-    """Return the search of `request`, with its `judges`. fp32 is run here, once."""
-    dataset = judges(request, calibration, seed)
+    """Return the search of `request`, with its `judges`. fp32 is run here, once.
+
+    Raises DataError for labels that would mislead, see `validate.traps`.
+    """
+    dataset = judges(request, calibration, seed, mask_suffix)
+    if dataset.labels and not preparation.labels.declared:
+        preparation = replace(
+            preparation, labels=read_label_map(dataset.labels, artifact.manifest.classes)
+        )
+    refuse_traps(dataset, preparation, accepted)
     score = SCORES[request.budget.kind](artifact, dataset, preparation)
     image = preparation.sample(dataset.items[0]).image
 

@@ -6,7 +6,6 @@ from typing import Any
 
 from export.artifact import NOMINAL_SIZE, Artifact, write_artifact
 from export.child import in_child
-from export.errors import UsageError
 from export.files import scratch_folder
 from export.onnx_import import import_model
 from segport.recipe import ModelSection, Recipe
@@ -23,8 +22,6 @@ def make_fp32(recipe: Recipe, folder: Path) -> Artifact:
     """
     model = recipe.model
     if model.onnx is not None:
-        if model.size == "dynamic":
-            raise UsageError("recipe: [model] size of an imported file is two numbers")
         return import_model(
             Path(model.onnx),
             folder,
@@ -33,6 +30,12 @@ def make_fp32(recipe: Recipe, folder: Path) -> Artifact:
             size=model.size,
             classes=model.classes,
             name=recipe.name,
+            range_=model.range,
+            layout=model.layout,
+            channels=model.channels,
+            output_name=model.output_name,
+            kind=model.kind,
+            threshold=model.threshold,
         )
     named = _asked(recipe)
     if _only_here(model):
@@ -52,6 +55,12 @@ def _asked(recipe: Recipe) -> dict[str, Any]:
     return {
         "model": model.name,
         "weights": model.weights,
+        "weights_key": model.weights_key,
+        "output_name": model.output_name,
+        "kind": model.kind,
+        "threshold": model.threshold,
+        "mean": model.mean,
+        "std": model.std,
         "seed": model.seed,
         "size": None if model.size == "dynamic" else model.size or NOMINAL_SIZE,
         "batch": None if model.batch == "dynamic" else model.batch,

@@ -78,6 +78,7 @@ def artifact_lines(artifact: "Artifact", default_target: bool = False) -> str:
             f"({parity['images']} {parity['on']})"
         )
         lines.append(f"onnxsim: {checks['onnxsim']}")
+    lines += checks.get("notes", ())
     if facts := checks.get("fp16"):
         lines += _fp16_lines(facts)
     if facts := checks.get("int8"):

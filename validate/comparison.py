@@ -15,6 +15,7 @@ from validate.entry import Judged, entry
 from validate.evaluation import evaluate
 from validate.evidence import Evidence, write_evidence
 from validate.figures import figures, images_of_classes
+from validate.label_map import AS_THEY_ARE, LabelMap
 from validate.loss import bootstrap_facts
 from validate.noise import measure_noise
 from validate.overlap import overlapping, refuse_overlap
@@ -33,6 +34,7 @@ from validate.samples import Preparation
 from validate.sealing import sealed
 from validate.thumbnail import Thumbnail
 from validate.timing import known, measured
+from validate.traps import MASK_SIZE, check_accepted, refuse_traps
 from validate.worst_pictures import WorstPictures
 
 Progress = Callable[[str, int, int], None]
@@ -52,6 +54,9 @@ def validate(
     allow_fallback: bool = False,
     pictures: int = 0,
     noise: bool = False,
+    labels: str | None = None,
+    mask_suffix: str | None = None,
+    accepted: Sequence[str] = (),
     timed_with: Result | None = None,
     command: str | None = None,
     progress: Progress = lambda stage, done, total: None,
@@ -65,9 +70,11 @@ def validate(
     what is there and says so in the result. `pictures.zip` holds the `pictures` images on which
     the artifacts agree least with the reference, and is there only if that is more than 0.
     With `noise` every file runs again under other settings of its runtime; a baseline keeps
-    what that changes (`validate.noise`). `timed_with` is a result under another protocol that
-    was made just before: its latencies, which no protocol bears on, hold here too where files,
-    runtimes and images are the same.
+    what that changes (`validate.noise`). `labels` is the name or file of a label map,
+    `mask_suffix` what masks' names have after those of images, `accepted` names the traps in
+    labels that the user knows of (`validate.traps`). `timed_with` is a result under another
+    protocol that was made just before: its latencies, which no protocol bears on, hold here too
+    where files, runtimes and images are the same.
     Raises UsageError without a reference, ComparisonError for artifacts that do not belong
     together, DataError for unusable data or images the artifacts were made with.
     """
@@ -77,14 +84,18 @@ def validate(
         raise UsageError(
             "--weights goes with --reference or --runtime torch, which rebuild the network"
         )
+    check_accepted(accepted)
     check_writable(folder)
     chosen, reference_id = with_reference(artifacts, reference)
     first = chosen[0].manifest
-    preparation = Preparation.for_artifact(first, protocol)
     refuse_mixed(chosen, protocol)
-    dataset = open_dataset(data, "val").first(limit).sorted()
+    dataset = open_dataset(data, "val", suffix=mask_suffix).first(limit).sorted()
+    preparation = Preparation.for_artifact(
+        first, protocol, labels or dataset.labels, fit=MASK_SIZE in accepted
+    )
     shared = overlapping((a.manifest for a in chosen), dataset)
     refuse_overlap(shared, dataset, allow_overlap)
+    refuse_traps(dataset, preparation, accepted)
 
     by_id = {artifact.manifest.id: artifact for artifact in chosen}
     runtimes: dict[str, Runtime] = {}
@@ -135,6 +146,7 @@ def validate(
                 noises.get(key),
             ),
             found[key],
+            first.classes,
             protocol,
         )
         for key in runtimes
@@ -143,9 +155,9 @@ def validate(
         name=first.name,
         model=first.model,
         protocol=protocol,
-        dataset=_dataset_facts(dataset),
+        dataset=_dataset_facts(dataset, preparation.labels),
         reference=reference_id,
-        shape=(3, *first.size),
+        shape=(first.input.shape[1], *first.size),
         params=first.params,
         macs=first.macs,
         flops_published=first.flops_published,
@@ -193,14 +205,19 @@ def write_result(
     return result
 
 
-def _dataset_facts(dataset: Dataset) -> DatasetFacts:
+def _dataset_facts(dataset: Dataset, labels: LabelMap) -> DatasetFacts:
+    """Masks that are read by another label map are another label set."""
+    digest = dataset.labels_sha256
+    if digest is not None and labels.digest != AS_THEY_ARE.digest:
+        digest = ids_digest([digest, labels.digest])
     return DatasetFacts(
         name=dataset.name,
         split=dataset.split,
         images=len(dataset.items),
         ids_sha256=dataset.ids_sha256,
         labelled=dataset.labelled,
-        labels_sha256=dataset.labels_sha256,
+        labels_sha256=digest,
+        label_map=labels.name if labels.declared and dataset.labelled else None,
     )
 
 

@@ -1,6 +1,9 @@
 """One artifact's line in a result."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+
+import numpy as np
 
 from export.artifact import Artifact, Manifest
 from export.inspection import inspect, macs_share
@@ -40,7 +43,9 @@ class Judged:
         return self.artifact.manifest if self.artifact else None
 
 
-def entry(judged: Judged, figures: Figures, protocol: str) -> ArtifactResult:
+def entry(
+    judged: Judged, figures: Figures, classes: Sequence[str], protocol: str
+) -> ArtifactResult:
     """Describe one artifact."""
     manifest, found = judged.manifest, judged.evaluation
     share, verified, note = _int8_facts(judged)
@@ -64,10 +69,28 @@ def entry(judged: Judged, figures: Figures, protocol: str) -> ArtifactResult:
         latency_runtime=judged.latency_runtime,
         threads=threads(),
         cpu=str(cpu_facts()["cpu"]),
-        warnings=[*judged.runtime.warnings, *_warnings(manifest, found, protocol)],
+        warnings=[
+            *judged.runtime.warnings,
+            *_warnings(manifest, found, protocol),
+            *_one_class(found, figures, classes),
+        ],
         noise=judged.noise,
         **dict(figures),
     )
+
+
+def _one_class(found: Evaluation, figures: Figures, classes: Sequence[str]) -> list[str]:
+    """Say that a network sees one thing everywhere, which labels, if there are, contradict."""
+    labelled = [name for name, iou in figures.class_iou.items() if iou is not None]
+    if found.fidelity is None or (figures.class_iou and len(labelled) < 2):
+        return []
+    predicted = np.flatnonzero(found.fidelity.sum(0))
+    if len(predicted) != 1:
+        return []
+    return [
+        f"predicts {classes[predicted[0]]} on every pixel of all images: are mean, std, range and "
+        "the order of channels those that it was trained with?"
+    ]
 
 
 def _int8_facts(judged: Judged) -> tuple[float | None, bool | None, str | None]:

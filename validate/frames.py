@@ -109,20 +109,21 @@ def _refuse_repeats(frames: Iterable[Frame]) -> None:
 class Reader:
     """Reads pictures; the frames of one file in order, without starting over for each."""
 
-    def __init__(self) -> None:
+    def __init__(self, mode: str = "RGB") -> None:
+        self._mode = mode
         self._file: Path | None = None
         self._image: Image.Image | None = None
 
     def __call__(self, frame: Frame) -> Image.Image:
-        """Return the upright RGB picture; raise DataError when it cannot be read."""
+        """Return the upright picture in the reader's mode; raise DataError if it is unreadable."""
         if frame.index is None:
-            return read_image(Item(frame.id, frame.file, None))[0]
+            return read_image(Item(frame.id, frame.file, None), self._mode)[0]
         try:
             if self._image is None or self._file != frame.file:
                 self.close()
                 self._file, self._image = frame.file, open_picture(frame.file)
             self._image.seek(frame.index)
-            return self._image.convert("RGB")
+            return self._image.convert(self._mode)
         except Exception as error:  # PIL's decoders raise whatever damaged bytes provoke
             raise DataError(
                 f"image {frame.id}: cannot read frame {frame.index + 1} of {frame.file} "

@@ -11,11 +11,10 @@ from PIL import Image
 from export.artifact import Artifact
 from export.errors import DataError
 from export.files import check_writable, new_files
-from export.image import normalised
 from validate.evaluation import at_size
 from validate.frames import Frame, Reader, find_frames
 from validate.overlays import legend, overlay, palette_image
-from validate.protocols import DEFAULT_PROTOCOL, get_protocol
+from validate.protocols import DEFAULT_PROTOCOL
 from validate.runtime.engine import Outputs, Runtime
 from validate.runtimes import open_runtime
 from validate.samples import Preparation, ahead
@@ -84,16 +83,14 @@ def predict(
     preparation = Preparation.for_artifact(artifact.manifest, DEFAULT_PROTOCOL)
     colours = np.asarray(artifact.manifest.palette, np.uint8)
     names = artifact.manifest.classes
-    reader = Reader()
+    reader = Reader(preparation.mode)
 
     def prepared(frame: Frame) -> _Prepared | Unreadable:
         try:
             picture = reader(frame)
         except DataError as error:
             return Unreadable(frame.id, str(error))
-        squashed = get_protocol(preparation.protocol).image(picture, preparation.size)
-        tensor = normalised(np.asarray(squashed), preparation.mean, preparation.std)
-        return _Prepared(frame, picture, tensor)
+        return _Prepared(frame, picture.convert("RGB"), preparation.tensor(picture))
 
     def inferred() -> Iterator[tuple[_Prepared, Outputs] | Unreadable]:
         for one in ahead(prepared, frames):

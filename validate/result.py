@@ -23,7 +23,10 @@ class _Model(BaseModel):
 
 
 class DatasetFacts(_Model):
-    """`ids_sha256` is the digest of the image ids in order, `labels_sha256` of their masks."""
+    """`ids_sha256` is the digest of the image ids in order, `labels_sha256` of their masks.
+
+    `label_map` says how values were turned into classes; null: they are the classes, 255 is void.
+    """
 
     name: str
     split: str
@@ -31,6 +34,7 @@ class DatasetFacts(_Model):
     ids_sha256: str
     labelled: bool
     labels_sha256: str | None = None
+    label_map: str | None = None
 
 
 class SpreadFacts(_Model):

@@ -18,7 +18,8 @@ from export.files import read_file
 from export.image import normalised
 from validate.datasets import Dataset, Item
 from validate.decoding import decode, open_picture
-from validate.labels import Colour, read_mask
+from validate.label_map import AS_THEY_ARE, Colour, LabelMap, read_label_map
+from validate.labels import read_mask
 from validate.protocols import get_protocol
 
 In = TypeVar("In")
@@ -34,28 +35,30 @@ class Labelled:
     image_size: tuple[int, int]
 
 
-def read_image(item: Item) -> tuple[Image.Image, str]:
-    """Return the RGB image, upright as EXIF says, and the sha256 of its file.
+def read_image(item: Item, mode: str = "RGB") -> tuple[Image.Image, str]:
+    """Return the image, upright as EXIF says, and the sha256 of its file.
 
-    Grey, palette, CMYK, 16-bit and transparent images will do. Raises DataError for a file that
+    `mode` is "RGB", "L" or "RGBA". Grey, palette, CMYK, 16-bit and transparent images will do;
+    one without transparency is opaque. Raises DataError for a file that
     is damaged or no picture.
     """
     try:
         data = read_file(item.image)
-        return decode(open_picture(BytesIO(data)), _as_rgb), hashlib.sha256(data).hexdigest()
+        picture = decode(open_picture(BytesIO(data)), lambda found: _as_mode(found, mode))
+        return picture, hashlib.sha256(data).hexdigest()
     except DataError as error:
         raise DataError(f"image {item.id}: cannot read {item.image} ({error})") from error
 
 
-def _as_rgb(picture: Image.Image) -> Image.Image:
-    """Convert any mode with a known range; transparency is dropped, as torchvision does."""
+def _as_mode(picture: Image.Image, mode: str) -> Image.Image:
+    """Convert any mode with a known range; RGB drops transparency, as torchvision does."""
     picture = ImageOps.exif_transpose(picture)
     if picture.mode.startswith("I;16"):  # convert() would clip it instead of scaling
         grey = np.rint(np.asarray(picture) / 257).astype(np.uint8)
-        return Image.fromarray(grey).convert("RGB")
+        return Image.fromarray(grey).convert(mode)
     if picture.mode in ("I", "F"):
         raise ValueError(f"mode {picture.mode} has no white; save it with 8 or 16 bits per channel")
-    return picture.convert("RGB")
+    return picture.convert(mode)
 
 
 @dataclass(frozen=True)
@@ -63,58 +66,78 @@ class Preparation:
     """Turns items into network input for one kind of artifact under one protocol.
 
     `size` (height, width) means nothing to a protocol of variable size. `colours` are those of
-    the classes in colour-coded masks, VOC's when empty.
+    the classes in colour-coded masks, VOC's when empty. `mode` is PIL's name of the channels.
+    `labels` says what the values of masks mean; with `fit` masks are resized to their images.
     """
 
     protocol: str
     size: tuple[int, int]
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
     classes: int
     colours: tuple[Colour, ...] = ()
+    mode: str = "RGB"
+    labels: LabelMap = AS_THEY_ARE
+    fit: bool = False
 
     @classmethod
-    def for_artifact(cls, manifest: Manifest, protocol: str) -> "Preparation":
+    def for_artifact(
+        cls, manifest: Manifest, protocol: str, labels: str | None = None, *, fit: bool = False
+    ) -> "Preparation":
         """Take size, normalisation and classes from an artifact.
 
-        Raises UsageError for a protocol of variable size and an artifact of a fixed one.
+        `labels` is the name or file of a label map. Raises UsageError for a protocol of variable
+        size and an artifact of a fixed one, DataError for a label map that is none.
         """
         if get_protocol(protocol).variable:
             _refuse_fixed(manifest, protocol)
         spec = manifest.input
         classes = len(manifest.classes)
-        return cls(protocol, manifest.size, spec.mean, spec.std, classes, manifest.palette)
+        return cls(
+            protocol,
+            manifest.size,
+            spec.mean,
+            spec.std,
+            classes,
+            manifest.palette,
+            spec.colour_order,
+            read_label_map(labels, manifest.classes),
+            fit,
+        )
 
     def sample(self, item: Item) -> Sample:
         """Prepare the image alone."""
-        picture, digest = read_image(item)
+        picture, digest = read_image(item, self.mode)
         return self._sample(item, picture, digest)
 
     def labelled(self, item: Item) -> Labelled:
         """Prepare the image and, where there is one, its label."""
-        picture, digest = read_image(item)
+        picture, digest = read_image(item, self.mode)
         size = (picture.height, picture.width)
         label = None
         if item.mask is not None:
-            mask = read_mask(item, size, self.classes, self.colours)
+            mask = read_mask(item, size, self.classes, self.colours, self.labels, fit=self.fit)
             prepared = get_protocol(self.protocol).label(mask, self.size)
             label = np.asarray(prepared, dtype=np.uint8)
         return Labelled(self._sample(item, picture, digest), label, size)
 
+    def tensor(self, picture: Image.Image) -> NDArray[np.float32]:
+        """Return a picture as network input, (1, C, h, w)."""
+        prepared = get_protocol(self.protocol).image(picture.convert(self.mode), self.size)
+        return normalised(np.asarray(prepared), self.mean, self.std)
+
     def _sample(self, item: Item, picture: Image.Image, digest: str) -> Sample:
-        prepared = np.asarray(get_protocol(self.protocol).image(picture, self.size))
-        return Sample(item.id, normalised(prepared, self.mean, self.std), digest)
+        return Sample(item.id, self.tensor(picture), digest)
 
 
 def _refuse_fixed(manifest: Manifest, protocol: str) -> None:
     _, _, *fixed = manifest.input.shape
     if fixed == [None, None]:
         return
-    imported = manifest.weights.how == "import"
+    verb = "import" if manifest.weights.how == "import" else "export"
     raise UsageError(
         f"protocol {protocol}: its images vary in size and {manifest.stem}.onnx takes "
-        f"{'x'.join(str(side or 'any') for side in fixed)} only; "
-        + ("imported files are of one size" if imported else "export it with --size dynamic")
+        f"{'x'.join(str(side or 'any') for side in fixed)} only; {verb} it with --size dynamic"
     )
 
 

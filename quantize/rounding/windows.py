@@ -38,7 +38,9 @@ class Window:
         per kernel position, made by operators that read the layout onnxruntime's convolutions
         write; with a Gather the whole tensor would be copied to the standard layout first.
         """
-        strides = [self._stride(axis, tensor.shape[2 + axis] or 0, side) for axis in (0, 1)]
+        # behind a loop, or a reshape by data, onnx cannot tell a shape
+        sides = tensor.shape[2:] if len(tensor.shape) == 4 else (None, None)
+        strides = [self._stride(axis, sides[axis], side) for axis in (0, 1)]
         name = f"{tensor.name}::Window{self.kernel}{strides}{self.dilations}{self.pads}"
         if self.kernel == (1, 1) and not any(self.pads):
             pool = helper.make_node(
@@ -76,7 +78,9 @@ class Window:
         weight[:, :, index] = 1
         return weight.reshape(self.channels, 1, *self.kernel)
 
-    def _stride(self, axis: int, size: int, side: int) -> int:
+    def _stride(self, axis: int, size: int | None, side: int) -> int:
+        if size is None:
+            return self.strides[axis]  # all positions
         padded = size + self.pads[axis] + self.pads[axis + 2]
         reach = self.dilations[axis] * (self.kernel[axis] - 1) + 1
         count = (padded - reach) // self.strides[axis] + 1

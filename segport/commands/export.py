@@ -4,8 +4,18 @@ from typing import Annotated
 
 import typer
 
-from segport.arguments import AsJson, Output, SizeText, parse_batch, parse_size
-from segport.choices import OUTPUT_STRIDES, OUTPUTS, one_of
+from segport.arguments import (
+    AsJson,
+    Classes,
+    Numbers,
+    Output,
+    SizeText,
+    check_numbers,
+    parse_batch,
+    parse_numbers,
+    parse_size,
+)
+from segport.choices import BINARY_KINDS, OUTPUT_STRIDES, OUTPUTS, one_of
 from segport.output import say_artifact
 
 
@@ -22,7 +32,31 @@ def export(
     output: Annotated[
         str, typer.Option(help="logits, mask or both.", autocompletion=one_of(OUTPUTS))
     ] = "logits",
-    classes: Annotated[str, typer.Option(help="'voc' or a file with a name per line.")] = "voc",
+    weights_key: Annotated[
+        str | None,
+        typer.Option(help="Which weights, where a checkpoint holds several (an average beside)."),
+    ] = None,
+    output_name: Annotated[
+        str | None, typer.Option(help="Which result, where your network gives several.")
+    ] = None,
+    kind: Annotated[
+        str | None,
+        typer.Option(
+            help="Of a network with one channel: binary-logit or binary-probability.",
+            autocompletion=one_of(BINARY_KINDS),
+        ),
+    ] = None,
+    threshold: Annotated[
+        float, typer.Option(help="Of such a network: the probability its class begins at.")
+    ] = 0.5,
+    mean: Annotated[
+        Numbers, typer.Option(callback=check_numbers, help="Mean of R G B. Default: ImageNet's.")
+    ] = None,
+    std: Annotated[
+        Numbers,
+        typer.Option(callback=check_numbers, help="Deviation of R G B. Default: ImageNet's."),
+    ] = None,
+    classes: Classes = "voc",
     name: Annotated[str | None, typer.Option(help="Name of the artifacts.")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -45,5 +79,11 @@ def export(
             output=output,
             classes=classes,
             name=name,
+            weights_key=weights_key,
+            output_name=output_name,
+            kind=kind,
+            threshold=threshold,
+            mean=parse_numbers(mean),
+            std=parse_numbers(std),
         )
     say_artifact(artifact, as_json)

@@ -5,36 +5,94 @@ from typing import Annotated
 
 import typer
 
-from export.errors import UsageError
-from segport.arguments import AsJson, Output, SizeText, parse_size
+from segport.arguments import (
+    AsJson,
+    Classes,
+    Numbers,
+    Output,
+    SizeText,
+    check_numbers,
+    parse_numbers,
+    parse_size,
+)
+from segport.choices import CHANNELS, KINDS, LAYOUTS, RANGES, one_of
 from segport.output import say_artifact
 
 
 def import_(
-    file: Annotated[Path, typer.Argument(help="A third-party fp32 .onnx.")],
+    file: Annotated[Path, typer.Argument(help="A third-party float .onnx.")],
     out: Output,
     mean: Annotated[
-        tuple[float, float, float] | None, typer.Option(help="Mean of R G B, 0-1 units.")
+        Numbers,
+        typer.Option(callback=check_numbers, help="Mean of R G B, or one for all channels."),
     ] = None,
     std: Annotated[
-        tuple[float, float, float] | None, typer.Option(help="Deviation of R G B, 0-1 units.")
+        Numbers,
+        typer.Option(callback=check_numbers, help="Deviation of R G B, or one for all channels."),
+    ] = None,
+    range_: Annotated[
+        str | None,
+        typer.Option(
+            "--range",
+            help="Values that --mean and --std are for, 0-1 or 0-255; alone: as they are.",
+            autocompletion=one_of(RANGES),
+        ),
     ] = None,
     size: SizeText = None,
-    classes: Annotated[str, typer.Option(help="'voc' or a file with a name per line.")] = "voc",
+    layout: Annotated[
+        str | None,
+        typer.Option(
+            help="Of the input: nchw or nhwc. Default: what its shape says.",
+            autocompletion=one_of(LAYOUTS),
+        ),
+    ] = None,
+    channels: Annotated[
+        str | None,
+        typer.Option(
+            help="rgb, bgr, grey, rgba or bgra. Default: rgb, or grey where there is one.",
+            autocompletion=one_of(CHANNELS),
+        ),
+    ] = None,
+    output_name: Annotated[
+        str | None, typer.Option(help="The output to keep, where several could be meant.")
+    ] = None,
+    kind: Annotated[
+        str | None,
+        typer.Option(
+            help="logits, probabilities, binary-logit, binary-probability or mask.",
+            autocompletion=one_of(KINDS),
+        ),
+    ] = None,
+    threshold: Annotated[
+        float, typer.Option(help="Of a binary network: the probability its class begins at.")
+    ] = 0.5,
+    classes: Classes = "voc",
     name: Annotated[str | None, typer.Option(help="Name of the artifacts.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Give a third-party fp32 ONNX network the manifest every other command needs."""
+    """Give a third-party float ONNX network the manifest every other command needs.
+
+    'segport inspect FILE' says what it sees in a file and which options it would take.
+    """
     from segport.progress import stages
 
     with stages() as progress:
         progress.stage(f"import {file.name}")
         from export.onnx_import import import_model
 
-        fixed = parse_size(size, None)
-        if size is not None and fixed is None:
-            raise UsageError("import: --size is two numbers, height and width")
         artifact = import_model(
-            file, out, mean=mean, std=std, size=fixed, classes=classes, name=name
+            file,
+            out,
+            mean=parse_numbers(mean),
+            std=parse_numbers(std),
+            range_=range_,
+            size="dynamic" if size == ("dynamic", "dynamic") else parse_size(size, None),
+            layout=layout,
+            channels=channels,
+            output_name=output_name,
+            kind=kind,
+            threshold=threshold,
+            classes=classes,
+            name=name,
         )
     say_artifact(artifact, as_json)

@@ -5,7 +5,15 @@ from typing import Annotated
 
 import typer
 
-from segport.arguments import AsJson, Download, Output, Protocol
+from segport.arguments import (
+    Accept,
+    AsJson,
+    Download,
+    LabelMap,
+    MaskSuffix,
+    Output,
+    Protocol,
+)
 from segport.choices import IO_TYPES, METHODS, PRECISIONS, RANGE_RULES, TARGETS, one_of
 from segport.output import say_artifact
 
@@ -75,6 +83,9 @@ def quantize(
             "folder. Default: those of --calibration."
         ),
     ] = None,
+    labels: LabelMap = None,
+    mask_suffix: MaskSuffix = None,
+    accept: Accept = None,
     download: Download = False,
     as_json: AsJson = False,
 ) -> None:
@@ -90,6 +101,7 @@ def quantize(
         from segport.searching import Request, open_search, requested
         from validate.datasets import Dataset, open_dataset
         from validate.samples import Preparation, Samples
+        from validate.traps import MASK_SIZE, check_accepted
 
         settings = Settings(
             target=target,
@@ -109,10 +121,18 @@ def quantize(
 
             for source in filter(None, (calibration, data)):
                 fetch(source, "train", progress.stage("download"))
-        preparation = Preparation.for_artifact(loaded.manifest, protocol)
+        check_accepted(accept or ())
+        preparation = Preparation.for_artifact(
+            loaded.manifest, protocol, labels, fit=MASK_SIZE in (accept or ())
+        )
         images: Dataset | None = None
         if calibration is not None:
             images = open_dataset(calibration, "train", masks=False).sample(samples, seed)
+        search = (
+            open_search(request, loaded, images, preparation, seed, mask_suffix, accept or ())
+            if request
+            else None
+        )
         made = quantize_artifact(
             loaded,
             precision,
@@ -120,7 +140,7 @@ def quantize(
             samples=Samples(images, preparation) if images else (),
             protocol=protocol,
             settings=settings,
-            search=open_search(request, loaded, images, preparation, seed) if request else None,
+            search=search,
             progress=step,
         )
     say_artifact(made, as_json, default_target=target is None)

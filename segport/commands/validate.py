@@ -6,7 +6,17 @@ from typing import Annotated
 
 import typer
 
-from segport.arguments import AllowFallback, AsJson, Download, Output, Protocol, Runtime
+from segport.arguments import (
+    Accept,
+    AllowFallback,
+    AsJson,
+    Download,
+    LabelMap,
+    MaskSuffix,
+    Output,
+    Protocol,
+    Runtime,
+)
 from segport.output import command_line, say
 
 
@@ -15,8 +25,9 @@ def validate(
     data: Annotated[
         str,
         typer.Option(
-            help="ROOT[:SPLIT] of VOC, SBD or COCO (default split val), COCO's FILE.json[:IMAGES], "
-            "or a folder with images/ and masks/, or images alone."
+            help="ROOT[:SPLIT] of VOC, SBD, COCO or Cityscapes (default split val), COCO's "
+            "FILE.json[:IMAGES], a CSV of image,mask, or a folder with images/ and masks/ (or "
+            "labels/, annotations/), or images alone."
         ),
     ],
     out: Output,
@@ -37,6 +48,9 @@ def validate(
     allow_overlap: Annotated[
         bool, typer.Option("--allow-overlap", help="Accept calibration images; marks the result.")
     ] = False,
+    labels: LabelMap = None,
+    mask_suffix: MaskSuffix = None,
+    accept: Accept = None,
     download: Download = False,
     pictures: Annotated[
         int, typer.Option(min=0, help="Keep small copies of the N images that agree least.")
@@ -75,6 +89,9 @@ def validate(
             limit=limit,
             allow_overlap=allow_overlap,
             allow_fallback=allow_fallback,
+            labels=labels,
+            mask_suffix=mask_suffix,
+            accepted=accept or (),
             pictures=pictures,
             noise=noise,
             command=command_line(),

@@ -1,5 +1,7 @@
 """Users' networks that are odd or broken, used as `tests.export.odd_networks:<name>`."""
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
 
@@ -31,8 +33,39 @@ class Silent(_Plain):
 
 
 class InTuple(_Plain):
+    def forward(self, x: Tensor) -> tuple[Tensor]:  # type: ignore[override]
+        return (self.conv(x),)
+
+
+class TwoAlike(_Plain):
+    """Gives two maps that nothing tells apart."""
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:  # type: ignore[override]
+        return {"coarse": -self.conv(x), "fine": self.conv(x)}
+
+
+class Given(NamedTuple):
+    """What a network gives, as a named tuple."""
+
+    loss: Tensor | None
+    logits: Tensor
+
+
+class InNamedTuple(_Plain):
+    def forward(self, x: Tensor) -> Given:  # type: ignore[override]
+        return Given(None, self.conv(x))
+
+
+class OneChannel(_Plain):
+    """A mask of one class: the first of `_Plain`'s 21 maps, as a logit."""
+
     def forward(self, x: Tensor) -> Tensor:
-        return (self.conv(x),)  # type: ignore[return-value]
+        return super().forward(x)[:, :1]
+
+
+class OneProbability(OneChannel):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x).sigmoid()
 
 
 class NotFinite(_Plain):

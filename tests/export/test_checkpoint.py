@@ -1,3 +1,4 @@
+import argparse
 import io
 import os
 import pickle
@@ -12,7 +13,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from export.checkpoint import fit_state_dict, read_state_dict
+from export.checkpoint import fit_state_dict, read_state_dict, without_prefix
 from export.errors import CheckpointError
 
 STATE = OrderedDict(
@@ -39,13 +40,81 @@ def _prefixed(state: dict[str, Tensor]) -> dict[str, Tensor]:
     return {f"module.{key}": value for key, value in state.items()}
 
 
-@pytest.mark.parametrize("wrapper", ["model_state", "state_dict", "model", None])
-@pytest.mark.parametrize("prefix", [False, True])
-def test_wrapped_bare_and_prefixed(tmp_path: Path, wrapper: str | None, prefix: bool) -> None:
-    state = _prefixed(STATE) if prefix else STATE
-    content = state if wrapper is None else {"cur_itrs": 30000, wrapper: state}
+@pytest.mark.parametrize(
+    "wrapper", ["model_state", "state_dict", "model", "model_state_dict", "net", "whatever", None]
+)
+def test_wrapped_and_bare(tmp_path: Path, wrapper: str | None) -> None:
+    content = STATE if wrapper is None else {"cur_itrs": 30000, wrapper: STATE}
 
     _same(read_state_dict(_saved(content, tmp_path)))
+
+
+def test_wrapped_twice_beside_what_training_keeps(tmp_path: Path) -> None:
+    content = {
+        "epoch": 3,
+        "nets": {"student": STATE},
+        "optimizer": {"state": {"w": {"exp_avg": torch.ones(3)}}},
+        "lr_schedulers": {"last": {"lr": torch.ones(1)}},
+    }
+    _same(read_state_dict(_saved(content, tmp_path)))
+
+
+def test_of_weights_and_their_average_the_user_says_which(tmp_path: Path) -> None:
+    average = {key: value + 1 for key, value in STATE.items()}
+    path = _saved({"model": STATE, "model_ema": average}, tmp_path)
+
+    with pytest.raises(CheckpointError, match=r"model, model_ema; say which with --weights-key"):
+        read_state_dict(path)
+    _same(read_state_dict(path, "model"))
+    assert torch.equal(read_state_dict(path, "model_ema")["conv.bias"], STATE["conv.bias"] + 1)
+    with pytest.raises(CheckpointError, match="did you mean 'model_ema'"):
+        read_state_dict(path, "modelema")
+
+
+@pytest.mark.parametrize(
+    "prefix", ["module.", "net.", "_orig_mod.", "module._orig_mod.", "model.net.", "student."]
+)
+def test_a_beginning_that_all_names_have_is_found_by_the_networks_own(prefix: str) -> None:
+    state = {prefix + key: value for key, value in STATE.items()}
+
+    found, dropped = without_prefix(state, STATE)
+
+    _same(found)
+    assert sorted(dropped.split(".")) == sorted(prefix.split("."))
+
+
+def test_wrappers_names_go_from_between_the_others() -> None:
+    state = {
+        key.replace("conv.", "conv._fsdp_wrapped_module."): value for key, value in STATE.items()
+    }
+    found, dropped = without_prefix(state, STATE)
+    _same(found)
+    assert dropped == "_fsdp_wrapped_module."
+
+
+def test_a_network_that_wants_the_beginning_keeps_it() -> None:
+    state = _prefixed(STATE)
+    assert without_prefix(state, state) == (state, "")
+    # and where not all names have it, none loses it
+    mixed = {**_prefixed(STATE), "other.weight": torch.ones(1)}
+    assert without_prefix(mixed, STATE) == (mixed, "")
+
+
+def test_settings_of_the_training_run_are_passed_over(tmp_path: Path) -> None:
+    content = {
+        "args": argparse.Namespace(lr=0.1, out=Path("runs"), nested=argparse.Namespace(a=1)),
+        "state_dict": STATE,
+    }
+    _same(read_state_dict(_saved(content, tmp_path)))
+
+
+def test_code_among_the_settings_is_refused_and_not_run(tmp_path: Path) -> None:
+    trap = tmp_path / "trap"
+    settings = argparse.Namespace(hook=_Evil(trap))
+    path = _saved({"args": settings, "state_dict": STATE}, tmp_path)
+    with pytest.raises(CheckpointError, match="refused, it would run code"):
+        read_state_dict(path)
+    assert not trap.exists()
 
 
 def test_the_old_file_format(tmp_path: Path) -> None:

@@ -76,3 +76,26 @@ def test_names_with_control_characters_are_refused(tmp_path: Path, odd: str) -> 
     with pytest.raises(DataError, match="control characters") as caught:
         read_classes(str(tmp_path / "names.txt"))
     assert str(caught.value).isprintable()
+
+
+def test_names_may_be_spelt_out() -> None:
+    assert read_classes("sky, road,car") == ["sky", "road", "car"]
+    assert read_classes("3") == ["class 0", "class 1", "class 2"]
+    many = [f"class number {index}" for index in range(200)]
+    assert read_classes(",".join(many)) == many  # longer than a file's name may be
+    assert (len(read_classes("cityscapes")), len(read_classes("camvid"))) == (19, 11)
+
+
+def test_a_single_name_is_that_of_the_class_beside_background(tmp_path: Path) -> None:
+    file = tmp_path / "names.txt"
+    file.write_text("person\n")
+    for source in ("person", str(file)):
+        assert read_classes(source, binary=True) == ["background", "person"]
+        with pytest.raises(DataError, match="needed are 2 to 255"):
+            read_classes(source)
+
+
+@pytest.mark.parametrize("source", ["0", "1", "256", "a,a"])
+def test_spelt_out_lists_that_are_none(source: str) -> None:
+    with pytest.raises(DataError):
+        read_classes(source)

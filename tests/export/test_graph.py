@@ -5,12 +5,14 @@ import pytest
 from onnx import ModelProto, TensorProto, helper
 
 from export.graph import (
+    captured,
     consumers,
     dims,
     float_tensors,
     infer_shapes,
     normalise,
     opset,
+    rename_reads,
     with_input_shape,
 )
 from tests.export.build import computed, constant, image, model, operators, value, weight
@@ -244,3 +246,29 @@ def test_consumers_and_float_tensors() -> None:
 @pytest.mark.parametrize("size", [0, 5])
 def test_dims_tell_free_from_fixed(size: int) -> None:
     assert dims(value("x", (None, "n", size))) == (None, None, size)
+
+
+def test_a_branch_reads_what_it_takes_from_the_graph_around_it() -> None:
+    def branch(name: str, node: onnx.NodeProto) -> onnx.GraphProto:
+        return helper.make_graph([node], name, [], [value("r", None)])
+
+    inner = helper.make_node(
+        "If", ["flag"], ["r"],
+        then_branch=branch("a", helper.make_node("Relu", ["deep"], ["r"])),
+        else_branch=branch("b", helper.make_node("Add", ["x", "own"], ["r"])),
+    )  # fmt: skip
+    body = helper.make_graph([inner], "c", [], [value("r", None)], [constant("own", np.float32(1))])
+    outer = helper.make_node(
+        "If", ["test"], ["y"], name="outer", then_branch=body, else_branch=body
+    )
+    graph = model([outer], [value("x", (1,))], [value("y", (1,))])
+
+    assert captured(outer) == {"flag", "deep", "x"}
+    assert {k for k, nodes in consumers(graph.graph).items() if nodes} == {
+        "test", "flag", "deep", "x",
+    }  # fmt: skip
+
+    rename_reads(outer, {"deep": "elsewhere", "own": "wrong", "test": "asked"})
+
+    assert captured(outer) == {"flag", "elsewhere", "x"}
+    assert list(outer.input) == ["asked"]

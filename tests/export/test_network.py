@@ -63,6 +63,8 @@ def test_weights_of_a_file_are_used_and_recorded(
         "file": "checkpoint.pth",
         "seed": None,
         "sha256": sha256_of(Path(path)),
+        "key": None,
+        "prefix": "module.",
     }
 
 

@@ -21,6 +21,7 @@ from export.graph import dims
 from export.image import normalised, synthetic_images
 from export.onnx_export import export_model
 from tests import networks
+from tests.export import odd_networks
 from tests.export.build import computed, operators
 
 MODEL = "tests.networks:tiny"
@@ -332,9 +333,55 @@ def test_folder_that_cannot_be_written(tmp_path: Path) -> None:
         export_model(MODEL, "default", tmp_path / "file" / "out", size=SIZE)
 
 
-@pytest.mark.parametrize("name", ["Branching", "InTuple", "Silent"])
+@pytest.mark.parametrize("name", ["Branching", "Silent"])
 def test_networks_that_cannot_be_exported(name: str, tmp_path: Path) -> None:
     _refused(ExportError, tmp_path, f"{ODD}:{name}", model=f"{ODD}:{name}")
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("InTuple", {}), ("InNamedTuple", {}), ("TwoAlike", {"output_name": "fine"})],
+)
+def test_networks_that_give_more_than_a_tensor(
+    name: str, options: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("export.simplify._CHILD", "raise SystemExit(1)")
+
+    artifact = export_model(f"{ODD}:{name}", "default", tmp_path, size=SIZE, name="n", **options)
+
+    plain = odd_networks._Plain().eval()
+    batch = _image(*SIZE)
+    wanted = plain(torch.from_numpy(batch)).detach().numpy()
+    np.testing.assert_allclose(computed(artifact.path, input=batch)[0], wanted, atol=1e-5)
+    assert artifact.manifest.answer == (
+        {"name": "fine", "kind": None, "threshold": 0.5} if options else None
+    )
+
+
+def test_of_two_alike_maps_the_user_says_which(tmp_path: Path) -> None:
+    _refused(UsageError, tmp_path, "coarse", "fine", "--output-name", model=f"{ODD}:TwoAlike")
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("OneChannel", "binary-logit"), ("OneProbability", "binary-probability")]
+)
+def test_one_channel_becomes_background_and_a_class(
+    name: str, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("export.simplify._CHILD", "raise SystemExit(1)")
+    _refused(UsageError, tmp_path, "--kind", model=f"{ODD}:{name}", classes="background,person")
+
+    artifact = export_model(
+        f"{ODD}:{name}", "default", tmp_path, size=SIZE, name="n", kind=kind, classes="person",
+        threshold=0.4,
+    )  # fmt: skip
+
+    batch = _image(*SIZE)
+    logit = odd_networks._Plain().eval()(torch.from_numpy(batch))[0, 0].detach().numpy()
+    wanted = 1 / (1 + np.exp(-logit)) > 0.4
+    assert 0.05 < wanted.mean() < 0.95
+    np.testing.assert_array_equal(computed(artifact.path, input=batch)[0][0].argmax(0), wanted)
+    assert artifact.manifest.classes == ("background", "person")
 
 
 def test_a_network_without_parameters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

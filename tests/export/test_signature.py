@@ -1,11 +1,13 @@
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper
+import torch
+from onnx import helper
+from torch.nn import functional as F
 
 from export.graph import dims
-from export.signature import rename, resize_logits
-from tests.export.build import computed, image, model, value, weight
+from export.signature import resize_logits
+from tests.export.build import computed, image, model, value
 
 
 @pytest.mark.parametrize("side", [64, 321, 480, 512, 513, 769])
@@ -32,23 +34,20 @@ def test_onnxruntime_agrees_on_the_size() -> None:
     assert computed(graph, input=image(1, 2, 61, 41))[0].shape == (1, 2, 64, 64)
 
 
-def test_names_that_trade_places() -> None:
-    """A file may call its logits 'mask' and its mask 'logits'."""
-    nodes = [
-        helper.make_node("Conv", ["x", "w"], ["mask"], name="conv"),
-        helper.make_node("ArgMax", ["mask"], ["logits"], axis=1, keepdims=0, name="argmax"),
-    ]
-    graph = model(
-        nodes,
-        [value("x", (1, 3, 8, 8))],
-        [value("mask", (1, 4, 8, 8)), value("logits", (1, 8, 8), TensorProto.INT64)],
-        [weight("w", 4, 3, 1, 1)],
+@pytest.mark.parametrize("side", [64, 97])
+def test_logits_of_any_image_are_resized_to_its_size(side: int) -> None:
+    node = helper.make_node(
+        "AveragePool", ["input"], ["logits"], kernel_shape=[2, 2], strides=[2, 2]
     )
-    source = image(1, 3, 8, 8)
-    before = computed(graph, x=source)
+    graph = _pool(node)
+    resize_logits(graph, (32, 32), (None, None), (64, 64))
 
-    rename(graph, {"x": "input", "mask": "logits", "logits": "mask"})
+    found = computed(graph, input=image(1, 2, side, 66))[0]
 
-    assert [v.name for v in graph.graph.output] == ["logits", "mask"]
-    for found, wanted in zip(computed(graph, input=source), before, strict=True):
-        np.testing.assert_array_equal(found, wanted)
+    small = torch.from_numpy(computed(_pool(node), input=image(1, 2, side, 66))[0])
+    wanted = F.interpolate(small, size=(side, 66), mode="bilinear", align_corners=False)
+    np.testing.assert_allclose(found, wanted.numpy(), atol=1e-5)
+
+
+def _pool(node: onnx.NodeProto) -> onnx.ModelProto:
+    return model([node], [value("input", (1, 2, "h", "w"))], [value("logits", (1, 2, None, None))])

@@ -191,7 +191,7 @@ def test_unknown_keys_are_named_with_the_nearest(
         (SMALL.replace("[data]", "onnx = 'a.onnx'\n[data]"), "either name or onnx"),
         (SMALL.replace('name = "deeplabv3_mobilenet"', ""), "either name or onnx"),
         (SMALL.replace('weights = "random"', ""), "needs weights"),
-        (SMALL.replace("[data]", "mean = [0.5, 0.5, 0.5]\n[data]"), "mean and std go with onnx"),
+        (SMALL.replace("[data]", "layout = 'nhwc'\n[data]"), "layout goes with onnx"),
         (SMALL + "[validate]\nreference = 'torhc'\n", "validate.reference"),
         (IMPORTED + "[validate]\nreference = 'torch'\n", "reference"),
         (SMALL + "[gate]\nmax_drop = 0.5\n", "gate.max_drop"),

@@ -147,7 +147,7 @@ def test_a_fixed_size_is_refused_with_the_way_out(tmp_path: Path, data: Path) ->
         "-o", tmp_path / "out",
     )  # fmt: skip
     assert answer.code == 2
-    assert "imported files are of one size" in answer.errors[0]
+    assert "import it with --size dynamic" in answer.errors[0]
     assert not (tmp_path / "out").exists()
 
 

@@ -25,6 +25,8 @@ from validate.runtimes import RUNTIMES, Runtime
 BILINEAR, NEAREST = Image.Resampling.BILINEAR, Image.Resampling.NEAREST
 MakeVoc = Callable[..., Path]
 PRECISIONS = ("fp32", "fp16", "int8")
+ONE_CLASS = ("one-class",)
+"""Labels of background alone, whose figures can be counted by hand, have to be accepted."""
 
 
 def _changed(artifact: Artifact, **changes: Any) -> Artifact:
@@ -338,7 +340,7 @@ def test_figures_by_hand(
     # 13 of 65 columns, a fifth of the picture, become class 5, which no label has
     predicts(fp32=logits_of(_stripe(0, 0), 21), int8=logits_of(_stripe(13, 5), 21))
     out = tmp_path / "out"
-    result = validate([int8, tiny], str(background), out, runtime="fake")
+    result = validate([int8, tiny], str(background), out, runtime="fake", accepted=ONE_CLASS)
     reference, entry = result.artifacts
     assert (reference.id, reference.miou, reference.drop) == ("fp32", 100, None)
     assert (entry.miou, entry.drop, entry.pixel_accuracy) == (80, 20, 80)
@@ -368,13 +370,25 @@ def test_broken_logits_are_counted_and_said(
     broken = logits_of(_stripe(0, 0), 21)
     broken["logits"][0, 3, 30, 30] = np.inf
     predicts(fp32=logits_of(_stripe(0, 0), 21), int8=broken)
-    result = validate([tiny, int8], str(background), tmp_path / "out", runtime="fake")
+    result = validate(
+        [tiny, int8], str(background), tmp_path / "out", runtime="fake", accepted=ONE_CLASS
+    )
     good, bad = result.artifacts
     assert (good.nonfinite_images, good.warnings) == (0, [])
     assert bad.nonfinite_images == 2
     assert any(w.startswith("broken") and "2 images" in w for w in bad.warnings)
     report(tmp_path / "out/result.json", tmp_path / "out")
     assert "int8: broken: inf or NaN" in (tmp_path / "out/report.md").read_text()
+
+
+def test_a_network_that_sees_one_thing_everywhere_is_said(
+    tiny: Artifact, int8: Artifact, voc: Path, predicts: Callable[..., None], tmp_path: Path
+) -> None:
+    predicts(fp32=logits_of(_stripe(0, 0), 21), int8=logits_of(_stripe(9, 3), 21))
+    result = validate([tiny, int8], str(voc), tmp_path, runtime="fake")
+    alone, two = result.artifacts
+    assert any("predicts background on every pixel" in warning for warning in alone.warnings)
+    assert not any("on every pixel" in warning for warning in two.warnings)
 
 
 def test_a_mask_under_full_says_that_it_was_resized_to_the_nearest_pixel(
@@ -384,7 +398,12 @@ def test_a_mask_under_full_says_that_it_was_resized_to_the_nearest_pixel(
     mask = tiny.manifest.outputs[0].model_copy(update={"name": "mask", "kind": "mask"})
     artifact = _changed(tiny, outputs=(mask,))
     result = validate(
-        [artifact], str(background), tmp_path / "out", protocol="full", runtime="fake"
+        [artifact],
+        str(background),
+        tmp_path / "out",
+        protocol="full",
+        runtime="fake",
+        accepted=ONE_CLASS,
     )
     assert result.artifacts[0].miou == 80
     assert any("nearest" in warning for warning in result.artifacts[0].warnings)
@@ -400,7 +419,9 @@ def test_fp16_made_without_images_is_marked(
     predicts(fp32=logits_of(_stripe(0, 0), 21), fp16=logits_of(_stripe(0, 0), 21))
     facts = {**fp16.manifest.checks["fp16"], "range_checked": False}
     unchecked = _changed(fp16, checks={"fp16": facts}, images=())
-    result = validate([tiny, unchecked], str(background), tmp_path / "out", runtime="fake")
+    result = validate(
+        [tiny, unchecked], str(background), tmp_path / "out", runtime="fake", accepted=ONE_CLASS
+    )
     assert result.artifacts[1].warnings == ["value range not checked against float16"]
 
 

@@ -55,11 +55,15 @@ def ids_digest(ids: Iterable[str]) -> str:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Items in list order. `name` and `split` go into results; `labelled` if all have masks."""
+    """Items in list order. `name` and `split` go into results; `labelled` if all have masks.
+
+    `labels` names the label map that its masks need, None where they hold class indices.
+    """
 
     name: str
     split: str
     items: tuple[Item, ...]
+    labels: str | None = None
 
     @property
     def labelled(self) -> bool:

@@ -22,6 +22,7 @@ class TorchEngine:
     def __init__(self, manifest: Manifest, weights: str | None, device: str) -> None:
         import torch  # only this runtime needs it
 
+        from export.answer import Answer
         from export.network import load_network
 
         source = manifest.weights
@@ -42,6 +43,8 @@ class TorchEngine:
             classes=len(manifest.classes),
             output_stride=manifest.output_stride,
             seed=source.seed or 0,
+            weights_key=source.key,
+            answer=Answer(**manifest.answer) if manifest.answer else None,
         )
         torch.set_num_threads(threads())
         self._torch: Any = torch

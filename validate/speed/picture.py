@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.artifact import Manifest
-from export.image import normalised, synthetic_images
+from export.image import as_mode, normalised, synthetic_images
 from validate.datasets import Item
 from validate.protocols import DEFAULT_PROTOCOL
 from validate.samples import Preparation
@@ -23,4 +23,5 @@ def input_image(manifest: Manifest, picture: Path | None = None) -> NDArray[np.f
         preparation = Preparation.for_artifact(manifest, DEFAULT_PROTOCOL)
         return preparation.sample(Item(picture.stem, picture, None)).image
     (made,) = synthetic_images(1, manifest.size)
-    return normalised(made, manifest.input.mean, manifest.input.std)
+    spec = manifest.input
+    return normalised(as_mode(made, spec.colour_order), spec.mean, spec.std)
