@@ -69,6 +69,8 @@ bench-untimed: $(BENCH)/.installed
 	$(BENCH_PYTHON) benchmarks/scores.py -o $(BENCHED)
 	$(BENCH_PYTHON) benchmarks/methods.py --networks deeplabv3_mobilenet --adaround -o $(BENCHED)
 	$(BENCH_PYTHON) benchmarks/coverage.py -o $(BENCHED)
+	$(BENCH_PYTHON) benchmarks/gate.py -o $(BENCHED) \
+		$(MADE)/demo $(MADE)/demo/scenes $(MADE)/deeplabv3_mobilenet ../shared/voc/VOCdevkit:val
 	$(BENCH_PYTHON) benchmarks/zoo_int8.py -o $(BENCHED)
 
 bench-page: $(BENCH)/.installed

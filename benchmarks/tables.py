@@ -170,6 +170,11 @@ def methods_table(rows: Sequence[Facts]) -> str:
     return markdown_table(table, ["options", "drop", "agreement %", "seconds"])
 
 
+def gate_table(gate: Facts) -> str:
+    """What was planted, changed or drawn in each run, and what the gate made of it."""
+    return markdown_table(gate["rows"], gate["head"])
+
+
 def coverage_table(coverage: Facts) -> str:
     """Return how often the intervals hold the truth."""
     return markdown_table(coverage["rows"], coverage["head"])

@@ -37,22 +37,9 @@ def read_mask(
     image (`size`, height and width) is resized to it, each pixel the nearest. Raises DataError
     when the mask cannot be read, has another size, or holds other values or colours.
     """
-    _, indices = read_values(item, classes, colours, labels)
-    if indices.shape != size and fit:
-        shown = Image.fromarray(indices.astype(np.uint8))
-        indices = np.asarray(shown.resize(size[::-1], Image.Resampling.NEAREST))
-    if indices.shape != size:
-        turned = indices.shape == size[::-1]
-        raise DataError(
-            f"image {item.id}: mask is {indices.shape[1]}x{indices.shape[0]}, the image "
-            f"{size[1]}x{size[0]}"
-            + (
-                "; where EXIF turns an image, the mask has to be upright"
-                if turned
-                else "; --accept mask-size resizes masks to their images"
-            )
-        )
-    return Image.fromarray(indices.astype(np.uint8))
+    _, indices = read_values(item, classes, colours, labels, None if fit else size)
+    shown = Image.fromarray(indices.astype(np.uint8))
+    return shown.resize(size[::-1], Image.Resampling.NEAREST) if indices.shape != size else shown
 
 
 def read_values(
@@ -60,13 +47,15 @@ def read_values(
     classes: int,
     colours: Sequence[Colour] = (),
     labels: LabelMap = AS_THEY_ARE,
+    size: tuple[int, int] | None = None,
 ) -> tuple[NDArray[np.integer], NDArray[np.integer]]:
     """Return the values that a mask holds, (h, w), and the class of each or 255.
 
-    Raises as `read_mask`.
+    A picture of another size than `size` is not even decoded. Raises as `read_mask`.
     """
     try:
-        values, by_colour = _values(item.mask, classes, colours or palette(classes), labels)
+        values, by_colour = _values(item.mask, classes, colours or palette(classes), labels, size)
+        _refuse_other_size(values.shape, size)
     except DataError as error:
         raise DataError(f"image {item.id}: {error}") from error
     mapped = labels.declared and not by_colour
@@ -87,7 +76,11 @@ def read_values(
 
 
 def _values(
-    mask: Mask | None, classes: int, colours: Sequence[Colour], labels: LabelMap
+    mask: Mask | None,
+    classes: int,
+    colours: Sequence[Colour],
+    labels: LabelMap,
+    size: tuple[int, int] | None,
 ) -> tuple[NDArray[np.integer], bool]:
     """Return what a mask holds, and whether it was colours, which then are classes already."""
     if isinstance(mask, Instances):
@@ -98,11 +91,14 @@ def _values(
         return mask.draw(), True
     if mask is not None and mask.suffix == ".mat":
         return read_mat(mask), False
-    return _of_picture(mask, colours, labels)
+    return _of_picture(mask, colours, labels, size)
 
 
 def _of_picture(
-    mask: Path | None, colours: Sequence[Colour], labels: LabelMap
+    mask: Path | None,
+    colours: Sequence[Colour],
+    labels: LabelMap,
+    size: tuple[int, int] | None,
 ) -> tuple[NDArray[np.integer], bool]:
     try:
         picture = open_picture(mask or Path())
@@ -119,6 +115,7 @@ def _of_picture(
                 f"mask {mask} has mode {picture.mode}; needed is one class index per pixel "
                 "(palette or grey PNG) or the colour of a class (RGB)"
             )
+        _refuse_other_size((picture.height, picture.width), size)
         try:
             decoded = decode(picture)
         except DataError as error:
@@ -129,6 +126,18 @@ def _of_picture(
     if labels.declared and not labels.colours and (pixels == pixels[..., :1]).all():
         return pixels[..., 0], False  # indices, saved as colours
     return _decoded(pixels, mask, _table(colours, labels)), True
+
+
+def _refuse_other_size(found: tuple[int, ...], size: tuple[int, int] | None) -> None:
+    if size is None or found == size:
+        return
+    shown = "x".join(str(side) for side in found[::-1])
+    hint = (
+        "where EXIF turns an image, the mask has to be upright"
+        if found == size[::-1]
+        else "--accept mask-size resizes masks to their images"
+    )
+    raise DataError(f"mask is {shown}, the image {size[1]}x{size[0]}; {hint}")
 
 
 def _table(colours: Sequence[Colour], labels: LabelMap) -> Mapping[Colour, int]:

@@ -6,7 +6,6 @@ that only a signature helps.
 
 import hashlib
 import json
-from typing import Any
 
 from pydantic import BaseModel
 
@@ -47,6 +46,6 @@ def _result_digest(result: Result) -> str:
 
 
 def _digest(model: BaseModel, names: set[str]) -> str:
-    content: dict[str, Any] = model.model_dump(mode="json", include=names)
+    content = model.model_dump(mode="json", include=names, exclude_defaults=True)
     text = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()

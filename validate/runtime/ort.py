@@ -41,7 +41,7 @@ class OrtEngine:
         self._provider = provider
         self._names = [spec.name for spec in manifest.outputs]
         self.session: onnxruntime.InferenceSession = open_session(
-            model, provider, options, settings=settings
+            model, provider, options=options, settings=settings
         )
 
     def outputs(self, image: NDArray[np.float32]) -> Outputs:

@@ -229,3 +229,13 @@ def test_what_is_no_count_is_an_error(
         return
     with pytest.raises(DataError, match=r"confusion\.npz: "):
         _count(tmp_path)
+
+
+def test_a_field_that_a_later_version_adds_breaks_no_seal(result: Result, tmp_path: Path) -> None:
+    """What is at its default says nothing: a file without it is the same result."""
+    file = tmp_path / "result.json"
+    document = json.loads(file.read_text())
+    assert document["latency_protocol"] is None and document["artifacts"][0]["noise"] is None
+    del document["latency_protocol"], document["artifacts"][0]["noise"]
+    file.write_text(json.dumps(document))
+    assert _count(tmp_path).verdicts == ()
