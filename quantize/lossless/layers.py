@@ -112,7 +112,7 @@ class Writer:
         """
         layer, times = self._layer, 1
         if isinstance(weight, str):
-            rows = self.add("DequantizeLinear", [weight, *layer.weight_grid.node.input[1:]], axis=0)
+            rows = self.add("DequantizeLinear", [weight, *self._weight_grid()], axis=0)
         else:
             times = len(weight) // len(layer.weight)
             rows = self._rows(layer.weight_grid, weight)
@@ -123,6 +123,16 @@ class Writer:
         inputs = [data, rows, *bias]
         made = self.add("Conv", inputs, kernel_shape=kernel, group=layer.groups, **given)
         return self.add("QuantizeLinear", [made, *layer.after.node.input[1:]])
+
+    def _weight_grid(self) -> list[str]:
+        """Return scale and zero point of the weights, the zero point a constant of its own.
+
+        Where products of u8 and s8 saturate (x86 without VNNI), onnxruntime turns weights to u8 and
+        gives their zero point a new name, which it refuses to give twice.
+        """
+        grid = self._layer.weight_grid
+        scale, *zero_point = grid.node.input[1:]
+        return [scale, *(self.constant(grid.zero_point) for _ in zero_point)]
 
     def replace(self) -> None:
         """Put the nodes where the layer and its Q were; the last two give what these gave."""

@@ -6,6 +6,7 @@ import pytest
 
 from export.graph import with_input_shape
 from export.onnx_cost import graph_cost
+from export.sessions import open_session, session_options
 from quantize.lossless import padding
 from quantize.lossless.padding import Block, blocks, skip_padding
 from tests.quantize.lossless.graphs import assert_same, quantized
@@ -36,6 +37,16 @@ def test_the_integers_are_the_same(size: tuple[int, int], rate: int) -> None:
 def test_one_scale_for_all_rows() -> None:
     made = quantized((33, 33), WEIGHTS, "per-tensor", dilations=[18] * 2, pads=[18] * 4)
     assert_same(made, skip_padding)
+
+
+@pytest.mark.parametrize("target", ["cpu", "per-tensor"])
+def test_cpus_whose_products_saturate_load_the_file(target: str) -> None:
+    """There sessions get this setting; onnxruntime refused weights that shared a zero point."""
+    made = quantized((33, 33), WEIGHTS, target, dilations=[18] * 2, pads=[18] * 4)
+    assert skip_padding(made) == ["conv"]
+    options = session_options()
+    options.add_session_config_entry("session.x64quantprecision", "1")
+    open_session(made.SerializeToString(), options=options)
 
 
 def test_the_file_holds_the_weight_once() -> None:
