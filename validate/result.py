@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from export.errors import DataError
 
@@ -180,6 +180,13 @@ class Result(_Model):
     counts_sha256: str | None = None
     facts_sha256: str | None = None
     artifacts: list[ArtifactResult]
+
+    @model_validator(mode="after")
+    def _ids_are_unique(self) -> "Result":
+        ids = [artifact.id for artifact in self.artifacts]
+        if repeated := sorted({id for id in ids if ids.count(id) > 1}):
+            raise ValueError(f"artifacts {', '.join(repeated)} are there more than once")
+        return self
 
     def artifact(self, id: str) -> ArtifactResult | None:
         """Return the artifact with this id, or None."""

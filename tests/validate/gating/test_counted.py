@@ -239,3 +239,24 @@ def test_a_field_that_a_later_version_adds_breaks_no_seal(result: Result, tmp_pa
     del document["latency_protocol"], document["artifacts"][0]["noise"]
     file.write_text(json.dumps(document))
     assert _count(tmp_path).verdicts == ()
+
+
+def test_checksums_that_were_taken_away_are_missed(result: Result, tmp_path: Path) -> None:
+    file = tmp_path / "result.json"
+    document = json.loads(file.read_text())
+    document["artifacts"][1]["latency_ms"]["median"] = 0.1
+    for part in (document, *document["artifacts"]):
+        part["facts_sha256"] = None
+    file.write_text(json.dumps(document))
+    verdicts = gate(load_result(file), folder=tmp_path, max_latency_ratio={"int8": 0.5})
+    assert exit_code(verdicts) == 2
+    assert any("lacks the checksums" in verdict.reason for verdict in verdicts)
+
+
+def test_an_artifact_that_is_there_twice_is_an_error(result: Result, tmp_path: Path) -> None:
+    file = tmp_path / "result.json"
+    document = json.loads(file.read_text())
+    document["artifacts"].append(document["artifacts"][1])
+    file.write_text(json.dumps(document))
+    with pytest.raises(DataError, match=r"result\.json: .*int8 are there more than once"):
+        load_result(file)
