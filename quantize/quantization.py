@@ -17,7 +17,8 @@ from quantize.calibration.calibration import Progress
 from quantize.calibration.measurement import Measurement
 from quantize.precisions import PRECISIONS, Job, Recorded
 from quantize.ranges.ranges import range_rule
-from quantize.settings import IO_TYPES, Search, Settings
+from quantize.search.search import Search
+from quantize.settings import IO_TYPES, Settings
 
 
 def check_settings(precision: str, settings: Settings) -> None:

@@ -181,7 +181,8 @@ def _order(
     if request := request_of(section, recipe):
         stage.begin()
         preparation = Preparation.for_artifact(fp32.manifest, recipe.data.calibration_protocol)
-        search = open_search(request, fp32, calibration, preparation, seed)
+        say = stage.reuse.progress.note
+        search = open_search(request, fp32, calibration, preparation, seed, say)
     shown = partial(stage.reuse.progress, stage.name)
     return Order(section.precision, settings_of(section, seed), search, shown)
 

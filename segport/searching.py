@@ -8,7 +8,7 @@ from onnx import ModelProto
 from export.artifact import Artifact
 from export.errors import UsageError
 from quantize.search.budget import Budget
-from quantize.settings import Search
+from quantize.search.search import Say, Search
 from segport.scoring import SCORES, session_times
 from validate.datasets import Dataset, open_dataset
 from validate.samples import Preparation
@@ -19,16 +19,22 @@ SCORING_IMAGES = 256
 
 @dataclass(frozen=True)
 class Request:
-    """A budget, and the data set (as on the command line) that judges."""
+    """A budget, the data set (as on the command line) that judges, and a limit of time."""
 
     budget: Budget
     data: str
+    minutes: float | None = None
 
 
 def requested(
-    max_drop: float | None, min_agreement: float | None, data: str | None
+    max_drop: float | None,
+    min_agreement: float | None,
+    data: str | None,
+    minutes: float | None = None,
 ) -> Request | None:
     """Return what a user asked for, None for no search. Raises UsageError."""
+    if minutes is not None and not minutes > 0:
+        raise UsageError(f"--search-minutes {minutes:g}: give a number above 0")
     if max_drop is None and min_agreement is None:
         return None
     if max_drop is not None and min_agreement is not None:
@@ -36,9 +42,9 @@ def requested(
     if data is None:
         raise UsageError("a precision search needs images: give --data DATA or --calibration DATA")
     if max_drop is not None:
-        return Request(Budget("max_drop", max_drop), data)
+        return Request(Budget("max_drop", max_drop), data, minutes)
     assert min_agreement is not None
-    return Request(Budget("min_agreement", min_agreement), data)
+    return Request(Budget("min_agreement", min_agreement), data, minutes)
 
 
 def judges(request: Request, calibration: Dataset | None, seed: int) -> Dataset:
@@ -58,8 +64,12 @@ def open_search(
     calibration: Dataset | None,
     preparation: Preparation,
     seed: int,
+    say: Say,
 ) -> Search:
-    """Return the search of `request`, with its `judges`. fp32 is run here, once."""
+    """Return the search of `request`, with its `judges`. fp32 is run here, once.
+
+    `say` is told in words what is tried.
+    """
     dataset = judges(request, calibration, seed)
     score = SCORES[request.budget.kind](artifact, dataset, preparation)
     image = preparation.sample(dataset.items[0]).image
@@ -67,4 +77,4 @@ def open_search(
     def latency(models: Sequence[ModelProto]) -> list[float]:
         return session_times(artifact, image, models)
 
-    return Search(request.budget, score, lambda: score.images, latency)
+    return Search(request.budget, score, lambda: score.images, latency, request.minutes, say)

@@ -109,6 +109,12 @@ def _int8_lines(facts: "dict[str, Any]") -> "list[str]":
         lines.append(tabulate(rows, headers, floatfmt=(".0f", ".0f", ".2g", ".2f")))
     if search := facts.get("search"):
         lines.append(f"search: {search['verdict']}")
+        rows = [
+            [100 * one["int8_macs_share"], one["kept_float"], one["score"], one["images"]]
+            for one in search["frontier"]
+        ]
+        headers = ["MACs in int8 %", "layers in float", "score", "images"]
+        lines.append(tabulate(rows, headers, floatfmt=(".1f", ".0f", ".3f", ".0f")))
     if kept := facts["kept_float"]:
         more = f" and {len(kept) - _LISTED} more" if len(kept) > _LISTED else ""
         lines.append(f"kept in float: {', '.join(kept[:_LISTED])}{more}")

@@ -1,6 +1,6 @@
 """In which order layers become float: most damage undone for the least int8 work lost."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -8,7 +8,7 @@ from onnx import ModelProto
 
 from export.graph import float_tensors, with_input_shape
 from export.onnx_cost import graph_cost
-from quantize.search.ranker import Ranked
+from quantize.search.ranker import Block
 
 ELEMENT = 4
 """Work of writing one value, in MACs: what layers without weights cost."""
@@ -35,38 +35,23 @@ def shares(model: ModelProto, shape: tuple[int, ...]) -> Shares:
 
 
 def _normalised(counts: Mapping[str, int]) -> dict[str, float]:
-    total = sum(counts.values())
+    total = sum(counts.values()) or 1
     return {name: count / total for name, count in counts.items()}
 
 
-def float_sets(ranked: Sequence[Ranked], found: Shares, most: float) -> list[frozenset[str]]:
-    """Return growing sets of layers to keep in float, the first of them empty.
+def float_sets(blocks: Sequence[Block], found: Shares) -> list[frozenset[str]]:
+    """Return growing sets of layers to keep in float, from none to all.
 
-    At most a share of `most` (0-1) of all MACs may become float. Each step adds the layers of
-    the unit that undoes the most damage for the work that leaves int8. Damage is undone once
-    all layers around a unit are float, so that a step can undo more than its own. Ties go to
-    the unit that comes first in `ranked`.
+    Each adds the block that undoes the most damage for the work that leaves int8; ties go to
+    the earlier block.
     """
-    kept: frozenset[str] = frozenset()
-    sets = [kept]
-    left = list(ranked)
-    while True:
-        left = [unit for unit in left if not unit.layers <= kept]
-        affordable = [u for u in left if _sum(found.macs, kept | u.layers) <= most]
-        if not affordable:
-            return sets
-        best = max(affordable, key=lambda unit: _worth(unit, kept, left, found.work))
-        kept = kept | best.layers
-        sets.append(kept)
+    order = sorted(blocks, key=lambda block: -block.damage / total(found.work, block.layers))
+    sets = [frozenset[str]()]
+    for block in order:
+        sets.append(sets[-1].union(block.layers))
+    return sets
 
 
-def _sum(counts: Mapping[str, float], layers: frozenset[str]) -> float:
-    return sum(counts.get(layer, 0.0) for layer in sorted(layers))
-
-
-def _worth(
-    unit: Ranked, kept: frozenset[str], left: Sequence[Ranked], work: Mapping[str, float]
-) -> float:
-    after = kept | unit.layers
-    undone = sum(other.damage for other in left if other.layers <= after)
-    return undone / _sum(work, after - kept)
+def total(counts: Mapping[str, float], layers: Collection[str]) -> float:
+    """Return the sum of what `counts` says of `layers`, never quite 0."""
+    return sum(counts.get(layer, 0.0) for layer in sorted(layers)) or 1e-12

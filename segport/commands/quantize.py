@@ -75,6 +75,9 @@ def quantize(
             "folder. Default: those of --calibration."
         ),
     ] = None,
+    search_minutes: Annotated[
+        float | None, typer.Option(help="Time for this search; then the best so far.")
+    ] = None,
     download: Download = False,
     as_json: AsJson = False,
 ) -> None:
@@ -102,7 +105,9 @@ def quantize(
             seed=seed,
         )
         check_settings(precision, settings)
-        request: Request | None = requested(max_drop, min_agreement, data or calibration)
+        request: Request | None = requested(
+            max_drop, min_agreement, data or calibration, search_minutes
+        )
         loaded = load_artifact(artifact)
         if download:
             from validate.data.download import fetch
@@ -120,7 +125,9 @@ def quantize(
             samples=Samples(images, preparation) if images else (),
             protocol=protocol,
             settings=settings,
-            search=open_search(request, loaded, images, preparation, seed) if request else None,
+            search=open_search(request, loaded, images, preparation, seed, progress.note)
+            if request
+            else None,
             progress=step,
         )
     say_artifact(made, as_json, default_target=target is None)
