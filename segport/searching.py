@@ -5,13 +5,14 @@ from dataclasses import dataclass, replace
 
 from onnx import ModelProto
 
-from export.artifact import Artifact
+from export.artifact import Artifact, Sample
 from export.errors import UsageError
 from quantize.search.budget import Budget
 from quantize.search.search import Say, Search
+from quantize.self_check import IMAGES
 from segport.scoring import SCORES, session_times
 from validate.datasets import Dataset, open_dataset
-from validate.samples import Preparation
+from validate.samples import Preparation, Samples
 
 SCORING_IMAGES = 256
 """With 60, a search on ESPNetv2 found what lost 0.3 points there and 2.7 on other images."""
@@ -78,3 +79,15 @@ def open_search(
         return session_times(artifact, image, models)
 
     return Search(request.budget, score, lambda: score.images, latency, request.minutes, say)
+
+
+def held_back(
+    source: str, calibration: Dataset, preparation: Preparation, seed: int
+) -> Sequence[Sample]:
+    """Return up to IMAGES images of `source` that are not in `calibration`, drawn by `seed`."""
+    dataset = open_dataset(source, "train", masks=False)
+    used = {item.image for item in calibration.items}
+    others = tuple(item for item in dataset.items if item.image not in used)
+    if not others:
+        return ()
+    return Samples(replace(dataset, items=others).sample(IMAGES, seed), preparation)

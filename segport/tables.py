@@ -65,6 +65,13 @@ def artifact_lines(artifact: "Artifact", default_target: bool = False) -> str:
         f"wrote {artifact.path} ({artifact.path.stat().st_size / 1e6:.2f} MB) and its manifest"
     ]
     checks = manifest.checks
+    if found := checks.get("self"):
+        kind = "images held back" if found["held_back"] else "calibration images, as all were used"
+        lines.append(
+            f"self-check: agrees with fp32 on {found['agreement']:.2f} % of pixels "
+            f"({len(found['images'])} {kind})"
+        )
+        lines += [f"warning: {text}" for text in found["warnings"]]
     if parity := checks.get("parity"):
         difference = parity["max_abs_diff"]
         logits = "" if difference is None else f"logits differ by at most {difference:.2g}, "

@@ -99,11 +99,12 @@ def search(
         return sum(counted.macs.get(layer, 0.0) for layer in plan.layers if layer not in kept)
 
     trials = Trials(build, share, wanted.score, wanted.budget, clock.say, clock.over)
-    chosen: Candidate | None = trials.try_out(frozenset(), settle=True)
+    chosen: Candidate | None = trials.try_out(frozenset())
     blocks: list[Block] = []
     used: list[Sample] = []
-    assert chosen is not None
-    if not chosen.accepted:
+    if chosen and chosen.accepted:
+        chosen = trials.try_out(frozenset(), settle=not clock.over())
+    if not (chosen and chosen.accepted):
         count = min(len(samples), RANKING_IMAGES)
         used = [samples[len(samples) * index // count] for index in range(count)]
         evaluator = Evaluator(fp32, used)

@@ -78,6 +78,11 @@ def quantize(
     search_minutes: Annotated[
         float | None, typer.Option(help="Time for this search; then the best so far.")
     ] = None,
+    min_self_agreement: Annotated[
+        float,
+        typer.Option(help="Percent of pixels as in fp32, below which nothing is written."),
+    ] = 95.0,
+    force: Annotated[bool, typer.Option("--force", help="Write the file all the same.")] = False,
     download: Download = False,
     as_json: AsJson = False,
 ) -> None:
@@ -89,8 +94,9 @@ def quantize(
         from export.artifact import load_artifact
         from quantize.quantization import check_settings
         from quantize.quantization import quantize as quantize_artifact
+        from quantize.self_check import SelfCheck
         from quantize.settings import Settings
-        from segport.searching import Request, open_search, requested
+        from segport.searching import Request, held_back, open_search, requested
         from validate.datasets import Dataset, open_dataset
         from validate.samples import Preparation, Samples
 
@@ -118,6 +124,7 @@ def quantize(
         images: Dataset | None = None
         if calibration is not None:
             images = open_dataset(calibration, "train", masks=False).sample(samples, seed)
+        unseen = held_back(calibration, images, preparation, seed) if calibration and images else ()
         made = quantize_artifact(
             loaded,
             precision,
@@ -129,5 +136,6 @@ def quantize(
             if request
             else None,
             progress=step,
+            check=SelfCheck(unseen, min_self_agreement, force),
         )
     say_artifact(made, as_json, default_target=target is None)

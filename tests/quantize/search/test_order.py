@@ -1,0 +1,48 @@
+from quantize.search.evaluator import Effect
+from quantize.search.order import Shares, float_sets
+from quantize.search.ranker import BLOCKS, MEASUREMENTS, Block, rank, units
+
+
+def _block(layers: str, disagreement: float) -> Block:
+    return Block(tuple(layers), Effect(disagreement, 0.0))
+
+
+EVEN = Shares(dict.fromkeys("abcd", 0.25), dict.fromkeys("abcd", 0.25))
+
+
+def test_each_set_adds_the_most_damage_per_work_and_the_last_has_everything() -> None:
+    blocks = [_block("ab", 3.0), _block("c", 2.5), _block("d", 1.0)]
+    # 9 / 0.5 = 18 loses against 6.25 / 0.25 = 25
+    assert float_sets(blocks, EVEN) == [
+        frozenset(),
+        frozenset("c"),
+        frozenset("abc"),
+        frozenset("abcd"),
+    ]
+
+
+def test_layers_without_macs_go_with_the_one_before_them() -> None:
+    macs = {"conv1": 1.0, "conv2": 1.0}
+    layers = ["pad", "conv1", "relu1", "conv2", "add"]
+    assert units(layers, macs) == [("pad", "conv1", "relu1"), ("conv2", "add")]
+
+
+def test_the_worst_block_is_halved_until_it_is_one_layer() -> None:
+    parts = [(str(index),) for index in range(100)]
+    measured: list[int] = []
+
+    def measure(layers: object) -> Effect:
+        names = set(layers)  # type: ignore[call-overload]
+        measured.append(len(names))
+        return Effect(5.0 if "37" in names else 0.1, 0.0)
+
+    blocks = rank(parts, measure, lambda text: None, lambda: False)
+    assert max(blocks, key=lambda block: block.damage).layers == ("37",)
+    assert [layer for block in blocks for layer in block.layers] == [p[0] for p in parts]
+    assert BLOCKS <= len(measured) <= MEASUREMENTS
+
+
+def test_no_block_is_halved_when_time_is_over() -> None:
+    parts = [(str(index),) for index in range(100)]
+    blocks = rank(parts, lambda layers: Effect(1.0, 0.0), lambda text: None, lambda: True)
+    assert len(blocks) == BLOCKS
