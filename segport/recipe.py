@@ -61,7 +61,8 @@ class DataSection(_Section):
 class ArtifactSection(_Section):
     """One artifact to make beside fp32.
 
-    `with`, `skip`, `max_drop`, `min_agreement`, `min_self_agreement` and `data` are options of `segport quantize`.
+    `with`, `skip`, `max_drop`, `min_agreement`, `min_self_agreement` and `data` are
+    options of `segport quantize`.
     """
 
     precision: str
