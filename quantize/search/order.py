@@ -39,16 +39,18 @@ def _normalised(counts: Mapping[str, int]) -> dict[str, float]:
     return {name: count / total for name, count in counts.items()}
 
 
-def float_sets(blocks: Sequence[Block], found: Shares) -> list[frozenset[str]]:
-    """Return growing sets of layers to keep in float, from none to all.
+def float_sets(blocks: Sequence[Block], found: Shares, most: float) -> list[frozenset[str]]:
+    """Return growing sets of layers to keep in float, the first of them empty.
 
-    Each adds the block that undoes the most damage for the work that leaves int8; ties go to
-    the earlier block.
+    Each adds the block that undoes the most damage for the work that leaves int8, of those with
+    which at most a share of `most` (0-1) of all MACs is float; ties go to the earlier block.
     """
     order = sorted(blocks, key=lambda block: -block.damage / total(found.work, block.layers))
     sets = [frozenset[str]()]
     for block in order:
-        sets.append(sets[-1].union(block.layers))
+        more = sets[-1].union(block.layers)
+        if total(found.macs, more) <= most:
+            sets.append(more)
     return sets
 
 

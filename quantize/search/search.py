@@ -114,7 +114,7 @@ def search(
             clock.say,
             lambda: clock.over(RANKING_TIME),
         )
-        sets = [kept for kept in float_sets(blocks, counted) if share(kept) >= LEAST_INT8]
+        sets = float_sets(blocks, counted, share(frozenset()) - LEAST_INT8)
         chosen = _settled(sets, _bisect(sets, trials, clock), trials, counted, clock)
     frontier = trials.frontier(everything)
     if chosen is None:

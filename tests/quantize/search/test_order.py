@@ -13,12 +13,17 @@ EVEN = Shares(dict.fromkeys("abcd", 0.25), dict.fromkeys("abcd", 0.25))
 def test_each_set_adds_the_most_damage_per_work_and_the_last_has_everything() -> None:
     blocks = [_block("ab", 3.0), _block("c", 2.5), _block("d", 1.0)]
     # 9 / 0.5 = 18 loses against 6.25 / 0.25 = 25
-    assert float_sets(blocks, EVEN) == [
+    assert float_sets(blocks, EVEN, 1.0) == [
         frozenset(),
         frozenset("c"),
         frozenset("abc"),
         frozenset("abcd"),
     ]
+
+
+def test_a_block_that_leaves_too_little_in_int8_is_passed_over() -> None:
+    blocks = [_block("ab", 9.0), _block("c", 2.5), _block("d", 1.0)]
+    assert float_sets(blocks, EVEN, 0.3) == [frozenset(), frozenset("c")]
 
 
 def test_layers_without_macs_go_with_the_one_before_them() -> None:
