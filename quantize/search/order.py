@@ -43,13 +43,15 @@ def float_sets(blocks: Sequence[Block], found: Shares, most: float) -> list[froz
     """Return growing sets of layers to keep in float, the first of them empty.
 
     Each adds the block that undoes the most damage for the work that leaves int8, of those with
-    which at most a share of `most` (0-1) of all MACs is float; ties go to the earlier block.
+    which at most a share of `most` (0-1) of all MACs is float; ties go to the earlier
+    block. At the end come single layers of the blocks that were too large.
     """
     order = sorted(blocks, key=lambda block: -block.damage / total(found.work, block.layers))
     sets = [frozenset[str]()]
-    for block in order:
-        more = sets[-1].union(block.layers)
-        if total(found.macs, more) <= most:
+    layers = [(layer,) for block in order for layer in block.layers]
+    for part in [*(block.layers for block in order), *layers]:
+        more = sets[-1].union(part)
+        if more != sets[-1] and total(found.macs, more) <= most:
             sets.append(more)
     return sets
 
