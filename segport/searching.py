@@ -20,7 +20,10 @@ SCORING_IMAGES = 256
 
 @dataclass(frozen=True)
 class Request:
-    """A budget, the data set (as on the command line) that judges, and a limit of time."""
+    """A budget, the data set (as on the command line) that judges, and a limit of time.
+
+    None is no limit: a recipe's search takes what it takes and ends the same on every machine.
+    """
 
     budget: Budget
     data: str
@@ -67,7 +70,7 @@ def open_search(
     seed: int,
     say: Say,
 ) -> Search:
-    """Return the search of `request`, with its `judges`. fp32 is run here, once.
+    """Return the search of `request`, with its `judges`.
 
     `say` is told in words what is tried.
     """

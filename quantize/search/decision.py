@@ -43,10 +43,10 @@ def decide(reading: Reading, budget: Budget) -> bool | None:
     """Return whether the candidate is within the budget; None where more images must tell.
 
     On all images the score itself decides, before that only an interval that lies on one side
-    of the limit. NaN is never within.
+    of the limit, and nothing before the first look. NaN is never within.
     """
     low = accepts(reading.score - reading.bound, budget)
     high = accepts(reading.score + reading.bound, budget)
     if reading.images == reading.total or reading.score != reading.score:
         return accepts(reading.score, budget)
-    return low if low == high else None
+    return low if low == high and reading.images >= FIRST_LOOK else None

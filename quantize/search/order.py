@@ -1,6 +1,6 @@
-"""In which order layers become float: most damage undone for the least int8 work lost."""
+"""In which orders layers become float, and the growing sets that each order gives."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -39,14 +39,28 @@ def _normalised(counts: Mapping[str, int]) -> dict[str, float]:
     return {name: count / total for name, count in counts.items()}
 
 
-def float_sets(blocks: Sequence[Block], found: Shares, most: float) -> list[frozenset[str]]:
+def orders(blocks: Sequence[Block], found: Shares, least: float) -> Iterator[list[Block]]:
+    """Yield orders in which blocks become float, best first; ties go to the earlier block.
+
+    The first undoes the most damage for the work that leaves int8. It ends with what does little
+    damage for its size in int8, which may be one large and bad block; the second, by damage
+    alone, ends with what does the least. The others end with one block in int8 that has a share
+    of `least` (0-1) of the MACs by itself, least damage first: what was measured alone.
+    """
+    yield sorted(blocks, key=lambda block: -block.damage / total(found.work, block.layers))
+    by_damage = sorted(blocks, key=lambda block: -block.damage)
+    yield by_damage
+    for last in reversed(by_damage):
+        if total(found.macs, last.layers) >= least:
+            yield [*(block for block in by_damage if block != last), last]
+
+
+def float_sets(order: Sequence[Block], found: Shares, most: float) -> list[frozenset[str]]:
     """Return growing sets of layers to keep in float, the first of them empty.
 
-    Each adds the block that undoes the most damage for the work that leaves int8, of those with
-    which at most a share of `most` (0-1) of all MACs is float; ties go to the earlier
-    block. At the end come single layers of the blocks that were too large.
+    Each adds the next block of `order` with which at most a share of `most` (0-1) of all MACs is
+    float. At the end come single layers of the blocks that were too large.
     """
-    order = sorted(blocks, key=lambda block: -block.damage / total(found.work, block.layers))
     sets = [frozenset[str]()]
     layers = [(layer,) for block in order for layer in block.layers]
     for part in [*(block.layers for block in order), *layers]:

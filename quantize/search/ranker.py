@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from math import inf
 
 from quantize.search.evaluator import Effect
 
@@ -21,10 +22,13 @@ Over = Callable[[], bool]
 
 @dataclass(frozen=True)
 class Block:
-    """Layers next to each other, and what quantizing them and nothing else does."""
+    """Layers next to each other, and what quantizing them and nothing else does.
+
+    None where time was over before it was measured.
+    """
 
     layers: tuple[str, ...]
-    alone: Effect
+    alone: Effect | None
 
     @property
     def name(self) -> str:
@@ -35,7 +39,12 @@ class Block:
 
     @property
     def damage(self) -> float:
-        """The square of the disagreement: of errors that are independent the squares add up."""
+        """The square of the disagreement: of errors that are independent the squares add up.
+
+        What is unknown counts as the worst, so that it becomes float first.
+        """
+        if self.alone is None:
+            return inf
         return self.alone.disagreement**2 + NOISE * self.alone.noise
 
 
@@ -67,12 +76,14 @@ def rank(
     while waiting:
         for start, stop in waiting:
             layers = tuple(layer for part in parts[start:stop] for layer in part)
-            blocks[start, stop] = block = Block(layers, measure(layers))
+            effect = None if over() else measure(layers)
+            blocks[start, stop] = block = Block(layers, effect)
             done += 1
-            report(
-                f"ranking {done}: {block.name} alone in int8 changes "
-                f"{block.alone.disagreement:.2f} % of pixels"
-            )
+            if effect:
+                report(
+                    f"ranking {done}: {block.name} alone in int8 changes "
+                    f"{effect.disagreement:.2f} % of pixels"
+                )
         mixed = [span for span in blocks if span[1] - span[0] > 1]
         if not mixed or done + 2 > MEASUREMENTS or over():
             break

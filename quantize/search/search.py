@@ -9,7 +9,7 @@ float, as 1.31's optimized graph shows, so that they would only add conversions 
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,7 @@ from export.errors import QuantizeError
 from quantize.plan import Plan
 from quantize.search.budget import Budget, better
 from quantize.search.evaluator import Build, Evaluator
-from quantize.search.order import Shares, float_sets, shares
+from quantize.search.order import Shares, float_sets, orders, shares
 from quantize.search.ranker import Block, rank, units
 from quantize.search.trials import Candidate, Score, Trials, row
 
@@ -29,8 +29,10 @@ LEAST_INT8 = 0.1
 """With a smaller share of the MACs in int8 there is little left to gain over fp16."""
 REFINEMENTS = 4
 """How many of the largest layers in float are tried in int8 again."""
-RANKING_TIME = 0.5
-"""Share of the time limit after which no more blocks are told apart."""
+RANKING_TIME = 0.4
+"""Share of the time limit after which no more blocks are measured."""
+CHOOSING_TIME = 0.7
+"""Share of the time limit after which nothing new is tried before what was found is settled."""
 
 Latency = Callable[[Sequence[ModelProto]], Sequence[float]]
 Say = Callable[[str], None]
@@ -75,7 +77,9 @@ class SearchResult:
             "verdict": self.verdict,
             "candidates": [row(candidate) for candidate in self.candidates],
             "frontier": [row(candidate) for candidate in self.frontier],
-            "ranking": [{"layers": block.name} | vars(block.alone) for block in self.ranking],
+            "ranking": [
+                {"layers": block.name} | vars(block.alone) for block in self.ranking if block.alone
+            ],
             "latency_ms": self.latency_ms,
         }
 
@@ -99,9 +103,9 @@ def search(
         return sum(counted.macs.get(layer, 0.0) for layer in plan.layers if layer not in kept)
 
     trials = Trials(build, share, wanted.score, wanted.budget, clock.say, clock.over)
-    chosen: Candidate | None = trials.try_out(frozenset())
     blocks: list[Block] = []
     used: list[Sample] = []
+    chosen: Candidate | None = trials.try_out(frozenset())
     if chosen and chosen.accepted:
         chosen = trials.try_out(frozenset(), settle=not clock.over())
     if not (chosen and chosen.accepted):
@@ -114,8 +118,9 @@ def search(
             clock.say,
             lambda: clock.over(RANKING_TIME),
         )
-        sets = float_sets(blocks, counted, share(frozenset()) - LEAST_INT8)
-        chosen = _settled(sets, _bisect(sets, trials, clock), trials, counted, clock)
+        most = share(frozenset()) - LEAST_INT8
+        paths = (float_sets(order, counted, most) for order in orders(blocks, counted, LEAST_INT8))
+        chosen = _best(paths, trials, counted, clock)
     frontier = trials.frontier(everything)
     if chosen is None:
         raise _failure(trials, frontier, clock)
@@ -150,12 +155,30 @@ class _Clock:
         self._say(f"search: {text}")
 
 
+def _best(
+    paths: Iterable[Sequence[frozenset[str]]], trials: Trials, counted: Shares, clock: _Clock
+) -> Candidate | None:
+    """Return what is within budget on one of the `paths`, which are tried in turn.
+
+    When time is over that is the candidate with most int8 of those found within budget so far.
+    """
+    for sets in paths:
+        position = _bisect(sets, trials, clock)
+        settled = None if position is None else _settled(sets[position:], trials, clock)
+        if settled is not None:
+            return _refined(settled, trials, counted, clock)
+        if clock.over():
+            break
+    accepted = [candidate for candidate in trials.done if candidate.accepted]
+    return max(accepted, key=lambda one: one.int8_macs_share, default=None)
+
+
 def _bisect(sets: Sequence[frozenset[str]], trials: Trials, clock: _Clock) -> int | None:
     """Return the position of the first of the growing `sets` found within budget, else None."""
     rejected, accepted = 0, len(sets) - 1
     if not accepted or not trials.try_out(sets[accepted]).accepted:
         return None
-    while accepted - rejected > 1 and not clock.over():
+    while accepted - rejected > 1 and not clock.over(CHOOSING_TIME):
         middle = (rejected + accepted) // 2
         if trials.try_out(sets[middle]).accepted:
             accepted = middle
@@ -164,36 +187,24 @@ def _bisect(sets: Sequence[frozenset[str]], trials: Trials, clock: _Clock) -> in
     return accepted
 
 
-def _settled(
-    sets: Sequence[frozenset[str]],
-    position: int | None,
-    trials: Trials,
-    counted: Shares,
-    clock: _Clock,
-) -> Candidate | None:
-    """Return what is within budget on all images: some images accepted the set at `position`.
-
-    If it is not, larger sets follow. The layers with most MACs are tried in int8 again.
-    """
-    if position is None:
-        return None
-    best: Candidate | None = None
-    for kept in sets[position:]:
-        if clock.over() and kept != sets[position] and not any(c.accepted for c in trials.done):
+def _settled(sets: Sequence[frozenset[str]], trials: Trials, clock: _Clock) -> Candidate | None:
+    """Return the first of the growing `sets` that is within budget on all images."""
+    for kept in sets:
+        if clock.over():
             return None
-        found = trials.try_out(kept, settle=not clock.over())
+        found = trials.try_out(kept, settle=True)
         if found.accepted:
-            best = found
-            break
-    if best is None:
-        return None
+            return found
+    return None
+
+
+def _refined(best: Candidate, trials: Trials, counted: Shares, clock: _Clock) -> Candidate:
+    """Return `best` with those of its layers with most MACs in int8 that can be."""
     costly = [layer for layer in sorted(best.kept_float) if counted.macs.get(layer)]
     costly.sort(key=lambda layer: -counted.macs[layer])
     for layer in costly[:REFINEMENTS]:
-        if clock.over():
-            break
         fewer = best.kept_float - {layer}
-        if trials.try_out(fewer).accepted:
+        if not clock.over() and trials.try_out(fewer).accepted and not clock.over():
             found = trials.try_out(fewer, settle=True)
             best = found if found.accepted else best
     return best

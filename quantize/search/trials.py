@@ -1,17 +1,17 @@
 """Candidates of a search: built once, and judged on as many images as decide."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from onnx import ModelProto
 
-from quantize.search.budget import Budget, accepts, better
+from quantize.search.budget import Budget, better
 from quantize.search.decision import Reading, decide
 from quantize.search.evaluator import Build
 
-Score = Callable[[ModelProto], Iterable[Reading]]
-"""Gives readings on more and more images, the last on all of them."""
+Score = Callable[[ModelProto, Callable[[], bool]], Iterable[Reading]]
+"""Gives readings on more and more images, the last on all of them, or when it is told to stop."""
 
 
 @dataclass(frozen=True)
@@ -59,20 +59,18 @@ class Trials:
     def try_out(self, kept: frozenset[str], *, settle: bool = False) -> Candidate:
         """Score the network with the layers `kept` in float until it is in or out.
 
-        With `settle` on all images. When time is over the score so far decides.
+        With `settle` on all images. When time is over, it is in only if the bound says so.
         """
         known = self._found.get(kept)
         if known and (not settle or known.reading.images == known.reading.total):
             return known
         share = self._share(kept)
-        for reading in self._score(self._build(kept)):
+        for reading in self._score(self._build(kept), self._over):
             verdict = decide(reading, self.budget)
             found = Candidate(kept, share, reading, bool(verdict))
             self._report(f"{len(kept)} layers in float: {found.describe(self.budget)}")
             if (verdict is not None and not settle) or self._over():
                 break
-        if verdict is None:
-            found = replace(found, accepted=accepts(found.reading.score, self.budget))
         self._found[kept] = found
         return found
 

@@ -76,8 +76,8 @@ def quantize(
         ),
     ] = None,
     search_minutes: Annotated[
-        float | None, typer.Option(help="Time for this search; then the best so far.")
-    ] = None,
+        float, typer.Option(help="Minutes for this search; then the best so far.")
+    ] = 3.0,
     min_self_agreement: Annotated[
         float,
         typer.Option(help="Percent of pixels as in fp32, below which nothing is written."),

@@ -83,6 +83,17 @@ def test_agreement_is_the_share_of_equal_pixels(tiny: Artifact, dataset: Dataset
     assert _last(score, model) == pytest.approx(100 * same)  # the stored classes can be read again
 
 
+def test_a_score_stops_when_it_is_told_and_runs_fp32_no_further(
+    tiny: Artifact, dataset: Dataset
+) -> None:
+    score = Agreement(tiny, dataset, Preparation.for_artifact(tiny.manifest, "squash"))
+    model = _blurred(tiny)
+    (reading,) = score(model, lambda: True)
+    assert (reading.images, reading.total) == (2, len(dataset.items)) and len(score.images) == 2
+    *_, later = score(model)  # goes on from the classes that were kept
+    assert later.images == later.total == len(score.images)
+
+
 def test_agreement_needs_no_labels_and_takes_images_at_their_own_size(
     tiny: Artifact, voc: Path
 ) -> None:
@@ -94,6 +105,8 @@ def test_agreement_needs_no_labels_and_takes_images_at_their_own_size(
 
 def test_images_that_were_used_are_known_by_their_digest(tiny: Artifact, dataset: Dataset) -> None:
     score = Drop(tiny, dataset.first(3), Preparation.for_artifact(tiny.manifest, "squash"))
+    assert score.images == ()
+    _last(score, onnx.load(tiny.path))
     assert [(i.id, i.sha256) for i in score.images] == [
         (item.id, sha256_of(item.image)) for item in dataset.items[:3]
     ]

@@ -1,5 +1,5 @@
 from quantize.search.evaluator import Effect
-from quantize.search.order import Shares, float_sets
+from quantize.search.order import Shares, float_sets, orders
 from quantize.search.ranker import BLOCKS, MEASUREMENTS, Block, rank, units
 
 
@@ -10,10 +10,13 @@ def _block(layers: str, disagreement: float) -> Block:
 EVEN = Shares(dict.fromkeys("abcd", 0.25), dict.fromkeys("abcd", 0.25))
 
 
-def test_each_set_adds_the_most_damage_per_work_and_the_last_has_everything() -> None:
-    blocks = [_block("ab", 3.0), _block("c", 2.5), _block("d", 1.0)]
-    # 9 / 0.5 = 18 loses against 6.25 / 0.25 = 25
-    assert float_sets(blocks, EVEN, 1.0) == [
+def _names(order: list[Block]) -> list[str]:
+    return ["".join(block.layers) for block in order]
+
+
+def test_each_set_adds_a_block_and_the_last_has_everything() -> None:
+    order = [_block("c", 2.5), _block("ab", 3.0), _block("d", 1.0)]
+    assert float_sets(order, EVEN, 1.0) == [
         frozenset(),
         frozenset("c"),
         frozenset("abc"),
@@ -22,8 +25,20 @@ def test_each_set_adds_the_most_damage_per_work_and_the_last_has_everything() ->
 
 
 def test_a_block_that_leaves_too_little_in_int8_is_passed_over() -> None:
-    blocks = [_block("ab", 9.0), _block("c", 2.5), _block("d", 1.0)]
-    assert float_sets(blocks, EVEN, 0.3) == [frozenset(), frozenset("c")]
+    order = [_block("ab", 9.0), _block("c", 2.5), _block("d", 1.0)]
+    assert float_sets(order, EVEN, 0.3) == [frozenset(), frozenset("c")]
+
+
+def test_first_comes_damage_per_work_then_damage_then_what_can_be_int8_alone() -> None:
+    blocks = [_block("ab", 3.0), _block("c", 2.5), _block("d", 1.0)]
+    # 9 / 0.5 = 18 loses against 6.25 / 0.25 = 25
+    found = [_names(order) for order in orders(blocks, EVEN, 0.3)]
+    assert found == [["c", "ab", "d"], ["ab", "c", "d"], ["c", "d", "ab"]]
+
+
+def test_what_was_not_measured_becomes_float_first() -> None:
+    blocks = [_block("a", 3.0), Block(("b",), None), _block("c", 5.0)]
+    assert {_names(order)[0] for order in orders(blocks, EVEN, 1.0)} == {"b"}
 
 
 def test_layers_without_macs_go_with_the_one_before_them() -> None:
@@ -47,7 +62,13 @@ def test_the_worst_block_is_halved_until_it_is_one_layer() -> None:
     assert BLOCKS <= len(measured) <= MEASUREMENTS
 
 
-def test_no_block_is_halved_when_time_is_over() -> None:
+def test_nothing_more_is_measured_when_time_is_over() -> None:
     parts = [(str(index),) for index in range(100)]
-    blocks = rank(parts, lambda layers: Effect(1.0, 0.0), lambda text: None, lambda: True)
-    assert len(blocks) == BLOCKS
+    measured: list[object] = []
+
+    def measure(layers: object) -> Effect:
+        measured.append(layers)
+        return Effect(1.0, 0.0)
+
+    blocks = rank(parts, measure, lambda text: None, lambda: len(measured) == 3)
+    assert [block.alone is not None for block in blocks] == [True] * 3 + [False] * (BLOCKS - 3)

@@ -23,7 +23,9 @@ class Agreement:
         self._fp32 = logits(fp32, SCORING).argmax(1)
         self.runs: list[int] = []
 
-    def __call__(self, model: ModelProto) -> Iterator[Reading]:
+    def __call__(
+        self, model: ModelProto, stop: Callable[[], bool] = lambda: False
+    ) -> Iterator[Reading]:
         same = (logits(model, SCORING).argmax(1) == self._fp32).mean((1, 2))
         self.runs.append(0)
         for count in looks(len(SCORING)):
@@ -112,7 +114,9 @@ def test_what_is_tried_is_said_in_words() -> None:
 
 def test_scores_that_are_not_numbers_never_meet_a_budget() -> None:
     made = plan(chain("ABC", "A"), CALIBRATION)
-    wanted = Search(Budget("max_drop", 0.5), lambda model: [Reading(np.nan, 0.0, 3, 3)], lambda: ())
+    wanted = Search(
+        Budget("max_drop", 0.5), lambda model, stop: [Reading(np.nan, 0.0, 3, 3)], lambda: ()
+    )
     with pytest.raises(QuantizeError, match=r"--max-drop 0\.5 cannot be met"):
         search(made, made.model, _builder(made), CALIBRATION, wanted)
 
