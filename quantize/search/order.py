@@ -42,17 +42,23 @@ def _normalised(counts: Mapping[str, int]) -> dict[str, float]:
 def orders(blocks: Sequence[Block], found: Shares, least: float) -> Iterator[list[Block]]:
     """Yield orders in which blocks become float, best first; ties go to the earlier block.
 
-    The first undoes the most damage for the work that leaves int8. It ends with what does little
-    damage for its size in int8, which may be one large and bad block; the second, by damage
-    alone, ends with what does the least. The others end with one block in int8 that has a share
-    of `least` (0-1) of the MACs by itself, least damage first: what was measured alone.
+    The first undoes the most damage for the work that leaves int8. The second counts MACs only,
+    which are what is asked for at the far end. Both end with what does little damage for its
+    size, which may be one large and bad block; the third ends with what does the least damage.
+    The others end with one block in int8 that has a share of `least` (0-1) of the MACs by itself,
+    least damage first: what was measured alone.
     """
-    yield sorted(blocks, key=lambda block: -block.damage / total(found.work, block.layers))
-    by_damage = sorted(blocks, key=lambda block: -block.damage)
+    for size in (found.work, found.macs):
+        yield _ordered(blocks, {block: total(size, block.layers) for block in blocks})
+    by_damage = _ordered(blocks, dict.fromkeys(blocks, 1.0))
     yield by_damage
     for last in reversed(by_damage):
         if total(found.macs, last.layers) >= least:
             yield [*(block for block in by_damage if block != last), last]
+
+
+def _ordered(blocks: Sequence[Block], size: Mapping[Block, float]) -> list[Block]:
+    return sorted(blocks, key=lambda block: -block.damage / size[block])
 
 
 def float_sets(order: Sequence[Block], found: Shares, most: float) -> list[frozenset[str]]:

@@ -9,7 +9,7 @@ float, as 1.31's optimized graph shows, so that they would only add conversions 
 """
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +27,8 @@ from quantize.search.trials import Candidate, Score, Trials, row
 RANKING_IMAGES = 2
 LEAST_INT8 = 0.1
 """With a smaller share of the MACs in int8 there is little left to gain over fp16."""
+IN_BETWEEN = (0.25, 0.5, 0.75)
+"""Where on the first path the frontier is filled in, when nothing meets the budget."""
 REFINEMENTS = 4
 """How many of the largest layers in float are tried in int8 again."""
 RANKING_TIME = 0.4
@@ -90,9 +92,10 @@ def search(
     """Return the candidate with the most int8 found whose score is within the budget.
 
     `build` makes the network that keeps some layers of `plan` in float. `samples` are calibration
-    images, of which a few, evenly spread, rank. All int8 is scored, the other end, a bisection
-    between them, and the result with one of its largest layers back in int8; what is chosen on
-    all images, unless time is over. Raises QuantizeError with the frontier when the budget cannot
+    images, of which a few, evenly spread, rank. All int8 is scored; then
+    for one order after the other in which layers become float, the far end, and if that is within
+    budget a bisection, and the result with one of its largest layers back in int8. What is chosen
+    is scored on all images, unless time is over. Raises QuantizeError with the frontier when the budget cannot
     be met with LEAST_INT8 of the MACs in int8, or not in the time.
     """
     clock = _Clock(wanted)
@@ -119,7 +122,7 @@ def search(
             lambda: clock.over(RANKING_TIME),
         )
         most = share(frozenset()) - LEAST_INT8
-        paths = (float_sets(order, counted, most) for order in orders(blocks, counted, LEAST_INT8))
+        paths = [float_sets(order, counted, most) for order in orders(blocks, counted, LEAST_INT8)]
         chosen = _best(paths, trials, counted, clock)
     frontier = trials.frontier(everything)
     if chosen is None:
@@ -156,19 +159,23 @@ class _Clock:
 
 
 def _best(
-    paths: Iterable[Sequence[frozenset[str]]], trials: Trials, counted: Shares, clock: _Clock
+    paths: Sequence[Sequence[frozenset[str]]], trials: Trials, counted: Shares, clock: _Clock
 ) -> Candidate | None:
     """Return what is within budget on one of the `paths`, which are tried in turn.
 
     When time is over that is the candidate with most int8 of those found within budget so far.
+    When there is none, sets in between are scored all the same: they show what to ask for instead.
     """
     for sets in paths:
+        if clock.over():
+            break
         position = _bisect(sets, trials, clock)
         settled = None if position is None else _settled(sets[position:], trials, clock)
         if settled is not None:
             return _refined(settled, trials, counted, clock)
-        if clock.over():
-            break
+    for part in IN_BETWEEN:
+        if not clock.over():
+            trials.try_out(paths[0][int(part * (len(paths[0]) - 1))])
     accepted = [candidate for candidate in trials.done if candidate.accepted]
     return max(accepted, key=lambda one: one.int8_macs_share, default=None)
 

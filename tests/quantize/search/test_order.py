@@ -29,11 +29,17 @@ def test_a_block_that_leaves_too_little_in_int8_is_passed_over() -> None:
     assert float_sets(order, EVEN, 0.3) == [frozenset(), frozenset("c")]
 
 
-def test_first_comes_damage_per_work_then_damage_then_what_can_be_int8_alone() -> None:
+def test_first_comes_damage_per_work_or_macs_then_damage_then_what_can_be_int8_alone() -> None:
     blocks = [_block("ab", 3.0), _block("c", 2.5), _block("d", 1.0)]
-    # 9 / 0.5 = 18 loses against 6.25 / 0.25 = 25
-    found = [_names(order) for order in orders(blocks, EVEN, 0.3)]
-    assert found == [["c", "ab", "d"], ["ab", "c", "d"], ["c", "d", "ab"]]
+    macs = {"a": 0.3, "b": 0.1, "c": 0.59, "d": 0.01}
+    found = [_names(order) for order in orders(blocks, Shares(macs, EVEN.work), 0.3)]
+    assert found == [
+        ["c", "ab", "d"],  # per work 25, 9 / 0.5 = 18, 4
+        ["d", "ab", "c"],  # per MACs 100, 9 / 0.4 = 22.5, 6.25 / 0.59 = 10.6
+        ["ab", "c", "d"],  # 9, 6.25, 1
+        ["ab", "d", "c"],  # c alone in int8
+        ["c", "d", "ab"],
+    ]
 
 
 def test_what_was_not_measured_becomes_float_first() -> None:
