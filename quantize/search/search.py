@@ -95,8 +95,8 @@ def search(
     images, of which a few, evenly spread, rank. All int8 is scored; then
     for one order after the other in which layers become float, the far end, and if that is within
     budget a bisection, and the result with one of its largest layers back in int8. What is chosen
-    is scored on all images, unless time is over. Raises QuantizeError with the frontier when the budget cannot
-    be met with LEAST_INT8 of the MACs in int8, or not in the time.
+    is scored on all images, unless time is over. Raises QuantizeError with the frontier when the
+    budget cannot be met with LEAST_INT8 of the MACs in int8, or not in the time.
     """
     clock = _Clock(wanted)
     everything = frozenset(plan.layers)
