@@ -31,10 +31,12 @@ IN_BETWEEN = (0.25, 0.5, 0.75)
 """Where on the first path the frontier is filled in, when nothing meets the budget."""
 REFINEMENTS = 4
 """How many of the largest layers in float are tried in int8 again."""
+FIRST_TIME = 0.2
+"""Share of the time limit after which all int8 is no longer waited for to be clearly in or out."""
 RANKING_TIME = 0.4
 """Share of the time limit after which no more blocks are measured."""
 CHOOSING_TIME = 0.7
-"""Share of the time limit after which nothing new is tried before what was found is settled."""
+"""Share of the time limit after which what was found is settled, or the frontier filled in."""
 
 Latency = Callable[[Sequence[ModelProto]], Sequence[float]]
 Say = Callable[[str], None]
@@ -108,7 +110,7 @@ def search(
     trials = Trials(build, share, wanted.score, wanted.budget, clock.say, clock.over)
     blocks: list[Block] = []
     used: list[Sample] = []
-    chosen: Candidate | None = trials.try_out(frozenset())
+    chosen: Candidate | None = trials.try_out(frozenset(), until=FIRST_TIME)
     if chosen and chosen.accepted:
         chosen = trials.try_out(frozenset(), settle=not clock.over())
     if not (chosen and chosen.accepted):
@@ -167,7 +169,7 @@ def _best(
     When there is none, sets in between are scored all the same: they show what to ask for instead.
     """
     for sets in paths:
-        if clock.over():
+        if clock.over(CHOOSING_TIME):
             break
         position = _bisect(sets, trials, clock)
         settled = None if position is None else _settled(sets[position:], trials, clock)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from onnx import ModelProto
@@ -34,7 +35,8 @@ class Candidate:
 class Trials:
     """Builds candidates, scores each once, and remembers them.
 
-    `share` gives the share of MACs in int8. `over` tells that no more images may be run.
+    `share` gives the share of MACs in int8. `over` tells whether a part (0-1) of the time has
+    passed.
     """
 
     def __init__(
@@ -44,7 +46,7 @@ class Trials:
         score: Score,
         budget: Budget,
         report: Callable[[str], None],
-        over: Callable[[], bool],
+        over: Callable[[float], bool],
     ) -> None:
         self._build, self._share, self._score = build, share, score
         self._report, self._over = report, over
@@ -56,20 +58,24 @@ class Trials:
         """All candidates in the order they were first tried."""
         return tuple(self._found.values())
 
-    def try_out(self, kept: frozenset[str], *, settle: bool = False) -> Candidate:
+    def try_out(
+        self, kept: frozenset[str], *, settle: bool = False, until: float = 1.0
+    ) -> Candidate:
         """Score the network with the layers `kept` in float until it is in or out.
 
-        With `settle` on all images. When time is over, it is in only if the bound says so.
+        With `settle` on all images. When the part `until` of the time has passed no more images
+        are run, and it is in only if the bound says so.
         """
         known = self._found.get(kept)
         if known and (not settle or known.reading.images == known.reading.total):
             return known
         share = self._share(kept)
-        for reading in self._score(self._build(kept), self._over):
+        over = partial(self._over, until)
+        for reading in self._score(self._build(kept), over):
             verdict = decide(reading, self.budget)
             found = Candidate(kept, share, reading, bool(verdict))
             self._report(f"{len(kept)} layers in float: {found.describe(self.budget)}")
-            if (verdict is not None and not settle) or self._over():
+            if (verdict is not None and not settle) or over():
                 break
         self._found[kept] = found
         return found
