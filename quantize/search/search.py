@@ -243,11 +243,13 @@ def _failure(trials: Trials, frontier: Sequence[Candidate], clock: _Clock) -> Qu
     points = ", ".join(
         f"{one.reading.score:.2f} ({100 * one.int8_macs_share:.0f} %)" for one in frontier
     )
-    why = "in the time given" if clock.over() else f"with {100 * LEAST_INT8:.0f} % of MACs in int8"
+    why, advice = f"with {100 * LEAST_INT8:.0f} % of MACs in int8", "allow more"
+    if clock.over():
+        why, advice = "in the time given", "allow more, give more --search-minutes"
     return QuantizeError(
         f"--{budget.kind.replace('_', '-')} {budget.limit:g} cannot be met {why}: "
         f"the best is {best.describe(budget)}; frontier, score (MACs in int8): {points}; "
-        "allow more or use --precision fp16"
+        f"{advice} or use --precision fp16"
     )
 
 

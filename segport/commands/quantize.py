@@ -77,7 +77,7 @@ def quantize(
     ] = None,
     search_minutes: Annotated[
         float, typer.Option(help="Minutes for this search; then the best so far.")
-    ] = 3.0,
+    ] = 4.0,
     min_self_agreement: Annotated[
         float,
         typer.Option(help="Percent of pixels as in fp32, below which nothing is written."),
