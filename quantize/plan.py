@@ -48,8 +48,13 @@ class Plan:
 
 
 def build(plan: Plan, keep_float: Collection[str] = ()) -> ModelProto:
-    """Return the QDQ model, with the layers named in `keep_float` left in float."""
+    """Return the QDQ model, with the layers named in `keep_float` left in float.
+
+    With all of them it is the float network.
+    """
     layers = [name for name in plan.layers if name not in keep_float]
+    if not layers:  # onnxruntime's quantizer takes an empty list for all layers
+        return plan.model
     shifts = {name: shift for name, shift in plan.shifts.items() if name not in keep_float}
     quantized = normalise(
         insert_qdq(

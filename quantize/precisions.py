@@ -1,9 +1,10 @@
 """How each precision is made: a table."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import onnx
 from onnx import ModelProto
 
 from export.artifact import Artifact, ImageRef, Sample
@@ -14,8 +15,10 @@ from quantize.fp16 import quantize_fp16
 from quantize.int8 import Choices, finish_int8, plan_int8
 from quantize.lossless.lossless import rewrite_losslessly
 from quantize.mask_head import with_mask_head
+from quantize.plan import Plan, build
+from quantize.search.search import Search
 from quantize.search.search import search as search_precision
-from quantize.settings import Search, Settings
+from quantize.settings import Settings
 from quantize.targets import get_target
 
 
@@ -107,24 +110,34 @@ def _int8(job: Job) -> Making:
         return _in_its_form(job, *finish_int8(job.artifact, planned, shape))
     found = search_precision(
         planned.plan,
+        onnx.load(job.artifact.path),
+        lambda kept: _shipped(job, planned.plan, kept),
         job.samples,
-        job.search.score,
-        job.search.budget,
-        latency=job.search.latency,
-        progress=lambda stage, done, total: job.progress(done, total),
+        job.search,
     )
     job.samples.note(*found.images, *job.search.images())
     model, facts = finish_int8(job.artifact, planned, shape, sorted(found.chosen.kept_float))
     return _in_its_form(job, model, facts | {"search": found.facts()})
 
 
+def _shipped(job: Job, plan: Plan, kept: Collection[str]) -> ModelProto:
+    """Make a search's candidate: the file as it would be written; fp32's if all is float."""
+    if set(plan.layers) <= set(kept):
+        return onnx.load(job.artifact.path)
+    return _in_its_form(job, build(plan, kept), {}, checked=())[0]
+
+
 def _in_its_form(
-    job: Job, model: ModelProto, facts: dict[str, Any]
+    job: Job, model: ModelProto, facts: dict[str, Any], checked: Sequence[Sample] | None = None
 ) -> tuple[ModelProto, dict[str, Any]]:
-    """Give the finished file the form that is fastest on its target."""
+    """Give the finished file the form that is fastest on its target; `checked` show it's the same.
+
+    They are the calibration images by default.
+    """
+    checked = job.samples if checked is None else checked
     target = get_target(job.settings.target or "")
-    faster, lossless = rewrite_losslessly(model, target.lossless, job.samples)
-    ended, head = with_mask_head(faster, target.mask_head, job.samples)
+    faster, lossless = rewrite_losslessly(model, target.lossless, checked)
+    ended, head = with_mask_head(faster, target.mask_head, checked)
     return ended, facts | lossless | head
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from onnx import ModelProto
@@ -17,7 +18,9 @@ from quantize.calibration.calibration import Progress
 from quantize.calibration.measurement import Measurement
 from quantize.precisions import PRECISIONS, Job, Recorded
 from quantize.ranges.ranges import range_rule
-from quantize.settings import IO_TYPES, Search, Settings
+from quantize.search.search import Search
+from quantize.self_check import SelfCheck
+from quantize.settings import IO_TYPES, Settings
 
 
 def check_settings(precision: str, settings: Settings) -> None:
@@ -40,13 +43,15 @@ class Order:
     """One artifact to make of an fp32 one.
 
     `precision` is "fp16" or "int8". `search` looks for the layers that int8 has to leave in
-    float. `progress` is told of what goes on for this artifact alone.
+    float. `check` judges the file before it is written, None does not. `progress` is told of what
+    goes on for this artifact alone.
     """
 
     precision: str
     settings: Settings = field(default_factory=Settings)
     search: Search | None = None
     progress: Progress = _silent
+    check: SelfCheck | None = None
 
 
 def quantize(
@@ -59,9 +64,10 @@ def quantize(
     settings: Settings | None = None,
     search: Search | None = None,
     progress: Progress = _silent,
+    check: SelfCheck | None = None,
 ) -> Artifact:
     """Make one smaller artifact; see `Order` and `quantize_all`."""
-    order = Order(precision, settings or Settings(), search, progress)
+    order = Order(precision, settings or Settings(), search, progress, check)
     made = quantize_all(
         artifact, [order], folder, samples=samples, protocol=protocol, progress=progress
     )
@@ -149,7 +155,16 @@ def _written(done: _Going, folder: Path) -> Artifact:
     manifest = manifest.model_copy(
         update={"images": images, "calibration_protocol": job.protocol if images else None}
     )
-    return write_artifact(model.SerializeToString(deterministic=True), manifest, folder)
+    data = model.SerializeToString(deterministic=True)
+    if done.order.check is None:
+        return write_artifact(data, manifest, folder)
+    with TemporaryDirectory(prefix="segport-") as scratch:
+        made = write_artifact(data, manifest, Path(scratch))
+        found = done.order.check.facts(job.artifact, made, job.samples)
+    checks = manifest.checks | ({"self": found} if found else {})
+    # not added to `images`: what only decided whether there is a file has not shaped it
+    manifest = manifest.model_copy(update={"checks": checks})
+    return write_artifact(data, manifest, folder)
 
 
 def _manifest(

@@ -1,13 +1,9 @@
 """What a user may choose of quantization."""
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from export.artifact import ImageRef
 from export.sessions import cpu_facts
 from quantize.methods import chosen_methods
-from quantize.search.budget import Budget
-from quantize.search.search import Latency, Score
 from quantize.targets import default_target, get_target
 
 IO_TYPES = ("fp32", "fp16")
@@ -39,17 +35,3 @@ class Settings:
     def methods(self) -> tuple[str, ...]:
         """Return the int8 methods that will be applied; of resolved settings."""
         return chosen_methods(get_target(self.target or ""), self.added, self.skipped)
-
-
-@dataclass(frozen=True)
-class Search:
-    """What a precision search needs from outside: the budget, and who judges a candidate.
-
-    `score` gives a model's value in the unit of the budget; `images` are those it looked at,
-    asked for afterwards. `latency` measures models in turns, ms.
-    """
-
-    budget: Budget
-    score: Score
-    images: Callable[[], Sequence[ImageRef]]
-    latency: Latency | None = None

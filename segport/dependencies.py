@@ -74,6 +74,7 @@ def of_quantization(
         "settings": asdict(settings_of(section, recipe.data.seed).resolved()),
         "calibration protocol": recipe.data.calibration_protocol,
         "calibration images": drawn,
+        "min_self_agreement": section.min_self_agreement,
     }
     if request := request_of(section, recipe):
         found["budget"] = asdict(request.budget)

@@ -10,11 +10,12 @@ from export.errors import UsageError
 from export.files import check_writable
 from export.heap import give_back
 from quantize.quantization import Order, check_settings, quantize_all
+from quantize.self_check import SelfCheck
 from segport import dependencies
 from segport.asked import id_of, reference_of, request_of, settings_of, weights_of
 from segport.progress import Stages
 from segport.recipe import ArtifactSection, Recipe
-from segport.searching import open_search
+from segport.searching import held_back, open_search
 from segport.source import make_fp32
 from segport.stages import Reuse, Stage
 from validate.comparison import validate
@@ -190,9 +191,10 @@ def _order(
     section: ArtifactSection, stage: Stage, recipe: Recipe, fp32: Artifact, calibration: Dataset
 ) -> Order:
     seed, search = recipe.data.seed, None
+    preparation = Preparation.for_artifact(fp32.manifest, recipe.data.calibration_protocol)
     if request := request_of(section, recipe):
         stage.begin()
-        preparation = Preparation.for_artifact(
+        judging = Preparation.for_artifact(
             fp32.manifest,
             recipe.data.calibration_protocol,
             recipe.data.labels,
@@ -202,13 +204,16 @@ def _order(
             request,
             fp32,
             calibration,
-            preparation,
+            judging,
             seed,
-            recipe.data.mask_suffix,
-            recipe.data.accept,
+            stage.reuse.progress.note,
+            mask_suffix=recipe.data.mask_suffix,
+            accepted=recipe.data.accept,
         )
     shown = partial(stage.reuse.progress, stage.name)
-    return Order(section.precision, settings_of(section, seed), search, shown)
+    unseen = held_back(recipe.data.calibration, calibration, preparation, seed)
+    check = SelfCheck(unseen, section.min_self_agreement)
+    return Order(section.precision, settings_of(section, seed), search, shown, check)
 
 
 def _check_runtime(recipe: Recipe, fp32: Artifact) -> None:

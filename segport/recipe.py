@@ -77,7 +77,8 @@ class DataSection(_Section):
 class ArtifactSection(_Section):
     """One artifact to make beside fp32.
 
-    `with`, `skip`, `max_drop`, `min_agreement` and `data` are options of `segport quantize`.
+    `with`, `skip`, `max_drop`, `min_agreement`, `min_self_agreement` and `data` are
+    options of `segport quantize`.
     """
 
     precision: str
@@ -87,6 +88,7 @@ class ArtifactSection(_Section):
     skip: tuple[str, ...] = ()
     max_drop: FiniteFloat | None = None
     min_agreement: FiniteFloat | None = None
+    min_self_agreement: FiniteFloat = Field(default=95.0, ge=0, le=100)
     data: str | None = None
     io: str = "fp32"
     guard: bool = True

@@ -2,7 +2,7 @@
 
 import tempfile
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,19 +10,27 @@ from numpy.typing import NDArray
 from onnx import ModelProto
 
 from export.artifact import Artifact, ImageRef
+from export.classes import VOID
 from export.errors import DataError, UsageError
 from export.sessions import CPU
 from quantize.search.budget import Kind
+from quantize.search.decision import Reading, looks
 from validate.datasets import Dataset
 from validate.evaluation import compared_classes
 from validate.latency import measure_latency
-from validate.metrics import Confusion, confusion, miou
+from validate.metrics import confusion, miou
 from validate.runtimes import OrtEngine, Runtime
 from validate.samples import Labelled, Preparation, ahead
 
+Counts = NDArray[np.int64]
+
 
 class _Predictions:
-    """Predictions of an artifact's variants on a data set, image by image, decoded ahead."""
+    """Predictions of an artifact and its variants on a data set, image by image, decoded ahead.
+
+    The artifact is run on an image when a variant first is, and its classes wait in an unnamed
+    file, so that memory does not grow with the images.
+    """
 
     def __init__(self, artifact: Artifact, dataset: Dataset, preparation: Preparation) -> None:
         if not dataset.items:
@@ -30,20 +38,86 @@ class _Predictions:
         self._artifact = artifact
         self._dataset = dataset
         self._preparation = preparation
+        self._runtime = _opened(artifact.path, artifact)
+        self._kept = tempfile.TemporaryFile()  # noqa: SIM115, as old as this object gets
+        weakref.finalize(self, self._kept.close)
+        self._end = 0
         self.images: dict[str, ImageRef] = {}
 
-    def of(self, model: ModelProto | None) -> Iterator[tuple[Labelled, NDArray[np.uint8]]]:
-        """Yield each image with its predicted classes; those of the artifact itself for None."""
-        source = model.SerializeToString() if model is not None else self._artifact.path
-        runtime = _opened(source, self._artifact)
+    def of(
+        self, model: ModelProto
+    ) -> Iterator[tuple[Labelled, NDArray[np.uint8], NDArray[np.uint8]]]:
+        """Yield each image with the classes that the artifact and its variant `model` predict."""
+        variant = _opened(model.SerializeToString(), self._artifact)
+        place = 0
         for image in ahead(self._preparation.labelled, self._dataset.items):
             sample = image.sample
-            self.images[sample.id] = ImageRef(id=sample.id, sha256=sample.sha256)
-            outputs = runtime.engine.outputs(sample.image)
-            yield image, compared_classes(runtime, outputs, image, self._preparation)
+            self._kept.seek(place)
+            if place < self._end:
+                fp32: NDArray[np.uint8] = np.load(self._kept)
+            else:
+                fp32 = self._classes(self._runtime, image)
+                np.save(self._kept, fp32)
+                self._end = self._kept.tell()
+                self.images[sample.id] = ImageRef(id=sample.id, sha256=sample.sha256)
+            place = self._kept.tell()
+            yield image, fp32, self._classes(variant, image)
+
+    def _classes(self, runtime: Runtime, image: Labelled) -> NDArray[np.uint8]:
+        outputs = runtime.engine.outputs(image.sample.image)
+        return compared_classes(runtime, outputs, image, self._preparation)
 
 
-class Drop:
+class _Score:
+    """Counts per image, from which a score and its standard error follow."""
+
+    def __init__(self, artifact: Artifact, dataset: Dataset, preparation: Preparation) -> None:
+        self._predictions = _Predictions(artifact, dataset, preparation)
+        self._total = len(dataset.items)
+
+    @property
+    def images(self) -> tuple[ImageRef, ...]:
+        """The images that scores come from."""
+        return tuple(self._predictions.images.values())
+
+    def __call__(
+        self, model: ModelProto, stop: Callable[[], bool] = lambda: False
+    ) -> Iterator[Reading]:
+        """Yield readings of `model` on more and more images, the last on all of them.
+
+        Once it shall `stop` it is on those so far, which are 2 at least if there are as many.
+        """
+        counts: list[Counts] = []
+        wanted = looks(self._total)
+        for image, fp32, classes in self._predictions.of(model):
+            counts.append(self._counts(image, fp32, classes))
+            stopped = len(counts) > 1 and stop()
+            if stopped or len(counts) in wanted:
+                yield self._reading(counts)
+            if stopped:
+                return
+
+    def _reading(self, counts: list[Counts]) -> Reading:
+        """Score the sum of the counts; the jackknife over images gives its error (Efron 1982)."""
+        summed = np.sum(counts, axis=0)
+        n, total = len(counts), self._total
+        if n == total:
+            return Reading(self._value(summed), 0.0, n, total)
+        without = [self._value(summed - one) for one in counts]
+        # drawn without replacement, so the error vanishes with the last image
+        error = np.std(without) * np.sqrt((n - 1) * (1 - n / total))
+        return Reading(self._value(summed), float(error), n, total)
+
+    def _counts(
+        self, image: Labelled, fp32: NDArray[np.uint8], classes: NDArray[np.uint8]
+    ) -> Counts:
+        raise NotImplementedError
+
+    def _value(self, summed: Counts) -> float:
+        raise NotImplementedError
+
+
+class Drop(_Score):
     """Points of mIoU that a network loses against fp32; negative where it gains.
 
     Raises UsageError for images without labels, DataError where no pixel is labelled.
@@ -55,56 +129,33 @@ class Drop:
                 f"--max-drop: data {dataset.name}:{dataset.split} has no labels; "
                 "use --min-agreement, which needs none"
             )
-        self._predictions = _Predictions(artifact, dataset, preparation)
+        super().__init__(artifact, dataset, preparation)
         self._classes = preparation.classes
-        self._fp32 = self._miou(None)
-
-    @property
-    def images(self) -> tuple[ImageRef, ...]:
-        """The images that scores come from."""
-        return tuple(self._predictions.images.values())
-
-    def __call__(self, model: ModelProto) -> float:
-        """Return the drop of `model`."""
-        return self._fp32 - self._miou(model)
-
-    def _miou(self, model: ModelProto | None) -> float:
-        total: Confusion = np.zeros((self._classes, self._classes), np.int64)
-        for image, classes in self._predictions.of(model):
-            assert image.label is not None  # the data set is labelled
-            total += confusion(image.label, classes, self._classes)
-        found = miou(total)
-        if found is None:
+        labels = (preparation.labelled(item).label for item in dataset.items)
+        if all(label is None or (label == VOID).all() for label in labels):
             raise DataError("--max-drop: no pixel of the scoring images is labelled")
-        return found
+
+    def _value(self, summed: Counts) -> float:
+        fp32, found = (miou(one) for one in summed)
+        return float("nan") if fp32 is None or found is None else fp32 - found
+
+    def _counts(
+        self, image: Labelled, fp32: NDArray[np.uint8], classes: NDArray[np.uint8]
+    ) -> Counts:
+        assert image.label is not None  # the data set is labelled
+        return np.stack([confusion(image.label, found, self._classes) for found in (fp32, classes)])
 
 
-class Agreement:
-    """Percent of pixels to which a network gives the class that fp32 gives.
+class Agreement(_Score):
+    """Percent of pixels to which a network gives the class that fp32 gives."""
 
-    The fp32 classes wait in an unnamed file, so memory does not grow with the images.
-    """
+    def _counts(
+        self, image: Labelled, fp32: NDArray[np.uint8], classes: NDArray[np.uint8]
+    ) -> Counts:
+        return np.array([np.count_nonzero(classes == fp32), classes.size], np.int64)
 
-    def __init__(self, artifact: Artifact, dataset: Dataset, preparation: Preparation) -> None:
-        self._predictions = _Predictions(artifact, dataset, preparation)
-        self._fp32 = tempfile.TemporaryFile()  # noqa: SIM115, as old as this object gets
-        weakref.finalize(self, self._fp32.close)
-        for _, classes in self._predictions.of(None):
-            np.save(self._fp32, classes)
-
-    @property
-    def images(self) -> tuple[ImageRef, ...]:
-        """The images that scores come from."""
-        return tuple(self._predictions.images.values())
-
-    def __call__(self, model: ModelProto) -> float:
-        """Return the agreement of `model`, 0-100."""
-        self._fp32.seek(0)
-        same = pixels = 0
-        for _, classes in self._predictions.of(model):
-            same += int(np.count_nonzero(classes == np.load(self._fp32)))
-            pixels += classes.size
-        return 100 * same / pixels
+    def _value(self, summed: Counts) -> float:
+        return 100 * float(summed[0] / summed[1])
 
 
 def session_times(

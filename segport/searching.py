@@ -5,14 +5,15 @@ from dataclasses import dataclass, replace
 
 from onnx import ModelProto
 
-from export.artifact import Artifact
+from export.artifact import Artifact, Sample
 from export.errors import UsageError
 from quantize.search.budget import Budget
-from quantize.settings import Search
+from quantize.search.search import Say, Search
+from quantize.self_check import IMAGES
 from segport.scoring import SCORES, session_times
 from validate.datasets import Dataset, open_dataset
 from validate.label_map import read_label_map
-from validate.samples import Preparation
+from validate.samples import Preparation, Samples
 from validate.traps import refuse_traps
 
 SCORING_IMAGES = 256
@@ -21,16 +22,25 @@ SCORING_IMAGES = 256
 
 @dataclass(frozen=True)
 class Request:
-    """A budget, and the data set (as on the command line) that judges."""
+    """A budget, the data set (as on the command line) that judges, and a limit of time.
+
+    None is no limit: a recipe's search takes what it takes and ends the same on every machine.
+    """
 
     budget: Budget
     data: str
+    minutes: float | None = None
 
 
 def requested(
-    max_drop: float | None, min_agreement: float | None, data: str | None
+    max_drop: float | None,
+    min_agreement: float | None,
+    data: str | None,
+    minutes: float | None = None,
 ) -> Request | None:
     """Return what a user asked for, None for no search. Raises UsageError."""
+    if minutes is not None and not minutes > 0:
+        raise UsageError(f"--search-minutes {minutes:g}: give a number above 0")
     if max_drop is None and min_agreement is None:
         return None
     if max_drop is not None and min_agreement is not None:
@@ -38,9 +48,9 @@ def requested(
     if data is None:
         raise UsageError("a precision search needs images: give --data DATA or --calibration DATA")
     if max_drop is not None:
-        return Request(Budget("max_drop", max_drop), data)
+        return Request(Budget("max_drop", max_drop), data, minutes)
     assert min_agreement is not None
-    return Request(Budget("min_agreement", min_agreement), data)
+    return Request(Budget("min_agreement", min_agreement), data, minutes)
 
 
 def judges(
@@ -65,12 +75,15 @@ def open_search(
     calibration: Dataset | None,
     preparation: Preparation,
     seed: int,
+    say: Say,
+    *,
     mask_suffix: str | None = None,
     accepted: Collection[str] = (),
 ) -> Search:
-    """Return the search of `request`, with its `judges`. fp32 is run here, once.
+    """Return the search of `request`, with its `judges`.
 
-    Raises DataError for labels that would mislead, see `validate.traps`.
+    `say` is told in words what is tried. Raises DataError for labels that would mislead, see
+    `validate.traps`.
     """
     dataset = judges(request, calibration, seed, mask_suffix)
     if dataset.labels and not preparation.labels.declared:
@@ -84,4 +97,16 @@ def open_search(
     def latency(models: Sequence[ModelProto]) -> list[float]:
         return session_times(artifact, image, models)
 
-    return Search(request.budget, score, lambda: score.images, latency)
+    return Search(request.budget, score, lambda: score.images, latency, request.minutes, say)
+
+
+def held_back(
+    source: str, calibration: Dataset, preparation: Preparation, seed: int
+) -> Sequence[Sample]:
+    """Return up to IMAGES images of `source` that are not in `calibration`, drawn by `seed`."""
+    dataset = open_dataset(source, "train", masks=False)
+    used = {item.image for item in calibration.items}
+    others = tuple(item for item in dataset.items if item.image not in used)
+    if not others:
+        return ()
+    return Samples(replace(dataset, items=others).sample(IMAGES, seed), preparation)

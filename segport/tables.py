@@ -70,6 +70,13 @@ def artifact_lines(artifact: "Artifact", default_target: bool = False) -> str:
         f"wrote {artifact.path} ({artifact.path.stat().st_size / 1e6:.2f} MB) and its manifest"
     ]
     checks = manifest.checks
+    if found := checks.get("self"):
+        kind = "images held back" if found["held_back"] else "calibration images, as all were used"
+        lines.append(
+            f"self-check: agrees with fp32 on {found['agreement']:.2f} % of pixels "
+            f"({len(found['images'])} {kind})"
+        )
+        lines += [f"warning: {text}" for text in found["warnings"]]
     if parity := checks.get("parity"):
         difference = parity["max_abs_diff"]
         logits = "" if difference is None else f"logits differ by at most {difference:.2g}, "
@@ -115,6 +122,12 @@ def _int8_lines(facts: "dict[str, Any]") -> "list[str]":
         lines.append(tabulate(rows, headers, floatfmt=(".0f", ".0f", ".2g", ".2f")))
     if search := facts.get("search"):
         lines.append(f"search: {search['verdict']}")
+        rows = [
+            [100 * one["int8_macs_share"], one["kept_float"], one["score"], one["images"]]
+            for one in search["frontier"]
+        ]
+        headers = ["MACs in int8 %", "layers in float", "score", "images"]
+        lines.append(tabulate(rows, headers, floatfmt=(".1f", ".0f", ".3f", ".0f")))
     if kept := facts["kept_float"]:
         more = f" and {len(kept) - _LISTED} more" if len(kept) > _LISTED else ""
         lines.append(f"kept in float: {', '.join(kept[:_LISTED])}{more}")

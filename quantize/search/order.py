@@ -1,6 +1,6 @@
-"""In which order layers become float: most damage undone for the least int8 work lost."""
+"""In which orders layers become float, and the growing sets that each order gives."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -8,7 +8,7 @@ from onnx import ModelProto
 
 from export.graph import float_tensors, with_input_shape
 from export.onnx_cost import graph_cost
-from quantize.search.ranker import Ranked
+from quantize.search.ranker import Block
 
 ELEMENT = 4
 """Work of writing one value, in MACs: what layers without weights cost."""
@@ -35,38 +35,47 @@ def shares(model: ModelProto, shape: tuple[int, ...]) -> Shares:
 
 
 def _normalised(counts: Mapping[str, int]) -> dict[str, float]:
-    total = sum(counts.values())
+    total = sum(counts.values()) or 1
     return {name: count / total for name, count in counts.items()}
 
 
-def float_sets(ranked: Sequence[Ranked], found: Shares, most: float) -> list[frozenset[str]]:
+def orders(blocks: Sequence[Block], found: Shares, least: float) -> Iterator[list[Block]]:
+    """Yield orders in which blocks become float, best first; ties go to the earlier block.
+
+    The first undoes the most damage for the work that leaves int8. The second counts MACs only,
+    which are what is asked for at the far end. Both end with what does little damage for its
+    size, which may be one large and bad block; the third ends with what does the least damage.
+    The others end with one block in int8 that has a share of `least` (0-1) of the MACs by itself,
+    least damage first: what was measured alone.
+    """
+    for size in (found.work, found.macs):
+        yield _ordered(blocks, {block: total(size, block.layers) for block in blocks})
+    by_damage = _ordered(blocks, dict.fromkeys(blocks, 1.0))
+    yield by_damage
+    for last in reversed(by_damage):
+        if total(found.macs, last.layers) >= least:
+            yield [*(block for block in by_damage if block != last), last]
+
+
+def _ordered(blocks: Sequence[Block], size: Mapping[Block, float]) -> list[Block]:
+    return sorted(blocks, key=lambda block: -block.damage / size[block])
+
+
+def float_sets(order: Sequence[Block], found: Shares, most: float) -> list[frozenset[str]]:
     """Return growing sets of layers to keep in float, the first of them empty.
 
-    At most a share of `most` (0-1) of all MACs may become float. Each step adds the layers of
-    the unit that undoes the most damage for the work that leaves int8. Damage is undone once
-    all layers around a unit are float, so that a step can undo more than its own. Ties go to
-    the unit that comes first in `ranked`.
+    Each adds the next block of `order` with which at most a share of `most` (0-1) of all MACs is
+    float. At the end come single layers of the blocks that were too large.
     """
-    kept: frozenset[str] = frozenset()
-    sets = [kept]
-    left = list(ranked)
-    while True:
-        left = [unit for unit in left if not unit.layers <= kept]
-        affordable = [u for u in left if _sum(found.macs, kept | u.layers) <= most]
-        if not affordable:
-            return sets
-        best = max(affordable, key=lambda unit: _worth(unit, kept, left, found.work))
-        kept = kept | best.layers
-        sets.append(kept)
+    sets = [frozenset[str]()]
+    layers = [(layer,) for block in order for layer in block.layers]
+    for part in [*(block.layers for block in order), *layers]:
+        more = sets[-1].union(part)
+        if more != sets[-1] and total(found.macs, more) <= most:
+            sets.append(more)
+    return sets
 
 
-def _sum(counts: Mapping[str, float], layers: frozenset[str]) -> float:
-    return sum(counts.get(layer, 0.0) for layer in sorted(layers))
-
-
-def _worth(
-    unit: Ranked, kept: frozenset[str], left: Sequence[Ranked], work: Mapping[str, float]
-) -> float:
-    after = kept | unit.layers
-    undone = sum(other.damage for other in left if other.layers <= after)
-    return undone / _sum(work, after - kept)
+def total(counts: Mapping[str, float], layers: Collection[str]) -> float:
+    """Return the sum of what `counts` says of `layers`, never quite 0."""
+    return sum(counts.get(layer, 0.0) for layer in sorted(layers)) or 1e-12

@@ -1,110 +1,93 @@
-"""Which quantized tensors do the most damage, measured on the logits."""
+"""Which blocks of neighbouring layers do the most damage, measured on the logits."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from math import inf
 
 from quantize.search.evaluator import Effect
-from quantize.search.switchable import Unit
 
-BLOCKS = 128
-"""Networks with more units are measured as so many blocks of neighbours first."""
-MEASUREMENTS = 256
-"""Leave-one-in measurements at most: the worst blocks are halved until these are used up."""
-SUSPECTS = 16
-"""How many of the worst are measured leave-one-out too."""
+BLOCKS = 24
+"""So many blocks of neighbours are measured first."""
+MEASUREMENTS = 56
+"""At most: the worst blocks are halved until these are used up. Each builds a network."""
 NOISE = 1e-9
 """Weight of the noise-to-signal ratio, so that it only decides where no pixel changes."""
 
-Measure = Callable[[Sequence[int]], Effect]
-Progress = Callable[[int, int], None]
+Measure = Callable[[Collection[str]], Effect]
+"""Gives the effect of quantizing the layers of these names and no others."""
+Report = Callable[[str], None]
+Over = Callable[[], bool]
 
 
 @dataclass(frozen=True)
-class Ranked:
-    """A unit, or neighbours not worth telling apart, and what quantizing it does.
+class Block:
+    """Layers next to each other, and what quantizing them and nothing else does.
 
-    `alone` is the effect with everything else in float (leave-one-in), `without` that of
-    quantizing everything but it (leave-one-out; None where not measured). All of `layers`
-    must become float to undo it. `damage` adds up over units, see `rank`.
+    None where time was over before it was measured.
     """
 
-    name: str
-    layers: frozenset[str]
-    alone: Effect
-    without: Effect | None
-    damage: float
-
-
-@dataclass(frozen=True)
-class _Block:
-    start: int
-    stop: int
-    alone: Effect
+    layers: tuple[str, ...]
+    alone: Effect | None
 
     @property
-    def worst_first(self) -> tuple[float, float, int]:
-        return -self.alone.disagreement, self.alone.sqnr, self.start
+    def name(self) -> str:
+        """The first and the last layer."""
+        return (
+            self.layers[0] if len(self.layers) == 1 else f"{self.layers[0]} ... {self.layers[-1]}"
+        )
 
     @property
-    def positions(self) -> range:
-        return range(self.start, self.stop)
+    def damage(self) -> float:
+        """The square of the disagreement: of errors that are independent the squares add up.
+
+        What is unknown counts as the worst, so that it becomes float first.
+        """
+        if self.alone is None:
+            return inf
+        return self.alone.disagreement**2 + NOISE * self.alone.noise
+
+
+def units(layers: Sequence[str], macs: Mapping[str, float]) -> list[tuple[str, ...]]:
+    """Cut layers in graph order into parts that become float together.
+
+    Each begins with a layer that has MACs: a Relu, Add or Concat costs a conversion wherever its
+    surroundings are of another type, and goes with what was computed before it.
+    """
+    parts: list[list[str]] = []
+    for layer in layers:
+        if not parts or (macs.get(layer) and any(macs.get(one) for one in parts[-1])):
+            parts.append([])
+        parts[-1].append(layer)
+    return [tuple(part) for part in parts]
 
 
 def rank(
-    units: Sequence[Unit], measure: Measure, progress: Progress = lambda done, total: None
-) -> tuple[Ranked, ...]:
-    """Return the units by damage, the worst first; ties in graph order.
+    parts: Sequence[tuple[str, ...]], measure: Measure, report: Report, over: Over
+) -> list[Block]:
+    """Return blocks of neighbouring `parts` with their effects, in graph order.
 
-    Units without any effect are left out. Quantization errors of different tensors are nearly
-    independent, so their squares add up, and shares of changed pixels behave like amplitudes:
-    damage is the square of the leave-one-in disagreement. For the worst units it is the mean
-    of that and of what leaving them out takes off the square of the whole's disagreement,
-    since errors in a series of layers can hide or amplify each other. SQNR only breaks ties:
-    a few extreme logits dominate it (10 dB were seen with 99.1 % of pixels unchanged).
+    The worst are the smallest: they are halved until MEASUREMENTS are made or time is `over`.
     """
-    everything = range(len(units))
-    whole = measure(everything)
-    blocks = sorted(_blocks(len(units), measure, progress), key=lambda block: block.worst_first)
-    ranked = []
-    for position, block in enumerate(b for b in blocks if b.alone.sqnr != float("inf")):
-        inside = units[block.start : block.stop]
-        without = None
-        if position < SUSPECTS and len(inside) < len(units):
-            without = measure([i for i in everything if i not in block.positions])
-        name = inside[0].name if len(inside) == 1 else f"{inside[0].name} ... {inside[-1].name}"
-        layers = frozenset(layer for unit in inside for layer in unit.layers)
-        damage = _damage(block.alone, without, whole)
-        ranked.append(Ranked(name, layers, block.alone, without, damage))
-    return tuple(sorted(ranked, key=lambda found: -found.damage))
-
-
-def _blocks(count: int, measure: Measure, progress: Progress) -> list[_Block]:
-    """Cut the units into neighbouring blocks, the finer the more damage they do."""
-    parts = min(count, BLOCKS)
-    total = count if count <= BLOCKS else MEASUREMENTS
-    cuts = [count * index // parts for index in range(parts + 1)]
-    spans = list(pairwise(cuts))
-    blocks: list[_Block] = []
+    cuts = [len(parts) * i // BLOCKS for i in range(BLOCKS + 1)] if len(parts) > BLOCKS else None
+    waiting = list(pairwise(cuts or range(len(parts) + 1)))
+    blocks: dict[tuple[int, int], Block] = {}
     done = 0
-    while spans:
-        for start, stop in spans:
-            blocks.append(_Block(start, stop, measure(range(start, stop))))
+    while waiting:
+        for start, stop in waiting:
+            layers = tuple(layer for part in parts[start:stop] for layer in part)
+            effect = None if over() else measure(layers)
+            blocks[start, stop] = block = Block(layers, effect)
             done += 1
-            progress(done, total)
-        mixed = [block for block in blocks if block.stop - block.start > 1]
-        if not mixed or done + 2 > total:
+            if effect:
+                report(
+                    f"ranking {done}: {block.name} alone in int8 changes "
+                    f"{effect.disagreement:.2f} % of pixels"
+                )
+        mixed = [span for span in blocks if span[1] - span[0] > 1]
+        if not mixed or done + 2 > MEASUREMENTS or over():
             break
-        worst = min(mixed, key=lambda block: block.worst_first)
-        blocks.remove(worst)
-        middle = (worst.start + worst.stop) // 2
-        spans = [(worst.start, middle), (middle, worst.stop)]
-    return blocks
-
-
-def _damage(alone: Effect, without: Effect | None, whole: Effect) -> float:
-    damage = alone.disagreement**2
-    if without is not None:
-        gain = max(0.0, whole.disagreement**2 - without.disagreement**2)
-        damage = (damage + gain) / 2
-    return damage + NOISE * 10 ** (-alone.sqnr / 10)
+        start, stop = max(mixed, key=lambda span: (blocks[span].damage, -span[0]))
+        del blocks[start, stop]
+        waiting = [(start, (start + stop) // 2), ((start + stop) // 2, stop)]
+    return [blocks[span] for span in sorted(blocks)]

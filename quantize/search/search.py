@@ -1,50 +1,67 @@
 """Find how little has to stay in float for an int8 network to keep within a budget.
 
+A candidate is the file that would be shipped, made by the same function, with other layers left in
+float; there is no second graph that has to be like it.
+
 What leaves int8 becomes float32 and not int8 weights with 16-bit activations: onnxruntime's
 CPU provider has no such kernels. Between uint16 or int16 Q/DQ pairs it leaves the Conv in
 float, as 1.31's optimized graph shows, so that they would only add conversions to it.
 """
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import isfinite
 from typing import Any
 
 from onnx import ModelProto
 
 from export.artifact import ImageRef, Sample
 from export.errors import QuantizeError
-from quantize.plan import Plan, build
-from quantize.search.budget import Budget, accepts, better
-from quantize.search.evaluator import Effect, Evaluator
-from quantize.search.order import float_sets, shares
-from quantize.search.ranker import Ranked, rank
-from quantize.search.switchable import switchable
+from quantize.plan import Plan
+from quantize.search.budget import Budget, better
+from quantize.search.evaluator import Build, Evaluator
+from quantize.search.order import Shares, float_sets, orders, shares
+from quantize.search.ranker import Block, rank, units
+from quantize.search.trials import Candidate, Score, Trials, row
 
-RANKING_IMAGES = 4
+RANKING_IMAGES = 2
 LEAST_INT8 = 0.1
 """With a smaller share of the MACs in int8 there is little left to gain over fp16."""
+IN_BETWEEN = (0.25, 0.5, 0.75)
+"""Where on the first path the frontier is filled in, when nothing meets the budget."""
 REFINEMENTS = 4
 """How many of the largest layers in float are tried in int8 again."""
+FIRST_TIME = 0.2
+"""Share of the time limit after which all int8 is no longer waited for to be clearly in or out."""
+RANKING_TIME = 0.4
+"""Share of the time limit after which no more blocks are measured."""
+CHOOSING_TIME = 0.7
+"""Share of the time limit after which what was found is settled, or the frontier filled in."""
 
-Score = Callable[[ModelProto], float]
 Latency = Callable[[Sequence[ModelProto]], Sequence[float]]
-Progress = Callable[[str, int, int], None]
+Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Candidate:
-    """A set of layers in float, the share (0-1) of MACs it leaves in int8, and its score."""
+class Search:
+    """What a search needs from outside: the budget, and who judges a candidate.
 
-    kept_float: frozenset[str]
-    int8_macs_share: float
-    score: float
-    accepted: bool
+    `score` gives a model's readings in the unit of the budget; `images` are those it looked at,
+    asked for afterwards. `latency` measures models in turns, ms. `minutes` limits the time, None
+    does not. `say` is told in words what goes on.
+    """
+
+    budget: Budget
+    score: Score
+    images: Callable[[], Sequence[ImageRef]]
+    latency: Latency | None = None
+    minutes: float | None = None
+    say: Say = lambda text: None
 
 
 @dataclass(frozen=True)
 class SearchResult:
-    """The chosen candidate, all that were scored in that order, and what the order came from.
+    """The chosen candidate, all that were scored, the frontier, and what the order came from.
 
     `latency_ms` has "fp32", "int8" (nothing in float) and "chosen", measured in turns, or is
     None. `images` are those the ranking used.
@@ -52,170 +69,194 @@ class SearchResult:
 
     chosen: Candidate
     candidates: tuple[Candidate, ...]
-    ranking: tuple[Ranked, ...]
+    frontier: tuple[Candidate, ...]
+    ranking: tuple[Block, ...]
     latency_ms: dict[str, float] | None
     images: tuple[ImageRef, ...]
     verdict: str
-
-    def predicted_ms(self, candidate: Candidate) -> float | None:
-        """Interpolate a candidate's latency between fp32 and all int8 by its MACs, or None."""
-        if self.latency_ms is None:
-            return None
-        fp32, int8 = self.latency_ms["fp32"], self.latency_ms["int8"]
-        return fp32 - (fp32 - int8) * candidate.int8_macs_share / self.candidates[0].int8_macs_share
 
     def facts(self) -> dict[str, Any]:
         """Return what a manifest records."""
         return {
             "verdict": self.verdict,
-            "candidates": [
-                {
-                    "kept_float": len(candidate.kept_float),
-                    "int8_macs_share": candidate.int8_macs_share,
-                    "score": candidate.score,
-                    "accepted": candidate.accepted,
-                    "predicted_ms": self.predicted_ms(candidate),
-                }
-                for candidate in self.candidates
-            ],
+            "candidates": [row(candidate) for candidate in self.candidates],
+            "frontier": [row(candidate) for candidate in self.frontier],
             "ranking": [
-                {
-                    "unit": unit.name,
-                    "alone": _numbers(unit.alone),
-                    "without": _numbers(unit.without) if unit.without else None,
-                }
-                for unit in self.ranking
+                {"layers": block.name} | vars(block.alone) for block in self.ranking if block.alone
             ],
             "latency_ms": self.latency_ms,
         }
 
 
 def search(
-    plan: Plan,
-    samples: Sequence[Sample],
-    score: Score,
-    budget: Budget,
-    *,
-    latency: Latency | None = None,
-    progress: Progress = lambda stage, done, total: None,
+    plan: Plan, fp32: ModelProto, build: Build, samples: Sequence[Sample], wanted: Search
 ) -> SearchResult:
-    """Return the candidate with the most int8 found whose score is within `budget`.
+    """Return the candidate with the most int8 found whose score is within the budget.
 
-    `samples` are calibration images, of which a few, evenly spread, rank. `score` judges a
-    model in the unit of the budget, best on other images and not on few: of several noisy
-    scores a search picks a lucky one. At most 2 + log2(steps) + REFINEMENTS models are scored:
-    all int8, the other end, a bisection between them, and the result with one of its largest
-    layers back in int8. `latency` gives the milliseconds of several models measured in turns.
-    Raises QuantizeError when the budget cannot be met with LEAST_INT8 of the MACs in int8.
+    `build` makes the network that keeps some layers of `plan` in float. `samples` are calibration
+    images, of which a few, evenly spread, rank. All int8 is scored; then
+    for one order after the other in which layers become float, the far end, and if that is within
+    budget a bisection, and the result with one of its largest layers back in int8. What is chosen
+    is scored on all images, unless time is over. Raises QuantizeError with the frontier when the
+    budget cannot be met with LEAST_INT8 of the MACs in int8, or not in the time.
     """
-    trials = _Trials(plan, samples[0].image.shape, score, budget)
-    progress("score", 0, 0)
-    chosen = trials.score(frozenset())
-    ranking: tuple[Ranked, ...] = ()
-    images: tuple[ImageRef, ...] = ()
-    if not chosen.accepted:
+    clock = _Clock(wanted)
+    everything = frozenset(plan.layers)
+    counted = shares(plan.model, samples[0].image.shape)
+
+    def share(kept: frozenset[str]) -> float:
+        return sum(counted.macs.get(layer, 0.0) for layer in plan.layers if layer not in kept)
+
+    trials = Trials(build, share, wanted.score, wanted.budget, clock.say, clock.over)
+    blocks: list[Block] = []
+    used: list[Sample] = []
+    chosen: Candidate | None = trials.try_out(frozenset(), until=FIRST_TIME)
+    if chosen and chosen.accepted:
+        chosen = trials.try_out(frozenset(), settle=not clock.over())
+    if not (chosen and chosen.accepted):
         count = min(len(samples), RANKING_IMAGES)
         used = [samples[len(samples) * index // count] for index in range(count)]
-        images = tuple(ImageRef(id=sample.id, sha256=sample.sha256) for sample in used)
-        model, units = switchable(plan)
-        evaluator = Evaluator(model, len(units), used)
-        ranking = rank(units, evaluator.measure, lambda d, t: progress("rank tensors", d, t))
-        sets = float_sets(ranking, trials.shares, trials.share(frozenset()) - LEAST_INT8)
-        chosen = _refine(_bisect(sets, trials, progress), trials)
+        evaluator = Evaluator(fp32, used)
+        blocks = rank(
+            units(plan.layers, counted.macs),
+            lambda layers: evaluator.measure(build(everything.difference(layers))),
+            clock.say,
+            lambda: clock.over(RANKING_TIME),
+        )
+        most = share(frozenset()) - LEAST_INT8
+        paths = [float_sets(order, counted, most) for order in orders(blocks, counted, LEAST_INT8)]
+        chosen = _best(paths, trials, counted, clock)
+    frontier = trials.frontier(everything)
+    if chosen is None:
+        raise _failure(trials, frontier, clock)
     return SearchResult(
         chosen=chosen,
-        candidates=tuple(trials.done),
-        ranking=ranking,
-        latency_ms=_measured(plan, chosen, latency),
-        images=images,
-        verdict=trials.verdict(chosen),
+        candidates=trials.done,
+        frontier=frontier,
+        ranking=tuple(blocks),
+        latency_ms=_measured(fp32, build, chosen, wanted.latency),
+        images=tuple(ImageRef(id=sample.id, sha256=sample.sha256) for sample in used),
+        verdict=_verdict(plan, chosen, trials),
     )
 
 
-class _Trials:
-    """Builds candidates, scores them once each, and remembers them."""
+class _Clock:
+    """Knows when time is over, and adds what is left of it to what is said."""
 
-    def __init__(self, plan: Plan, shape: tuple[int, ...], score: Score, budget: Budget) -> None:
-        self._plan = plan
-        self._score = score
-        self.budget = budget
-        self.shares = shares(plan.model, shape)
-        self.done: list[Candidate] = []
+    def __init__(self, wanted: Search) -> None:
+        self._say = wanted.say
+        self._start = time.monotonic()
+        self._limit = None if wanted.minutes is None else 60 * wanted.minutes
 
-    def share(self, kept: frozenset[str]) -> float:
-        """Return the share of MACs in int8."""
-        return sum(
-            self.shares.macs.get(layer, 0.0) for layer in self._plan.layers if layer not in kept
-        )
+    def over(self, part: float = 1.0) -> bool:
+        """Whether `part` of the limit has passed."""
+        return self._limit is not None and time.monotonic() - self._start >= part * self._limit
 
-    def score(self, kept: frozenset[str]) -> Candidate:
-        """Score the network with the layers `kept` in float."""
-        found = self._score(build(self._plan, kept))
-        accepted = accepts(found, self.budget)
-        self.done.append(Candidate(kept, self.share(kept), found, accepted))
-        return self.done[-1]
-
-    def verdict(self, chosen: Candidate) -> str:
-        """Say in one line what was found."""
-        kept, budget = chosen.kept_float, self.budget
-        text = f"{budget.describe(chosen.score)} is within {budget.limit:g} with "
-        if not kept:
-            return f"{text}all {len(self._plan.layers)} layers in int8"
-        return (
-            f"{text}{len(kept)} of {len(self._plan.layers)} layers in float and "
-            f"{100 * chosen.int8_macs_share:.1f} % of MACs in int8; all in int8: "
-            f"{budget.describe(self.done[0].score)}"
-        )
-
-    def failure(self) -> QuantizeError:
-        """Say what came nearest to the budget."""
-        best = self.done[0]
-        for candidate in self.done[1:]:
-            best = candidate if better(candidate.score, best.score, self.budget) else best
-        return QuantizeError(
-            f"--{self.budget.kind.replace('_', '-')} {self.budget.limit:g} cannot be met with "
-            f"{100 * LEAST_INT8:.0f} % of MACs in int8: the best is "
-            f"{self.budget.describe(best.score)} with {100 * best.int8_macs_share:.1f} %; "
-            "allow more or use --precision fp16"
-        )
+    def say(self, text: str) -> None:
+        """Pass a text on."""
+        if self._limit is not None:
+            left = max(0.0, self._limit - (time.monotonic() - self._start))
+            text = f"{text} ({left:.0f} s left)"
+        self._say(f"search: {text}")
 
 
-def _bisect(sets: Sequence[frozenset[str]], trials: _Trials, progress: Progress) -> Candidate:
-    """Return the first of the growing `sets` that is within budget; the empty one is not."""
+def _best(
+    paths: Sequence[Sequence[frozenset[str]]], trials: Trials, counted: Shares, clock: _Clock
+) -> Candidate | None:
+    """Return what is within budget on one of the `paths`, which are tried in turn.
+
+    When time is over that is the candidate with most int8 of those found within budget so far.
+    When there is none, sets in between are scored all the same: they show what to ask for instead.
+    """
+    for sets in paths:
+        if clock.over(CHOOSING_TIME):
+            break
+        position = _bisect(sets, trials, clock)
+        settled = None if position is None else _settled(sets[position:], trials, clock)
+        if settled is not None:
+            return _refined(settled, trials, counted, clock)
+    for part in IN_BETWEEN:
+        if not clock.over():
+            trials.try_out(paths[0][int(part * (len(paths[0]) - 1))])
+    accepted = [candidate for candidate in trials.done if candidate.accepted]
+    return max(accepted, key=lambda one: one.int8_macs_share, default=None)
+
+
+def _bisect(sets: Sequence[frozenset[str]], trials: Trials, clock: _Clock) -> int | None:
+    """Return the position of the first of the growing `sets` found within budget, else None."""
     rejected, accepted = 0, len(sets) - 1
-    steps = accepted.bit_length()
-    best = trials.score(sets[-1]) if accepted else None
-    if best is None or not best.accepted:
-        raise trials.failure()
-    while accepted - rejected > 1:
-        progress("search", steps - (accepted - rejected).bit_length(), steps)
+    if not accepted or not trials.try_out(sets[accepted]).accepted:
+        return None
+    while accepted - rejected > 1 and not clock.over(CHOOSING_TIME):
         middle = (rejected + accepted) // 2
-        candidate = trials.score(sets[middle])
-        if candidate.accepted:
-            best, accepted = candidate, middle
+        if trials.try_out(sets[middle]).accepted:
+            accepted = middle
         else:
             rejected = middle
-    return best
+    return accepted
 
 
-def _refine(best: Candidate, trials: _Trials) -> Candidate:
-    """Take the layers with most MACs back into int8, one by one, where the budget allows."""
-    costly = [layer for layer in sorted(best.kept_float) if trials.shares.macs.get(layer)]
-    costly.sort(key=lambda layer: -trials.shares.macs[layer])
+def _settled(sets: Sequence[frozenset[str]], trials: Trials, clock: _Clock) -> Candidate | None:
+    """Return the first of the growing `sets` that is within budget on all images."""
+    for kept in sets:
+        if clock.over():
+            return None
+        found = trials.try_out(kept, settle=True)
+        if found.accepted:
+            return found
+    return None
+
+
+def _refined(best: Candidate, trials: Trials, counted: Shares, clock: _Clock) -> Candidate:
+    """Return `best` with those of its layers with most MACs in int8 that can be."""
+    costly = [layer for layer in sorted(best.kept_float) if counted.macs.get(layer)]
+    costly.sort(key=lambda layer: -counted.macs[layer])
     for layer in costly[:REFINEMENTS]:
-        candidate = trials.score(best.kept_float - {layer})
-        best = candidate if candidate.accepted else best
+        fewer = best.kept_float - {layer}
+        if not clock.over() and trials.try_out(fewer).accepted and not clock.over():
+            found = trials.try_out(fewer, settle=True)
+            best = found if found.accepted else best
     return best
 
 
-def _numbers(effect: Effect) -> dict[str, float | None]:
-    """JSON has no infinity: null stands for the SQNR of equal logits."""
-    sqnr = effect.sqnr if isfinite(effect.sqnr) else None
-    return {"disagreement": effect.disagreement, "sqnr": sqnr}
+def _verdict(plan: Plan, chosen: Candidate, trials: Trials) -> str:
+    """Say in one line what was found."""
+    kept, budget, reading = chosen.kept_float, trials.budget, chosen.reading
+    some = reading.images < reading.total
+    on = f" on {reading.images} of {reading.total} images (time is over)" if some else ""
+    text = f"{budget.describe(reading.score)}{on} is within {budget.limit:g} with "
+    if not kept:
+        return f"{text}all {len(plan.layers)} layers in int8"
+    return (
+        f"{text}{len(kept)} of {len(plan.layers)} layers in float and "
+        f"{100 * chosen.int8_macs_share:.1f} % of MACs in int8; all in int8: "
+        f"{budget.describe(trials.done[0].reading.score)}"
+    )
 
 
-def _measured(plan: Plan, chosen: Candidate, latency: Latency | None) -> dict[str, float] | None:
+def _failure(trials: Trials, frontier: Sequence[Candidate], clock: _Clock) -> QuantizeError:
+    """Say what came nearest to the budget."""
+    budget = trials.budget
+    best = trials.done[0]
+    for one in trials.done[1:]:
+        best = one if better(one.reading.score, best.reading.score, budget) else best
+    points = ", ".join(
+        f"{one.reading.score:.2f} ({100 * one.int8_macs_share:.0f} %)" for one in frontier
+    )
+    why, advice = f"with {100 * LEAST_INT8:.0f} % of MACs in int8", "allow more"
+    if clock.over():
+        why, advice = "in the time given", "allow more, give more --search-minutes"
+    return QuantizeError(
+        f"--{budget.kind.replace('_', '-')} {budget.limit:g} cannot be met {why}: "
+        f"the best is {best.describe(budget)}; frontier, score (MACs in int8): {points}; "
+        f"{advice} or use --precision fp16"
+    )
+
+
+def _measured(
+    fp32: ModelProto, build: Build, chosen: Candidate, latency: Latency | None
+) -> dict[str, float] | None:
     if latency is None:
         return None
-    models = (plan.model, build(plan), build(plan, chosen.kept_float))
+    models = (fp32, build(frozenset()), build(chosen.kept_float))
     return dict(zip(("fp32", "int8", "chosen"), latency(models), strict=True))

@@ -86,6 +86,14 @@ def quantize(
     labels: LabelMap = None,
     mask_suffix: MaskSuffix = None,
     accept: Accept = None,
+    search_minutes: Annotated[
+        float, typer.Option(help="Minutes for this search; then the best so far.")
+    ] = 4.0,
+    min_self_agreement: Annotated[
+        float,
+        typer.Option(help="Percent of pixels as in fp32, below which nothing is written."),
+    ] = 95.0,
+    force: Annotated[bool, typer.Option("--force", help="Write the file all the same.")] = False,
     download: Download = False,
     as_json: AsJson = False,
 ) -> None:
@@ -97,8 +105,9 @@ def quantize(
         from export.artifact import load_artifact
         from quantize.quantization import check_settings
         from quantize.quantization import quantize as quantize_artifact
+        from quantize.self_check import SelfCheck
         from quantize.settings import Settings
-        from segport.searching import Request, open_search, requested
+        from segport.searching import Request, held_back, open_search, requested
         from validate.datasets import Dataset, open_dataset
         from validate.samples import Preparation, Samples
         from validate.traps import MASK_SIZE, check_accepted
@@ -114,7 +123,9 @@ def quantize(
             seed=seed,
         )
         check_settings(precision, settings)
-        request: Request | None = requested(max_drop, min_agreement, data or calibration)
+        request: Request | None = requested(
+            max_drop, min_agreement, data or calibration, search_minutes
+        )
         loaded = load_artifact(artifact)
         if download:
             from validate.data.download import fetch
@@ -129,10 +140,20 @@ def quantize(
         if calibration is not None:
             images = open_dataset(calibration, "train", masks=False).sample(samples, seed)
         search = (
-            open_search(request, loaded, images, preparation, seed, mask_suffix, accept or ())
+            open_search(
+                request,
+                loaded,
+                images,
+                preparation,
+                seed,
+                progress.note,
+                mask_suffix=mask_suffix,
+                accepted=accept or (),
+            )
             if request
             else None
         )
+        unseen = held_back(calibration, images, preparation, seed) if calibration and images else ()
         made = quantize_artifact(
             loaded,
             precision,
@@ -142,5 +163,6 @@ def quantize(
             settings=settings,
             search=search,
             progress=step,
+            check=SelfCheck(unseen, min_self_agreement, force),
         )
     say_artifact(made, as_json, default_target=target is None)

@@ -86,7 +86,7 @@ def test_a_budget_that_int8_meets_keeps_nothing_more_in_float(
 def test_a_stricter_budget_leaves_layers_in_float_and_is_kept(
     tiny: Artifact, data: Path, tmp_path: Path
 ) -> None:
-    poor = ("--target", "per-tensor", "--range", "percentile:90")
+    poor = ("--target", "per-tensor", "--range", "percentile:90", "--force")
     answer = _quantize(tiny, data, tmp_path / "poor", *poor)
     assert answer.code == 0
     _quantize(tiny, data, tmp_path / "first", *poor, "--min-agreement", 1)

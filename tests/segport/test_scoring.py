@@ -20,6 +20,12 @@ def dataset(voc: Path) -> Dataset:
     return open_dataset(f"{voc}:train", "train")
 
 
+def _last(score: Drop | Agreement, model: ModelProto) -> float:
+    """The score on all images."""
+    *_, reading = score(model)
+    return reading.score
+
+
 def _blurred(artifact: Artifact) -> ModelProto:
     """The network with weights rounded to one decimal: predictions differ here and there."""
     model = onnx.load(artifact.path)
@@ -61,8 +67,8 @@ def test_drop_is_the_difference_of_two_mean_ious(tiny: Artifact, dataset: Datase
     before = _mean_iou(labels, _classes(onnx.load(tiny.path), preparation, dataset))
     after = _mean_iou(labels, _classes(model, preparation, dataset))
     assert before != after
-    assert score(model) == pytest.approx(before - after)
-    assert score(onnx.load(tiny.path)) == 0.0
+    assert _last(score, model) == pytest.approx(before - after)
+    assert _last(score, onnx.load(tiny.path)) == 0.0
 
 
 def test_agreement_is_the_share_of_equal_pixels(tiny: Artifact, dataset: Dataset) -> None:
@@ -72,9 +78,20 @@ def test_agreement_is_the_share_of_equal_pixels(tiny: Artifact, dataset: Dataset
     fp32 = _classes(onnx.load(tiny.path), preparation, dataset)
     same = (fp32 == _classes(model, preparation, dataset)).mean()
     assert 0 < same < 1
-    assert score(model) == pytest.approx(100 * same)
-    assert score(onnx.load(tiny.path)) == 100.0
-    assert score(model) == pytest.approx(100 * same)  # the stored classes can be read again
+    assert _last(score, model) == pytest.approx(100 * same)
+    assert _last(score, onnx.load(tiny.path)) == 100.0
+    assert _last(score, model) == pytest.approx(100 * same)  # the stored classes can be read again
+
+
+def test_a_score_stops_when_it_is_told_and_runs_fp32_no_further(
+    tiny: Artifact, dataset: Dataset
+) -> None:
+    score = Agreement(tiny, dataset, Preparation.for_artifact(tiny.manifest, "squash"))
+    model = _blurred(tiny)
+    (reading,) = score(model, lambda: True)
+    assert (reading.images, reading.total) == (2, len(dataset.items)) and len(score.images) == 2
+    *_, later = score(model)  # goes on from the classes that were kept
+    assert later.images == later.total == len(score.images)
 
 
 def test_agreement_needs_no_labels_and_takes_images_at_their_own_size(
@@ -82,12 +99,14 @@ def test_agreement_needs_no_labels_and_takes_images_at_their_own_size(
 ) -> None:
     dataset = open_dataset(str(voc / "JPEGImages"), "val").first(2)
     score = Agreement(tiny, dataset, Preparation.for_artifact(tiny.manifest, "full"))
-    assert score(onnx.load(tiny.path)) == 100.0
-    assert score(_blurred(tiny)) < 100.0
+    assert _last(score, onnx.load(tiny.path)) == 100.0
+    assert _last(score, _blurred(tiny)) < 100.0
 
 
 def test_images_that_were_used_are_known_by_their_digest(tiny: Artifact, dataset: Dataset) -> None:
     score = Drop(tiny, dataset.first(3), Preparation.for_artifact(tiny.manifest, "squash"))
+    assert score.images == ()
+    _last(score, onnx.load(tiny.path))
     assert [(i.id, i.sha256) for i in score.images] == [
         (item.id, sha256_of(item.image)) for item in dataset.items[:3]
     ]

@@ -1,23 +1,22 @@
-import pytest
-from onnx import ModelProto
-
 from quantize.search.evaluator import Effect
-from quantize.search.order import ELEMENT, Shares, float_sets, shares
-from quantize.search.ranker import Ranked
-from tests.quantize.search.chains import CHANNELS, SIZE, chain
+from quantize.search.order import Shares, float_sets, orders
+from quantize.search.ranker import BLOCKS, MEASUREMENTS, Block, rank, units
 
 
-def _ranked(name: str, layers: str, damage: float) -> Ranked:
-    return Ranked(name, frozenset(layers), Effect(0.0, 0.0), None, damage)
+def _block(layers: str, disagreement: float) -> Block:
+    return Block(tuple(layers), Effect(disagreement, 0.0))
 
 
 EVEN = Shares(dict.fromkeys("abcd", 0.25), dict.fromkeys("abcd", 0.25))
 
 
-def test_each_step_adds_the_most_damage_per_work() -> None:
-    ranked = [_ranked("first", "ab", 6.0), _ranked("second", "c", 4.0), _ranked("third", "d", 1.0)]
-    # 6 / 0.5 = 12 loses against 4 / 0.25 = 16
-    assert float_sets(ranked, EVEN, 1.0) == [
+def _names(order: list[Block]) -> list[str]:
+    return ["".join(block.layers) for block in order]
+
+
+def test_each_set_adds_a_block_and_the_last_has_everything() -> None:
+    order = [_block("c", 2.5), _block("ab", 3.0), _block("d", 1.0)]
+    assert float_sets(order, EVEN, 1.0) == [
         frozenset(),
         frozenset("c"),
         frozenset("abc"),
@@ -25,46 +24,57 @@ def test_each_step_adds_the_most_damage_per_work() -> None:
     ]
 
 
-def test_damage_undone_along_the_way_counts_too() -> None:
-    ranked = [_ranked("ab", "ab", 3.0), _ranked("c", "c", 2.0), _ranked("b", "b", 1.5)]
-    # a and b together undo 3.0 + 1.5 for 0.5, which beats c (2.0 for 0.25); b alone does not
-    assert float_sets(ranked, EVEN, 1.0) == [frozenset(), frozenset("ab"), frozenset("abc")]
+def test_a_block_that_leaves_too_little_in_int8_is_passed_over() -> None:
+    order = [_block("ab", 9.0), _block("c", 2.5), _block("d", 1.0)]
+    assert float_sets(order, EVEN, 0.3) == [frozenset(), frozenset("c")]
 
 
-def test_layers_already_in_float_cost_nothing() -> None:
-    ranked = [_ranked("a", "a", 9.0), _ranked("ab", "ab", 2.0), _ranked("cd", "cd", 3.0)]
-    # after a, ab costs b only: 2 / 0.25 against 3 / 0.5
-    assert float_sets(ranked, EVEN, 1.0)[2] == frozenset("ab")
+def test_first_comes_damage_per_work_or_macs_then_damage_then_what_can_be_int8_alone() -> None:
+    blocks = [_block("ab", 3.0), _block("c", 2.5), _block("d", 1.0)]
+    macs = {"a": 0.3, "b": 0.1, "c": 0.59, "d": 0.01}
+    found = [_names(order) for order in orders(blocks, Shares(macs, EVEN.work), 0.3)]
+    assert found == [
+        ["c", "ab", "d"],  # per work 25, 9 / 0.5 = 18, 4
+        ["d", "ab", "c"],  # per MACs 100, 9 / 0.4 = 22.5, 6.25 / 0.59 = 10.6
+        ["ab", "c", "d"],  # 9, 6.25, 1
+        ["ab", "d", "c"],  # c alone in int8
+        ["c", "d", "ab"],
+    ]
 
 
-def test_what_would_cost_too_many_macs_is_passed_over() -> None:
-    found = Shares({"a": 0.6, "b": 0.1}, {"a": 0.6, "b": 0.1})
-    ranked = [_ranked("a", "a", 9.0), _ranked("b", "b", 0.1)]
-    assert float_sets(ranked, found, 0.5) == [frozenset(), frozenset("b")]
-    assert float_sets(ranked, found, 0.05) == [frozenset()]
+def test_what_was_not_measured_becomes_float_first() -> None:
+    blocks = [_block("a", 3.0), Block(("b",), None), _block("c", 5.0)]
+    assert {_names(order)[0] for order in orders(blocks, EVEN, 1.0)} == {"b"}
 
 
-def test_ties_go_to_the_first() -> None:
-    ranked = [_ranked("b", "b", 1.0), _ranked("a", "a", 1.0)]
-    assert float_sets(ranked, EVEN, 1.0)[1] == frozenset("b")
+def test_layers_without_macs_go_with_the_one_before_them() -> None:
+    macs = {"conv1": 1.0, "conv2": 1.0}
+    layers = ["pad", "conv1", "relu1", "conv2", "add"]
+    assert units(layers, macs) == [("pad", "conv1", "relu1"), ("conv2", "add")]
 
 
-@pytest.fixture(scope="module")
-def model() -> ModelProto:
-    return chain("AB")
+def test_the_worst_block_is_halved_until_it_is_one_layer() -> None:
+    parts = [(str(index),) for index in range(100)]
+    measured: list[int] = []
+
+    def measure(layers: object) -> Effect:
+        names = set(layers)  # type: ignore[call-overload]
+        measured.append(len(names))
+        return Effect(5.0 if "37" in names else 0.1, 0.0)
+
+    blocks = rank(parts, measure, lambda text: None, lambda: False)
+    assert max(blocks, key=lambda block: block.damage).layers == ("37",)
+    assert [layer for block in blocks for layer in block.layers] == [p[0] for p in parts]
+    assert BLOCKS <= len(measured) <= MEASUREMENTS
 
 
-def test_work_counts_macs_and_values_written(model: ModelProto) -> None:
-    found = shares(model, (1, CHANNELS, SIZE, SIZE))
-    # per pixel: A and B have 4 * 4 MACs and write 4 values, out 4 * 3 and 3, each Relu writes 4
-    macs = {"A": 16, "B": 16, "out": 12}
-    assert found.macs == pytest.approx({name: count / 44 for name, count in macs.items()})
-    work = {
-        "A": 16 + 4 * ELEMENT,
-        "relu_A": 4 * ELEMENT,
-        "B": 16 + 4 * ELEMENT,
-        "relu_B": 4 * ELEMENT,
-        "out": 12 + 3 * ELEMENT,
-    }
-    total = sum(work.values())
-    assert found.work == pytest.approx({name: count / total for name, count in work.items()})
+def test_nothing_more_is_measured_when_time_is_over() -> None:
+    parts = [(str(index),) for index in range(100)]
+    measured: list[object] = []
+
+    def measure(layers: object) -> Effect:
+        measured.append(layers)
+        return Effect(1.0, 0.0)
+
+    blocks = rank(parts, measure, lambda text: None, lambda: len(measured) == 3)
+    assert [block.alone is not None for block in blocks] == [True] * 3 + [False] * (BLOCKS - 3)

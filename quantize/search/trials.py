@@ -1,0 +1,106 @@
+"""Candidates of a search: built once, and judged on as many images as decide."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from onnx import ModelProto
+
+from quantize.search.budget import Budget, better
+from quantize.search.decision import Reading, decide
+from quantize.search.evaluator import Build
+
+Score = Callable[[ModelProto, Callable[[], bool]], Iterable[Reading]]
+"""Gives readings on more and more images, the last on all of them, or when it is told to stop."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A set of layers in float, the share (0-1) of MACs it leaves in int8, and its score."""
+
+    kept_float: frozenset[str]
+    int8_macs_share: float
+    reading: Reading
+    accepted: bool
+
+    def describe(self, budget: Budget) -> str:
+        """Say in a few words what was found."""
+        reading, share = self.reading, 100 * self.int8_macs_share
+        some = reading.images < reading.total
+        bound = f" +- {reading.bound:.3f} on {reading.images} images" if some else ""
+        return f"{budget.describe(reading.score)}{bound} with {share:.1f} % of MACs in int8"
+
+
+class Trials:
+    """Builds candidates, scores each once, and remembers them.
+
+    `share` gives the share of MACs in int8. `over` tells whether a part (0-1) of the time has
+    passed.
+    """
+
+    def __init__(
+        self,
+        build: Build,
+        share: Callable[[frozenset[str]], float],
+        score: Score,
+        budget: Budget,
+        report: Callable[[str], None],
+        over: Callable[[float], bool],
+    ) -> None:
+        self._build, self._share, self._score = build, share, score
+        self._report, self._over = report, over
+        self.budget = budget
+        self._found: dict[frozenset[str], Candidate] = {}
+
+    @property
+    def done(self) -> tuple[Candidate, ...]:
+        """All candidates in the order they were first tried."""
+        return tuple(self._found.values())
+
+    def try_out(
+        self, kept: frozenset[str], *, settle: bool = False, until: float = 1.0
+    ) -> Candidate:
+        """Score the network with the layers `kept` in float until it is in or out.
+
+        With `settle` on all images. When the part `until` of the time has passed no more images
+        are run, and it is in only if the bound says so.
+        """
+        known = self._found.get(kept)
+        if known and (not settle or known.reading.images == known.reading.total):
+            return known
+        share = self._share(kept)
+        over = partial(self._over, until)
+        for reading in self._score(self._build(kept), over):
+            verdict = decide(reading, self.budget)
+            found = Candidate(kept, share, reading, bool(verdict))
+            self._report(f"{len(kept)} layers in float: {found.describe(self.budget)}")
+            if (verdict is not None and not settle) or over():
+                break
+        self._found[kept] = found
+        return found
+
+    def frontier(self, everything: frozenset[str]) -> tuple[Candidate, ...]:
+        """Return those that no other beats in both score and MACs in int8, most int8 first.
+
+        The last is the fp32 file, which is what keeping `everything` in float makes.
+        """
+        best = 0.0 if self.budget.kind == "max_drop" else 100.0
+        images = self.done[0].reading.total
+        fp32 = Candidate(everything, 0.0, Reading(best, 0.0, images, images), True)
+        found: list[Candidate] = []
+        for one in sorted((*self.done, fp32), key=lambda c: -c.int8_macs_share):
+            if not found or better(one.reading.score, found[-1].reading.score, self.budget):
+                found.append(one)
+        return tuple(found)
+
+
+def row(candidate: Candidate) -> dict[str, Any]:
+    """Return what a manifest records of a candidate."""
+    return {
+        "kept_float": len(candidate.kept_float),
+        "int8_macs_share": candidate.int8_macs_share,
+        "score": candidate.reading.score,
+        "images": candidate.reading.images,
+        "accepted": candidate.accepted,
+    }

@@ -1,0 +1,130 @@
+"""No file leaves unjudged: its agreement with fp32 on images that did not shape it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from export.artifact import Artifact, Sample
+from export.class_map import class_map
+from export.errors import ComparisonError, QuantizeError
+from export.sessions import open_session, run
+from quantize.diagnosis.diagnosis import diagnose
+
+IMAGES = 4
+"""Judge at most: a tenth of the time that calibration on 64 images takes."""
+THRESHOLD = 95.0
+"""Percent of pixels; what int8 loses without being broken is far less (97 to 99.6 measured)."""
+_BLAMED = 3
+_FLAT = 0.02
+"""Standard deviation of normalised pixels, which is about 1 for photos."""
+_ALIKE = 0.05
+"""Mean difference of normalised pixels; between two photos it is about 1."""
+
+
+@dataclass(frozen=True)
+class SelfCheck:
+    """Who judges a finished file and when it is refused.
+
+    `held_back` are images that did not calibrate; empty where there are no others, then some of
+    the calibration images judge. `least` is the agreement in percent below which nothing is
+    written, unless `force`.
+    """
+
+    held_back: Sequence[Sample] = ()
+    least: float = THRESHOLD
+    force: bool = False
+
+    def facts(
+        self, fp32: Artifact, made: Artifact, calibration: Sequence[Sample]
+    ) -> dict[str, Any]:
+        """Return what the manifest says of the file; QuantizeError naming layers if it is refused.
+
+        Without any images there is nothing to say.
+        """
+        judges = [self.held_back[i] for i in range(min(IMAGES, len(self.held_back)))]
+        spread = _spread(calibration)
+        images = judges or spread
+        if not images:
+            return {}
+        agreement = _agreement(fp32, made, images)
+        if not agreement >= self.least and not self.force:
+            raise QuantizeError(
+                f"{made.path.name}: agrees with fp32 on {agreement:.1f} % of pixels of "
+                f"{len(images)} images, less than {self.least:g} %; nothing was written. "
+                f"{_blame(fp32, made, images)}{_advice(made)}"
+            )
+        return {
+            "agreement": agreement,
+            "held_back": bool(judges),
+            "images": [{"id": image.id, "sha256": image.sha256} for image in images],
+            "warnings": warnings(spread, len(calibration)),
+        }
+
+
+def warnings(images: Sequence[Sample], total: int) -> list[str]:
+    """Say in a line each what is wrong with calibration images, of which there are `total`."""
+    found = []
+    if total == 1:
+        found.append("one calibration image: ranges of others are unknown; give more --samples")
+    flat = [one.id for one in images if float(np.std(one.image, axis=(2, 3)).max()) < _FLAT]
+    if flat:
+        found.append(
+            f"{len(flat)} of {len(images)} calibration images looked at are of one colour "
+            f"(the first is {flat[0]}); ranges need what the network will see"
+        )
+    if len(images) > 1 and len(flat) < len(images):
+        first, *others = (_small(one.image) for one in images)
+        if all(float(np.abs(one - first).mean()) < _ALIKE for one in others):
+            found.append("the calibration images are nearly the same; give different ones")
+    return found
+
+
+def _small(image: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Take 16 x 16 pixels, whatever the size."""
+    height, width = image.shape[2:]
+    rows, columns = np.arange(16) * height // 16, np.arange(16) * width // 16
+    return image[:, :, rows][:, :, :, columns]
+
+
+def _spread(samples: Sequence[Sample]) -> list[Sample]:
+    count = min(IMAGES, len(samples))
+    return [samples[len(samples) * i // count] for i in range(count)]
+
+
+def _agreement(fp32: Artifact, made: Artifact, images: Sequence[Sample]) -> float:
+    one, other = open_session(fp32.path), open_session(made.path)
+    batch = fp32.manifest.input.shape[0] or 1
+    same = pixels = 0
+    for sample in images:
+        image = np.repeat(sample.image, batch, axis=0)
+        wanted = _classes(run(one, image)[0])
+        kind = np.float16 if made.manifest.input.dtype == "float16" else np.float32
+        found = _classes(run(other, image.astype(kind))[0])
+        same += int(np.count_nonzero(wanted == found))
+        pixels += wanted.size
+    return 100 * same / pixels
+
+
+def _classes(output: NDArray[Any]) -> NDArray[Any]:
+    """Return the class of every pixel, of logits (N, C, H, W) or a mask (N, H, W)."""
+    return class_map(output) if output.ndim == 4 else output
+
+
+def _blame(fp32: Artifact, made: Artifact, images: Sequence[Sample]) -> str:
+    try:
+        found = diagnose(fp32, made, images[:1])
+    except ComparisonError:  # nothing to compare tensor by tensor
+        return ""
+    suspect = found.suspected
+    worst = sorted(found.layers, key=lambda layer: layer.local_sqnr_db)
+    names = list(dict.fromkeys([suspect.layer, *(layer.layer for layer in worst)]))[:_BLAMED]
+    return f"Layers to blame first: {', '.join(names)} ({found.suspect.reason}). "
+
+
+def _advice(made: Artifact) -> str:
+    if made.manifest.precision != "int8":
+        return "Keep them in float with --keep-float, or give --force"
+    return "Leave in float what must be with --min-agreement 99, or give --force"

@@ -1,0 +1,45 @@
+from collections.abc import Callable, Iterator
+
+from onnx import ModelProto
+
+from quantize.search.budget import Budget
+from quantize.search.decision import Reading
+from quantize.search.trials import Trials
+
+BUDGET = Budget("min_agreement", 99.0)
+
+
+def _undecided(model: ModelProto, stop: Callable[[], bool]) -> Iterator[Reading]:
+    """99.1 on any number of images, of which only all of them tell that it is within 99."""
+    for images in (16, 32, 64):
+        yield Reading(99.1, 0.0 if images == 64 else 1.0, images, 64)
+
+
+def _trials(passed: float) -> Trials:
+    """When so large a part of the time has passed."""
+    return Trials(
+        lambda kept: ModelProto(),
+        lambda kept: 1.0,
+        _undecided,
+        BUDGET,
+        lambda text: None,
+        lambda part: part <= passed,
+    )
+
+
+def test_what_is_not_clear_when_its_time_has_passed_is_not_accepted() -> None:
+    found = _trials(0.3).try_out(frozenset(), until=0.2)
+    assert not found.accepted and found.reading.images == 16
+
+
+def test_what_becomes_clear_in_time_is_accepted() -> None:
+    found = _trials(0.3).try_out(frozenset(), until=0.4)
+    assert found.accepted and found.reading.images == 64
+
+
+def test_the_frontier_has_what_no_other_beats_and_ends_with_fp32() -> None:
+    trials = _trials(0.0)
+    trials.try_out(frozenset())
+    trials.try_out(frozenset("a"))  # no better and no more int8
+    frontier = trials.frontier(frozenset("abc"))
+    assert [(one.reading.score, one.int8_macs_share) for one in frontier] == [(99.1, 1), (100, 0)]

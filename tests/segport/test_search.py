@@ -1,0 +1,38 @@
+"""Searches of `segport quantize` on networks of real size."""
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.segport.command import segport
+
+NORM = ("--mean", 0.485, 0.456, 0.406, "--std", 0.229, 0.224, 0.225)
+BUDGET = 99.5
+
+
+@pytest.mark.shared
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["espnetv2_s1.0_voc_384", "tf_deeplabv3_mobilenetv2_voc_513"])
+def test_a_search_ends_in_time_with_a_file_or_the_frontier(
+    name: str, shared: Path, tmp_path: Path
+) -> None:
+    assert segport("import", shared / f"networks/{name}.onnx", *NORM, "--name", "net",
+                   "-o", tmp_path).code == 0  # fmt: skip
+    begun = time.monotonic()
+    answer = segport("quantize", tmp_path / "net-fp32.onnx", "--precision", "int8",
+                     "--target", "cpu", "--calibration", f"{shared}/voc/VOCdevkit:train",
+                     "--samples", 4, "--min-agreement", BUDGET, "--search-minutes", 0.4,
+                     "-o", tmp_path)  # fmt: skip
+    taken = time.monotonic() - begun
+    manifest = tmp_path / "net-int8.json"
+    if answer.code == 0:
+        search = json.loads(manifest.read_text())["checks"]["int8"]["search"]
+        # the order of `candidates` is that of the search; the chosen one is in the frontier
+        assert any(c["accepted"] and c["score"] >= BUDGET for c in search["frontier"][:-1])
+    else:
+        assert answer.code == 2 and len(answer.errors) == 1
+        assert "cannot be met" in answer.errors[0] and "100.00 (0 %)" in answer.errors[0]
+        assert not manifest.exists()
+    assert taken < 60
