@@ -35,4 +35,4 @@ def test_a_search_ends_in_time_with_a_file_or_the_frontier(
         assert answer.code == 2 and len(answer.errors) == 1
         assert "cannot be met" in answer.errors[0] and "100.00 (0 %)" in answer.errors[0]
         assert not manifest.exists()
-    assert taken < 60
+    assert taken < 120  # the limit, and what comes before and after a search on a busy machine
