@@ -29,6 +29,9 @@ def _named(text: str) -> list[Path]:
         return [own] if own.is_file() else sorted(path.rglob(RESULT_FILE))
     if not path.exists() and any(sign in text for sign in "*?["):
         anchor = Path(path.anchor) if path.is_absolute() else Path()
-        matches = sorted(anchor.glob(str(path.relative_to(anchor))))
+        try:
+            matches = sorted(anchor.glob(str(path.relative_to(anchor))))
+        except (ValueError, NotImplementedError) as error:
+            raise UsageError(f"{text}: no pattern of files ({error})") from error
         return [file for match in matches for file in _named(str(match))]
     return [path]

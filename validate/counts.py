@@ -24,3 +24,13 @@ def counts_miou(counts: Counts) -> float | None:
         return None
     union = labelled + predicted - hits
     return float(100 * np.mean(hits[there] / union[there]))
+
+
+def iou_of_counts(total: NDArray[np.int64]) -> list[float | None]:
+    """Return each class's IoU, percent, of counts summed over images, (3, classes).
+
+    None for a class that is neither labelled nor predicted.
+    """
+    hits, labelled, predicted = total
+    union = labelled + predicted - hits
+    return [100 * int(h) / int(u) if u else None for h, u in zip(hits, union, strict=True)]

@@ -204,7 +204,7 @@ def _update(
     done = update_baseline(counted, baseline, reason, new_anchor=new_anchor)
     lines = [f"{baseline}: {done.entries} entries"]
     for what, ids in (
-        ("accepted", done.accepted), ("unchanged", done.unchanged), ("removed", done.removed)
+        ("accepted", done.accepted), ("unchanged", done.unchanged), ("retired", done.retired)
     ):  # fmt: skip
         if ids:
             lines.append(f"{what}: {', '.join(ids)}")

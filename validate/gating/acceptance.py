@@ -33,7 +33,7 @@ class Update:
     entries: int
     accepted: list[str]
     unchanged: list[str]
-    removed: list[str]
+    retired: list[str]
 
 
 def update_baseline(
@@ -44,7 +44,7 @@ def update_baseline(
     new_anchor: bool = False,
     date: str | None = None,
 ) -> Update:
-    """Accept all artifacts of `results`; entries of the same images that no result has go.
+    """Accept all artifacts of `results`; entries of the same images that no result has retire.
 
     An artifact that reached what was accepted before, to the pixel, adds nothing to the history.
     Counts go into files of their own, in a folder beside the baseline. `date` is today's in UTC
@@ -59,10 +59,14 @@ def update_baseline(
     today = date or datetime.now(UTC).date().isoformat()
     kept = {entry.key: entry for entry in old.entries}
     scopes = {key_of(one.result, a)[:3] for one in results for a in one.result.artifacts}
-    present = {key_of(one.result, a) for one in results for a in one.result.artifacts}
-    removed = [key for key in kept if key[:3] in scopes and key not in present]
-    for key in removed:
-        del kept[key]
+    present = {key_of(one.result, a)[:4] for one in results for a in one.result.artifacts}
+    retired = [
+        key
+        for key, entry in kept.items()
+        if key[:3] in scopes and key[:4] not in present and not entry.retired
+    ]
+    for key in retired:
+        kept[key] = kept[key].model_copy(update={"retired": True})
     accepted: list[str] = []
     unchanged: list[str] = []
     stored: dict[Path, bytes] = {}
@@ -73,7 +77,7 @@ def update_baseline(
             counts = _stored(evidence, path, counted.result, artifact)
             new = _acceptance(counted.result, artifact, today, reason, counts and counts[0])
             before = kept.get(key)
-            if before and not new_anchor and _same(before.last, new):
+            if before and not before.retired and not new_anchor and _same(before.last, new):
                 unchanged.append(artifact.id)
                 continue
             kept[key] = _entry(before, new, counted.result, artifact, anchor=new_anchor)
@@ -83,7 +87,7 @@ def update_baseline(
     _write({path: written(baseline), **stored})
     for file in files_of(old.entries) - files_of(baseline.entries):
         (path.parent / file).unlink(missing_ok=True)
-    return Update(len(kept), accepted, unchanged, [key[3] for key in removed])
+    return Update(len(kept), accepted, unchanged, [key[3] for key in retired])
 
 
 def _refuse_doubtful(counted: Counted) -> None:
@@ -103,6 +107,7 @@ def _entry(
     """Return the entry with one more acceptance; only the last one keeps its counts."""
     history = [one.model_copy(update={"counts": None}) for one in before.accepted] if before else []
     last = new.model_copy(update={"anchor": anchor or not history})
+    last = last.sealed(history[-1].seal if history else None)
     name, protocol, ids_sha256, id, runtime = key_of(result, artifact)
     return BaselineEntry(
         name=name,

@@ -1,18 +1,25 @@
 """A result against the baseline, artifact by artifact."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from export.errors import DataError
-from validate.counts import counts_miou
-from validate.gating.baseline import Baseline, BaselineEntry, Key, key_of, load_baseline
+from validate.counts import counts_miou, iou_of_counts
+from validate.gating.baseline import (
+    Acceptance,
+    Baseline,
+    BaselineEntry,
+    Key,
+    key_of,
+    load_baseline,
+)
 from validate.gating.baseline_counts import StoredCounts, read_counts, stored_of
 from validate.gating.budgets import broken
 from validate.gating.counted import Counted
 from validate.gating.environment import environment_warning
-from validate.gating.paired import judge_same_images
+from validate.gating.paired import Lists, judge_same_images
 from validate.gating.rules import Rules
 from validate.gating.unpaired import Side, judge_other_images
 from validate.gating.verdict import Outcome, Verdict
@@ -20,6 +27,8 @@ from validate.label_set import LabelSet
 from validate.result import ArtifactResult, Result
 
 CHECK = "baseline"
+_LISTED = 3
+_CLOSE = 1e-6
 _JUDGED = ("miou", "agreement", "fidelity_miou")
 """Figures without which an artifact cannot be held against its entry."""
 
@@ -52,13 +61,22 @@ def _judge(
     entry = baseline.find(key_of(result, artifact))
     if entry is None:
         return _without_entry(counted, artifact, baseline, path, rules)
-    now, before = _stored(counted, artifact.id), _counts_of(entry, path)
+    lists = Lists(counted.images, result.class_names)
+    if gone := [name for name in entry.last.class_iou or {} if name not in lists.classes]:
+        return _unknown(
+            artifact,
+            f"{path.name} has classes that the result has not ({', '.join(gone[:3])}); validate "
+            "with the same class names, or accept the new ones with --update-baseline",
+        )
+    now, before = _stored(counted, artifact.id), _counts_of(entry, path, result.class_names)
     if other := _other_labels(result, entry, before, now, path.name):
         return _unknown(artifact, other)
     if entry.last.reference in (None, result.reference):
-        return judge_same_images(artifact, entry, before, now, counted.images, rules, CHECK)
+        if moved := _moved_reference(artifact, entry, before, now, rules):
+            return _unknown(artifact, moved)
+        return judge_same_images(artifact, entry, before, now, lists, rules, CHECK)
     verdict = judge_same_images(
-        _without_reference(artifact, entry), entry, before, now, counted.images, rules, CHECK
+        _without_reference(artifact, entry), entry, before, now, lists, rules, CHECK
     )
     if verdict.outcome is Outcome.FAIL:
         return verdict
@@ -66,6 +84,33 @@ def _judge(
         artifact,
         f"{verdict.reason}; but its reference is {result.reference}, that of {path.name} is "
         f"{entry.last.reference}, so agreement cannot be compared; validate against the same",
+    )
+
+
+def _moved_reference(
+    artifact: ArtifactResult,
+    entry: BaselineEntry,
+    before: StoredCounts | None,
+    now: StoredCounts | None,
+    rules: Rules,
+) -> str | None:
+    """Return that the reference answers otherwise than in the baseline, where it is all there is.
+
+    Without labels its classes stand for them: if they change, fidelity says nothing. By how many
+    pixels they changed at least is seen in their numbers per image and class.
+    """
+    if artifact.miou is not None or before is None or now is None:
+        return None
+    if before.against is None or now.against is None:
+        return None
+    moved = np.abs(before.against[:, 1] - now.against[:, 1]).sum() / 2
+    share = 100 * float(moved) / max(int(now.against[:, 1].sum()), 1)
+    noise = entry.last.noise.agreement if entry.last.noise else 0.0
+    if share <= max(rules.agreement_tolerance, noise):
+        return None
+    return (
+        f"the reference itself answers otherwise than in the baseline, on {share:.2f} % of pixels "
+        "or more, and there are no labels to say which is right; accept it with --update-baseline"
     )
 
 
@@ -88,15 +133,23 @@ def _without_entry(
         for entry in baseline.entries
         if (entry.name, entry.protocol, entry.id, entry.runtime) == (name, protocol, id, runtime)
     ]
-    if not others or artifact.id == result.reference:
+    if not others:
         return _unknown(artifact, _no_entry(result, artifact, baseline))
+    if artifact.id == result.reference:
+        reason = "other images than the baseline's: drops are measured from it, and it has none"
+        return Verdict(artifact.id, Outcome.WARN, reason, CHECK)
     entry = max(others, key=lambda one: one.last.date or "")
     references = [
         one
         for one in baseline.entries
         if one.key[:3] == entry.key[:3] and one.id == entry.last.reference
     ]
-    before = _side(_counts_of(references[0], path), _counts_of(entry, path)) if references else None
+    names = result.class_names
+    before = (
+        _side(_counts_of(references[0], path, names), _counts_of(entry, path, names))
+        if references
+        else None
+    )
     now = _side(*(_stored(counted, one) for one in (result.reference, id)))
     return judge_other_images(id, now, before, rules, CHECK)
 
@@ -117,22 +170,37 @@ def _side(reference: StoredCounts | None, artifact: StoredCounts | None) -> Side
 def _missing(
     result: Result, baseline: Baseline, present: Collection[Key], file: str
 ) -> list[Verdict]:
-    """Return a verdict for every artifact of these images that no result has."""
+    """Return a verdict for every artifact of these images that no result has.
+
+    And a warning that names the entries of other runtimes, networks, protocols and images.
+    """
     here = (result.name, result.protocol, result.dataset.ids_sha256)
     ids = {key[3] for key in present if key[:3] == here}
-    gone = dict.fromkeys(e.id for e in baseline.entries if e.key[:3] == here and e.id not in ids)
+    known = [entry for entry in baseline.entries if not entry.retired]
+    gone = dict.fromkeys(e.id for e in known if e.key[:3] == here and e.id not in ids)
+    others = dict.fromkeys(
+        f"{e.name} {e.protocol} {e.id} by {e.runtime}"
+        for e in known
+        if e.key not in present and not (e.key[:3] == here and e.id in gone)
+    )
     reason = (
         f"{file} has it, the result has not; validate it too, or leave it out of the baseline "
         "with --update-baseline"
     )
-    return [Verdict(id, Outcome.UNKNOWN, reason, CHECK) for id in gone]
+    verdicts = [Verdict(id, Outcome.UNKNOWN, reason, CHECK) for id in gone]
+    if others:
+        listed = ", ".join(list(others)[:_LISTED])
+        more = f" and {len(others) - _LISTED} more" if len(others) > _LISTED else ""
+        said = f"entries of {file} that no result given is of: {listed}{more}"
+        verdicts.append(Verdict("baseline", Outcome.WARN, said, CHECK))
+    return verdicts
 
 
 def _unknown(artifact: ArtifactResult, reason: str) -> Verdict:
     return Verdict(artifact.id, Outcome.UNKNOWN, reason, CHECK)
 
 
-def _counts_of(entry: BaselineEntry, baseline: Path) -> StoredCounts | None:
+def _counts_of(entry: BaselineEntry, baseline: Path, classes: Sequence[str]) -> StoredCounts | None:
     """Read an entry's counts, and check that they are those of its figures."""
     last = entry.last
     if last.counts is None:
@@ -147,7 +215,28 @@ def _counts_of(entry: BaselineEntry, baseline: Path) -> StoredCounts | None:
             raise DataError(
                 f"baseline counts {path}: add up to mIoU {found}, not to the {figure} of {baseline}"
             )
+    _check_figures(last, stored, classes, path)
     return stored
+
+
+def _check_figures(
+    last: Acceptance, stored: StoredCounts, classes: Sequence[str], path: Path
+) -> None:
+    """Raise DataError where counts give other agreement or class IoU than the entry states."""
+    if stored.against is not None:
+        hits, pixels, _ = stored.against.sum((0, 2))
+        found = 100 * int(hits) / max(int(pixels), 1)
+        if not np.isclose(found, last.agreement, 0, 1e-6):
+            raise DataError(f"baseline counts {path}: give agreement {found}, not {last.agreement}")
+    if stored.labels is None or stored.labels.shape[2] != len(classes):
+        return
+    if last.class_iou is None:  # of a version that did not keep it
+        return
+    ious = dict(zip(classes, iou_of_counts(stored.labels.sum(0)), strict=True))
+    for name, iou in ious.items():
+        stated = last.class_iou.get(name)
+        if iou is not None and (stated is None or abs(stated - iou) > _CLOSE):
+            raise DataError(f"baseline counts {path}: give {name} IoU {iou}, not {stated}")
 
 
 def _other_labels(

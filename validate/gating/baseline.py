@@ -5,12 +5,13 @@ what a result must not fall behind; the best since the anchor bounds what small 
 may add up to. An entry starts with its anchor, and `--new-anchor` sets another.
 """
 
+import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from export.errors import DataError
 from validate.label_set import LabelSet
@@ -40,6 +41,8 @@ class Acceptance(_Model):
 
     `date` is ISO 8601, null in files of earlier versions, as are other fields that may be null.
     `anchor` marks where drift is counted from. `counts` are kept for the last acceptance only.
+    `seal` is the digest of all other fields but `counts`, and of the seal before it in the
+    entry: a line that was changed, taken out or put in by hand breaks it.
     """
 
     date: str | None
@@ -57,6 +60,22 @@ class Acceptance(_Model):
     environment: dict[str, Any]
     noise: NoiseFacts | None = None
     counts: CountsFile | None = None
+    seal: str | None = None
+
+    def sealed(self, before: str | None) -> "Acceptance":
+        """Return it with its seal; `before` is that of the acceptance before it, if any."""
+        return self.model_copy(update={"seal": self._digest(before)})
+
+    def is_sound(self, before: str | None) -> bool:
+        """Whether nobody changed it. One of an earlier version, without date, has no seal."""
+        if self.date is None:
+            return self.seal is None and self.noise is None
+        return self.seal == self._digest(before)
+
+    def _digest(self, before: str | None) -> str:
+        content = self.model_dump(mode="json", exclude={"counts", "seal"}, exclude_defaults=True)
+        text = json.dumps([content, before], sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
 
     @property
     def label_set(self) -> LabelSet:
@@ -66,13 +85,18 @@ class Acceptance(_Model):
 
 
 class BaselineEntry(_Model):
-    """One artifact's acceptances, oldest first; the first is an anchor."""
+    """One artifact's acceptances, oldest first; the first is an anchor.
+
+    `retired` is one that the results of the last update no longer had: it is not missed, and
+    keeps its history for the day it comes back.
+    """
 
     name: str
     protocol: str
     ids_sha256: str
     id: str
     runtime: str
+    retired: bool = False
     accepted: list[Acceptance] = Field(min_length=1)
 
     @property
@@ -97,6 +121,26 @@ class Baseline(_Model):
 
     format: Literal[2] = 2
     entries: list[BaselineEntry] = Field(default_factory=list)
+
+    @model_validator(mode="after")
+    def _keys_are_unique(self) -> "Baseline":
+        keys = [entry.key for entry in self.entries]
+        if repeated := [key for key in keys if keys.count(key) > 1]:
+            raise ValueError(f"{repeated[0][0]} {repeated[0][3]} is there more than once")
+        return self
+
+    @model_validator(mode="after")
+    def _nothing_was_changed(self) -> "Baseline":
+        for entry in self.entries:
+            before = None
+            for number, one in enumerate(entry.accepted, start=1):
+                if not one.is_sound(before):
+                    raise ValueError(
+                        f"acceptance {number} of {entry.name} {entry.id} was changed after it was "
+                        "written; take the file from your history"
+                    )
+                before = one.seal
+        return self
 
     def find(self, key: Key) -> BaselineEntry | None:
         """Return the entry with this key, or None."""

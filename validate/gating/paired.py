@@ -7,7 +7,7 @@ from math import comb
 
 import numpy as np
 
-from validate.counts import Counts
+from validate.counts import Counts, iou_of_counts
 from validate.gating.baseline import Acceptance, BaselineEntry
 from validate.gating.baseline_counts import StoredCounts
 from validate.gating.decision import Change, decide
@@ -19,6 +19,14 @@ from validate.result import ArtifactResult
 _LISTED = 3
 _TELLING = 0.005
 """Points; what rounds to 0.00 needs no name."""
+
+
+@dataclass(frozen=True)
+class Lists:
+    """What counts are of, in their order: the ids of the images, the names of the classes."""
+
+    images: Sequence[str]
+    classes: Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -34,15 +42,15 @@ def judge_same_images(
     entry: BaselineEntry,
     before: StoredCounts | None,
     now: StoredCounts | None,
-    images: Sequence[str],
+    lists: Lists,
     rules: Rules,
     check: str,
 ) -> Verdict:
     """Judge one artifact by its entry: mIoU, every class, agreement, and drift.
 
-    Without labels, fidelity mIoU takes mIoU's place and has no classes. Counts are those of
-    either side, None where there are none; the figures decide without them, too. `images` are
-    the ids they are of.
+    Without labels, the reference's classes take their place: fidelity mIoU that of mIoU, and
+    classes are judged by the counts. Counts are those of either side, None where there are none;
+    the other figures decide without them, too.
     """
     last = entry.last
     labelled = artifact.miou is not None or last.miou is not None
@@ -52,7 +60,12 @@ def judge_same_images(
         where = "the baseline" if value is not None else "the result"
         return Verdict(artifact.id, Outcome.UNKNOWN, f"no {noun} in {where}", check)
     main = Change(noun, value - earlier, _allowed(rules.tolerance, last, "miou"))
-    classwise = _class_changes(artifact, last, rules)
+    sides = _sides(before, now, labelled)
+    classwise = (
+        _class_changes(artifact, last, rules)
+        if labelled
+        else _fidelity_changes(sides, lists.classes, last, rules)
+    )
     agreement = Change(
         "agreement",
         artifact.agreement - last.agreement,
@@ -60,17 +73,16 @@ def judge_same_images(
     )
     others = [*classwise, agreement, *_drifts(artifact, entry, labelled, rules)]
     outcome = decide([main, *others], same_images=True)
-    sides = _sides(before, now, labelled)
     interval = _interval(sides) if sides else None
     return Verdict(
         artifact.id,
         outcome,
-        _reason(main, value, others, interval),
+        _reason(main, value, others, interval, noisy=main.allowed > rules.tolerance),
         check,
         main.value,
         -main.allowed,
         interval,
-        evidence=_evidence(artifact, entry, sides, images, classwise),
+        evidence=_evidence(artifact, entry, sides, lists.images, classwise),
     )
 
 
@@ -92,6 +104,29 @@ def _class_changes(artifact: ArtifactResult, last: Acceptance, rules: Rules) -> 
         for name, before in (last.class_iou or {}).items()
         if (now := artifact.class_iou.get(name)) is not None
         and name not in artifact.invented_classes
+    ]
+    return sorted(changes, key=lambda change: (change.value, change.what))
+
+
+def _fidelity_changes(
+    sides: Sides | None, classes: Sequence[str], last: Acceptance, rules: Rules
+) -> list[Change]:
+    """Return the change of every class that the reference sees, worst first.
+
+    None without counts.
+    """
+    if sides is None or sides.now.shape[2] != len(classes):
+        return []
+    allowed = _allowed(rules.class_tolerance, last, "class_iou")
+    there = sides.now[:, 1].sum(0) > 0
+    pairs = zip(
+        classes, there, iou_of_counts(sides.before.sum(0)), iou_of_counts(sides.now.sum(0)),
+        strict=True,
+    )  # fmt: skip
+    changes = [
+        Change(name, now - before, allowed)
+        for name, seen, before, now in pairs
+        if seen and before is not None and now is not None
     ]
     return sorted(changes, key=lambda change: (change.value, change.what))
 
@@ -147,11 +182,16 @@ def _interval(sides: Sides) -> tuple[float, float] | None:
 
 
 def _reason(
-    main: Change, value: float, others: Sequence[Change], interval: tuple[float, float] | None
+    main: Change,
+    value: float,
+    others: Sequence[Change],
+    interval: tuple[float, float] | None,
+    *,
+    noisy: bool,
 ) -> str:
     said = [
         f"{main.what} {value:.3f} is {main.value:+.3f} against the baseline, "
-        f"tolerance {main.allowed:.3g}"
+        f"tolerance {main.allowed:.3g}{' (measured noise)' * noisy}"
     ]
     if interval is not None and interval != (0.0, 0.0):
         said[0] += " (other images: {:+.3f} to {:+.3f})".format(*interval)

@@ -20,7 +20,7 @@ from validate.gating.verdict import Outcome
 from validate.power import POWER, Z95, detectable, drop_error, mean_iou, standard_error
 
 DRAWS = 400
-MOST = 20_000
+MOST = 5_000
 """Images beyond which nobody has the time to look."""
 _HALVINGS = 40
 
@@ -34,7 +34,7 @@ class Plan:
     how many images of this kind show the drop that was asked for: judged by itself, and held
     against a baseline of as many other images (on each side).
 
-    None without intervals, and for more than 20,000 images.
+    None without intervals, and for more than 5,000 images.
     """
 
     name: str

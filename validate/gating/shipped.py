@@ -9,6 +9,8 @@ from validate.gating.verdict import Outcome, Verdict
 from validate.result import ArtifactResult, Result
 
 CHECK = "artifacts"
+_NETWORKS = frozenset({".onnx", ".ort", ".tflite", ".engine", ".plan", ".blob", ".pt", ".pth"})
+"""What a runtime may load; below the folder, too."""
 
 
 def check_shipped(results: Sequence[Result], folder: Path) -> list[list[Verdict]]:
@@ -20,7 +22,11 @@ def check_shipped(results: Sequence[Result], folder: Path) -> list[list[Verdict]
         raise UsageError(f"--artifacts {folder}: no such folder")
     judged = [[_judge(a, folder) for a in result.artifacts if a.file] for result in results]
     known = {a.file for result in results for a in result.artifacts}
-    strangers = sorted(path.name for path in folder.glob("*.onnx") if path.name not in known)
+    strangers = sorted(
+        str(path.relative_to(folder))
+        for path in folder.rglob("*")
+        if path.suffix.lower() in _NETWORKS and not (path.parent == folder and path.name in known)
+    )
     reason = f"lies in {folder}, and no result has judged it"
     judged[0] += [Verdict(name, Outcome.UNKNOWN, reason, CHECK) for name in strangers]
     return judged

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -226,7 +227,7 @@ def test_history_keeps_reasons_and_only_the_last_counts(tmp_path: Path) -> None:
     (old,) = (f for f in (tmp_path / "baseline-counts").iterdir() if "int8" in f.name)
     _written(tmp_path / "now", _confusions([101] * 5))
     done = _accept(tmp_path / "now", path, "another optimizer")
-    assert (done.accepted, done.unchanged, done.removed) == (["int8"], ["fp32"], [])
+    assert (done.accepted, done.unchanged, done.retired) == (["int8"], ["fp32"], [])
     (entry,) = (e for e in load_baseline(path).entries if e.id == "int8")
     assert [one.reason for one in entry.accepted] == ["a test", "another optimizer"]
     assert [one.anchor for one in entry.accepted] == [True, False]
@@ -257,8 +258,9 @@ def test_a_baseline_of_format_1_is_read_and_upgraded(tmp_path: Path) -> None:
     entries = []
     for entry in document["entries"]:
         (accepted,) = entry.pop("accepted")
-        for name in ("date", "reason", "anchor", "reference", "sha256", "noise"):
+        for name in ("date", "reason", "anchor", "reference", "sha256", "noise", "seal"):
             del accepted[name]
+        del entry["retired"]
         entries.append(entry | accepted)
     path.write_text(json.dumps({"format": 1, "entries": entries}))
     assert exit_code(_gate(tmp_path / "before", path)) == 0
@@ -271,6 +273,134 @@ def test_a_baseline_of_format_1_is_read_and_upgraded(tmp_path: Path) -> None:
     (entry,) = (e for e in upgraded.entries if e.id == "int8")
     assert [one.date is None for one in entry.accepted] == [True, False]
     assert entry.accepted[0].anchor
+
+
+def _by_hand(path: Path, change: Callable[[dict[str, Any]], None], **more: Any) -> None:
+    """Change int8's last acceptance, and take its date and seal, as an earlier version's."""
+    document = json.loads(path.read_text())
+    (entry,) = (e for e in document["entries"] if e["id"] == "int8")
+    accepted = entry["accepted"][-1]
+    change(accepted)
+    accepted.update({"date": None, "seal": None, **more})
+    path.write_text(json.dumps(document))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"miou": 1.0}, {"noise": {"settings": [], "miou": 50, "class_iou": 99, "agreement": 9}},
+     {"reason": "another"}, {"class_iou": {}}, {"anchor": False}, {"seal": None}],
+)  # fmt: skip
+def test_an_acceptance_that_was_changed_is_an_error(tmp_path: Path, change: dict[str, Any]) -> None:
+    path = _baseline(tmp_path, _confusions([100] * 5))
+    document = json.loads(path.read_text())
+    document["entries"][0]["accepted"][0].update(change)
+    path.write_text(json.dumps(document))
+    with pytest.raises(DataError, match=r"acceptance 1 of net fp32 was changed"):
+        _gate(tmp_path / "before", path)
+
+
+def test_an_acceptance_that_was_taken_out_is_missed(tmp_path: Path) -> None:
+    path = _baseline(tmp_path, _confusions([100] * 5))
+    for wrong in (101, 102):
+        _written(tmp_path / str(wrong), _confusions([wrong] * 5))
+        _accept(tmp_path / str(wrong), path, "a step")
+    document = json.loads(path.read_text())
+    (entry,) = (e for e in document["entries"] if e["id"] == "int8")
+    del entry["accepted"][1]
+    path.write_text(json.dumps(document))
+    with pytest.raises(DataError, match="acceptance 2 of net int8 was changed"):
+        _gate(tmp_path / "before", path)
+
+
+@pytest.mark.parametrize("change", [{"class_iou": {"cat": 0.0}}, {"agreement": 1.0}])
+def test_figures_of_the_baseline_must_be_those_of_its_counts(
+    tmp_path: Path, change: dict[str, Any]
+) -> None:
+    path = _baseline(tmp_path, _confusions([100] * 5))
+    _by_hand(path, lambda one: one.update(change))
+    with pytest.raises(DataError, match=r"baseline counts .* give"):
+        _gate(tmp_path / "before", path)
+
+
+def test_an_entry_that_is_there_twice_is_an_error(tmp_path: Path) -> None:
+    path = _baseline(tmp_path, _confusions([100] * 5))
+    document = json.loads(path.read_text())
+    document["entries"].append(document["entries"][0])
+    path.write_text(json.dumps(document))
+    with pytest.raises(DataError, match="more than once"):
+        _gate(tmp_path / "before", path)
+
+
+def test_a_class_under_another_name_is_not_passed_over(tmp_path: Path) -> None:
+    path = _baseline(tmp_path, _confusions([0] * 5))
+    names = ("background", "feline", "dog")
+    _written(tmp_path / "now", _confusions([0] * 5), classes=names)
+    for verdict in _gate(tmp_path / "now", path):
+        assert verdict.outcome is Outcome.UNKNOWN and "(cat)" in verdict.reason
+
+
+def test_an_artifact_that_comes_back_brings_its_anchor(tmp_path: Path) -> None:
+    """Leaving it out of one update does not begin a new count of what was lost."""
+    path = _baseline(tmp_path, _confusions([100] * 20))
+    right = _confusions([0] * 20)
+    written(tmp_path / "without", {"fp32": right})
+    assert _accept(tmp_path / "without", path, "int8 waits").retired == ["int8"]
+    assert exit_code(_gate(tmp_path / "without", path)) == 0  # nobody misses it
+    _written(tmp_path / "back", _confusions([103] * 20))
+    _accept(tmp_path / "back", path, "int8 is back")
+    _written(tmp_path / "next", _confusions([106] * 20))
+    verdict = _gate(tmp_path / "next", path, max_drift=0.3)[1]
+    assert verdict.outcome is Outcome.FAIL and "since the anchor" in verdict.reason
+
+
+def test_another_runtime_has_an_entry_of_its_own(tmp_path: Path) -> None:
+    from validate.result import load_result
+    from validate.sealing import sealed
+
+    path = _baseline(tmp_path, _confusions([100] * 5))
+    result = load_result(tmp_path / "before/result.json")
+    artifacts = [a.model_copy(update={"runtime": "openvino"}) for a in result.artifacts]
+    other = sealed(result.model_copy(update={"artifacts": artifacts}), result.counts_sha256 or "")
+    (tmp_path / "before/result.json").write_text(other.to_json())
+    done = _accept(tmp_path / "before", path, "openvino, too")
+    assert done.retired == [] and done.entries == 4
+    verdicts = _gate(tmp_path / "before", path)
+    assert exit_code(verdicts) == 0
+    assert "by ort-cpu" in verdicts[-1].reason and verdicts[-1].outcome is Outcome.WARN
+
+
+def _unlabelled(folder: Path, reference: Matrices, int8: Matrices) -> None:
+    """Counts against the reference's classes, and nothing else."""
+    written(folder, {}, {"fp32": reference, "int8": int8})
+
+
+def test_without_labels_a_lost_class_fails_too(tmp_path: Path) -> None:
+    right = np.stack([np.diag([2000, 300, 300])] * 6)
+    before, now = right.copy(), right.copy()
+    before[:, 0] = (1800, 100, 100)  # repaired, while cat gets lost
+    now[:, 1] = (0, 250, 50)
+    _unlabelled(tmp_path / "before", right, before)
+    _accept(tmp_path / "before", tmp_path / "baseline.json")
+    _unlabelled(tmp_path / "now", right, now)
+    verdict = _gate(tmp_path / "now", tmp_path / "baseline.json", tolerance=50)[1]
+    assert verdict.outcome is Outcome.PASS  # cat gained: 300 of 400 before, 250 of 300 now
+    worse = now.copy()
+    worse[:, 1] = (0, 100, 200)
+    _unlabelled(tmp_path / "worse", right, worse)
+    verdict = _gate(tmp_path / "worse", tmp_path / "baseline.json", tolerance=50)[1]
+    assert verdict.outcome is Outcome.FAIL and "cat -41.667" in verdict.reason
+
+
+def test_without_labels_a_reference_that_moved_tells_nothing(tmp_path: Path) -> None:
+    """All artifacts call everything background, and agree perfectly."""
+    right = np.stack([np.diag([2000, 300, 300])] * 6)
+    _unlabelled(tmp_path / "before", right, right)
+    _accept(tmp_path / "before", tmp_path / "baseline.json")
+    collapsed = np.stack([np.diag([2600, 0, 0])] * 6)
+    _unlabelled(tmp_path / "now", collapsed, collapsed)
+    for verdict in _gate(tmp_path / "now", tmp_path / "baseline.json"):
+        assert verdict.outcome is Outcome.UNKNOWN
+        assert "the reference itself answers otherwise" in verdict.reason
 
 
 # ---- labels, files
@@ -330,10 +460,7 @@ def test_counts_that_are_not_those_of_the_baseline_are_an_error(
     elif damage == "other":
         file.write_bytes(file.read_bytes() + b"x")
     else:  # a lower bar, by hand
-        document = json.loads(path.read_text())
-        (entry,) = (e for e in document["entries"] if e["id"] == "int8")
-        entry["accepted"][0]["miou"] -= 5
-        path.write_text(json.dumps(document))
+        _by_hand(path, lambda one: one.update(miou=one["miou"] - 5))
     with pytest.raises(DataError, match="baseline counts"):
         _gate(tmp_path / "before", path)
 

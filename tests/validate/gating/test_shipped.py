@@ -40,6 +40,16 @@ def test_a_file_that_nobody_judged_is_named(tmp_path: Path) -> None:
     assert (verdict.id, verdict.outcome) == ("net-int8-npu.onnx", Outcome.UNKNOWN)
 
 
+def test_what_lies_deeper_or_is_called_otherwise_is_seen(tmp_path: Path) -> None:
+    (tmp_path / "net-int8.onnx").write_bytes(b"the file")
+    (tmp_path / "sub").mkdir()
+    for name in ("sub/net-int8.onnx", "b.ONNX", "c.ort"):
+        (tmp_path / name).write_bytes(b"?")
+    (tmp_path / "net-int8.json").write_text("{}")
+    ((_, *strangers),) = check_shipped([_result()], tmp_path)
+    assert [v.id for v in strangers] == ["b.ONNX", "c.ort", "sub/net-int8.onnx"]
+
+
 def test_a_file_name_of_the_result_leads_nowhere_else(tmp_path: Path) -> None:
     (tmp_path / "shipped").mkdir()
     (tmp_path / "net.onnx").write_bytes(b"the file")
