@@ -208,6 +208,13 @@ def _update(
     ):  # fmt: skip
         if ids:
             lines.append(f"{what}: {', '.join(ids)}")
+    lines += [
+        f"noise of {a.id}: mIoU {a.noise.miou:.3f}, a class {a.noise.class_iou:.3f}, agreement "
+        f"{a.noise.agreement:.3f} ({', '.join(a.noise.settings)})"
+        for one in counted
+        for a in one.result.artifacts
+        if a.noise is not None and a.id in done.accepted
+    ]
     say(vars(done) if as_json else "\n".join(lines), as_json)
 
 

@@ -269,7 +269,7 @@ def sign_test(worse: int, better: int) -> float:
 
 def _accepted(history: Sequence[Acceptance]) -> str:
     steps = [
-        f"{_on(after).strip() or 'earlier'} {_step(before, after)} ({after.reason})"
+        f"{after.date or 'earlier'} {_step(before, after)} ({after.reason})"
         for before, after in pairwise(history)
     ]
     more = f"{len(steps) - _LISTED} more, then " if len(steps) > _LISTED else ""
