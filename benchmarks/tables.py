@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from export.escaping import markdown_code
 from validate.cells import Cell, markdown_table, number
 
 Facts = Mapping[str, Any]
@@ -160,7 +161,7 @@ def methods_table(rows: Sequence[Facts]) -> str:
     """Return every choice of options, one row each."""
     table = [
         [
-            f"`{row['variant']}`",
+            markdown_code(row["variant"]),
             row["error"] or number(row.get("drop"), 2, sign=True),
             number(row.get("agreement"), 2),
             number(row["seconds"], 1),

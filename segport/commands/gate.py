@@ -124,6 +124,8 @@ def gate(
     if len(chosen) > 1:
         raise UsageError(f"gate: {' and '.join(chosen)} do different things; give one of them")
     if update_baseline:
+        if baseline is None:
+            raise UsageError("gate: --update-baseline needs --baseline FILE")
         _only(chosen[0], judging)
         _update(files, baseline, reason, new_anchor, rules, as_json)
     elif reason or new_anchor:
@@ -188,7 +190,7 @@ def _document(judged: "Sequence[Judged]", code: int) -> dict[str, object]:
 
 def _update(
     files: Sequence[Path],
-    baseline: Path | None,
+    baseline: Path,
     reason: str,
     new_anchor: bool,
     rules: Rules,
@@ -198,8 +200,6 @@ def _update(
     from validate.gating.counted import count
     from validate.result import load_result
 
-    if baseline is None:
-        raise UsageError("gate: --update-baseline needs --baseline FILE")
     counted = [count(load_result(file), file.parent, rules) for file in files]
     done = update_baseline(counted, baseline, reason, new_anchor=new_anchor)
     lines = [f"{baseline}: {done.entries} entries"]

@@ -71,7 +71,7 @@ def test_quantize_calibrates_on_a_seeded_choice_of_the_training_split(
         answer = segport(
             "quantize", tiny.path, "--precision", "int8", "--calibration", voc, "--samples", 2,
             "--seed", seed, "--range", "percentile:99.9", "--protocol", "center-crop",
-            "-o", tmp_path / "out", "--json",
+            "--min-self-agreement", 50, "-o", tmp_path / "out", "--json",
         )  # fmt: skip
         assert (answer.code, answer.errors) == (0, [])
         manifest = answer.json["manifest"]
@@ -229,14 +229,15 @@ def test_gate_with_a_baseline(done: Done, tmp_path: Path) -> None:
     result, baseline = done[1] / "squash/result.json", tmp_path / "baseline.json"
     missing = segport("gate", result, "--baseline", baseline)
     assert missing.code == 2 and "--update-baseline" in missing.errors[0]
-    updated = segport("gate", result, "--baseline", baseline, "--update-baseline")
+    accept = ["--baseline", baseline, "--update-baseline", "--reason", "the first"]
+    updated = segport("gate", result, *accept)
     assert updated.code == 0 and "4 entries" in updated.out
     assert segport("gate", result, "--baseline", baseline).code == 0
     # plant a loss of 0.3 points
     document = json.loads(result.read_text())
     document["artifacts"][3]["miou"] -= 0.3
     (tmp_path / "worse.json").write_text(json.dumps(document))
-    worse = ["gate", tmp_path / "worse.json", "--baseline", baseline]
+    worse = ["gate", tmp_path / "worse.json", "--baseline", baseline, "--trust"]
     assert segport(*worse).code == 1
     assert segport(*worse, "--tolerance", 0.4).code == 0
     alone = segport("gate", result, "--update-baseline", "--max-drop", "int8=1")
@@ -305,5 +306,5 @@ def test_an_interrupt_is_no_regression(done: Done, monkeypatch: pytest.MonkeyPat
     def interrupted(path: Path) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("validate.result.load_result", interrupted)
+    monkeypatch.setattr("validate.gate.load_result", interrupted)
     assert segport("gate", done[1] / "squash/result.json", "--max-drop", "int8=1").code == 130

@@ -14,7 +14,7 @@ def npu(tiny: Artifact, voc: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     folder = tmp_path_factory.mktemp("npu")
     answer = segport(
         "quantize", tiny.path, "--precision", "int8", "--target", "npu", "--calibration", voc,
-        "--samples", 2, "-o", folder,
+        "--samples", 2, "--min-self-agreement", 50, "-o", folder,
     )  # fmt: skip
     assert (answer.code, answer.errors) == (0, [])
     return folder / "tiny-int8-npu.onnx"

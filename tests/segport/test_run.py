@@ -204,8 +204,8 @@ def test_a_baseline_that_is_not_there_yet_can_be_made_of_the_result(
     )
     first = segport("run", recipe, "-o", out)
     assert first.code == 2 and "--update-baseline" in first.out + first.err
-    update = ["gate", out / "squash/result.json", "--baseline", baseline, "--update-baseline"]
-    assert segport(*update).code == 0
+    update = ["--baseline", baseline, "--update-baseline", "--reason", "the first"]
+    assert segport("gate", out / "squash/result.json", *update).code == 0
     assert segport("run", recipe, "-o", out).code == 0
 
 

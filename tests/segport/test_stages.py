@@ -34,6 +34,7 @@ validation = "voc:val"
 precision = "fp16"
 [[artifact]]
 precision = "int8"
+min_self_agreement = 50
 range = "minmax"
 [validate]
 protocols = ["squash"]

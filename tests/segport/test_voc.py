@@ -63,7 +63,8 @@ def test_deeplabv3_mobilenet_from_checkpoint_to_verdict(shared: Path, tmp_path: 
     assert fp32.size_bytes is not None and int8.size_bytes is not None
     assert int8.size_bytes < 0.3 * fp32.size_bytes
     with np.load(tmp_path / "out/squash/confusion.npz") as arrays:
-        assert {arrays[key].shape for key in arrays} == {(10, 21, 21)}
+        matrices = [arrays[artifact.id] for artifact in result.artifacts]
+        assert {one.shape for one in matrices} == {(10, 21, 21)}
         # every file is judged on the same labels
-        counts = {tuple(arrays[key].sum((0, 2))) for key in arrays}
+        counts = {tuple(one.sum((0, 2))) for one in matrices}
     assert len(counts) == 1
