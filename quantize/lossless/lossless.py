@@ -8,7 +8,6 @@ import onnx
 from onnx import ModelProto
 
 from export.artifact import Sample
-from export.errors import QuantizeError
 from export.graph import dims, normalise
 from export.sessions import open_session, run
 from quantize.lossless.padding import skip_padding
@@ -28,25 +27,51 @@ def rewrite_losslessly(
 ) -> tuple[ModelProto, dict[str, Any]]:
     """Return a model that gives what `model` gives, and what the manifest says of it.
 
-    Runs both on two images; raises QuantizeError where any output differs.
+    Runs both on two images. Where any output differs (a runtime that fuses the rewritten layers
+    otherwise rounds otherwise), the rewrites are tried one by one, and those that change
+    something are left out and named.
     """
+    found = _rewritten(model, names)
+    if found is None:
+        return model, {}
+    if _same(model, found[0], samples):
+        return found[0], {"lossless": found[1]}
+    kept, layers, left_out = model, dict[str, list[str]](), list[str]()
+    for name in names:
+        alone = _rewritten(kept, [name])
+        if alone is None:
+            continue
+        if _same(kept, alone[0], samples):
+            kept, layers = alone[0], layers | alone[1]
+        else:
+            left_out.append(name)
+    done = {"lossless": layers} if layers else {}
+    return kept, {**done, "left_out": left_out}
+
+
+def _rewritten(
+    model: ModelProto, names: Sequence[str]
+) -> tuple[ModelProto, dict[str, list[str]]] | None:
+    """Return a rewritten copy and its layers by rewrite; None where there is nothing to do."""
     changed = ModelProto()
     changed.CopyFrom(model)
     layers = {name: LOSSLESS[name](changed) for name in names}
     layers = {name: found for name, found in layers.items() if found}
     if not layers:
-        return model, {}
+        return None
     del changed.graph.value_info[:]
     changed = normalise(changed)
     onnx.checker.check_model(changed)
+    return changed, layers
+
+
+def _same(model: ModelProto, changed: ModelProto, samples: Sequence[Sample]) -> bool:
+    """Whether both give the same outputs, to the last bit."""
     before, after = (open_session(m.SerializeToString()) for m in (model, changed))
     batch = dims(model.graph.input[0])[0] or 1
     for sample in (samples[i] for i in range(min(_CHECKED_IMAGES, len(samples)))):
         image = np.repeat(sample.image, batch, axis=0)
         results = zip(run(before, image), run(after, image), strict=True)
         if not all(np.array_equal(one, other) for one, other in results):
-            raise QuantizeError(
-                f"{', '.join(layers)} changed what image {sample.id} gives; this is a bug, "
-                "please report it"
-            )
-    return changed, {"lossless": layers}
+            return False
+    return True
