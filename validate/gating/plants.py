@@ -45,17 +45,13 @@ def of_region(matrices: Matrices, strength: float, choice: np.random.Generator) 
 
 
 def uniform(matrices: Matrices, strength: float, choice: np.random.Generator) -> Matrices:
-    """Answer a share of all right pixels with any other class, all alike."""
-    classes = matrices.shape[1]
-    changed = matrices.copy()
-    for label in range(classes):
-        share = np.rint(strength * matrices[:, label, label] / max(classes - 1, 1))
-        share = share.astype(np.int64)
-        for wrong in range(classes):
-            if wrong != label:
-                step = np.minimum(share, changed[:, label, label])
-                changed[:, label, label] -= step
-                changed[:, label, wrong] += step
+    """Answer a share of all right pixels with the other classes, as many with each."""
+    others = max(matrices.shape[1] - 1, 1)
+    hits = np.diagonal(matrices, axis1=1, axis2=2)
+    share = np.minimum(np.rint(strength * hits / others).astype(np.int64), hits // others)
+    changed = matrices + share[:, :, None]
+    classes = np.arange(matrices.shape[1])
+    changed[:, classes, classes] = hits - others * share
     return changed
 
 

@@ -29,7 +29,7 @@ SIZES = (0.5, 1.5, 2.0, 5.0, 10.0)
 """Losses of mIoU to plant, in tolerances."""
 _RESAMPLES = 100
 """For intervals that decide nothing."""
-_HALVINGS = 40
+_HALVINGS = 25
 
 
 @dataclass(frozen=True)
