@@ -49,7 +49,7 @@ def uniform(matrices: Matrices, strength: float, choice: np.random.Generator) ->
     others = max(matrices.shape[1] - 1, 1)
     hits = np.diagonal(matrices, axis1=1, axis2=2)
     share = np.minimum(np.rint(strength * hits / others).astype(np.int64), hits // others)
-    changed = matrices + share[:, :, None]
+    changed: Matrices = matrices + share[:, :, None]
     classes = np.arange(matrices.shape[1])
     changed[:, classes, classes] = hits - others * share
     return changed
