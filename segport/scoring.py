@@ -2,6 +2,7 @@
 
 import tempfile
 import weakref
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -68,7 +69,7 @@ class _Predictions:
         return compared_classes(runtime, outputs, image, self._preparation)
 
 
-class _Score:
+class _Score(ABC):
     """Counts per image, from which a score and its standard error follow."""
 
     def __init__(self, artifact: Artifact, dataset: Dataset, preparation: Preparation) -> None:
@@ -108,13 +109,13 @@ class _Score:
         error = np.std(without) * np.sqrt((n - 1) * (1 - n / total))
         return Reading(self._value(summed), float(error), n, total)
 
+    @abstractmethod
     def _counts(
         self, image: Labelled, fp32: NDArray[np.uint8], classes: NDArray[np.uint8]
-    ) -> Counts:
-        raise NotImplementedError
+    ) -> Counts: ...
 
-    def _value(self, summed: Counts) -> float:
-        raise NotImplementedError
+    @abstractmethod
+    def _value(self, summed: Counts) -> float: ...
 
 
 class Drop(_Score):
