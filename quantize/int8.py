@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ from export.sessions import cpu_facts
 from quantize.bias_correction import correct_biases
 from quantize.biases import summed
 from quantize.calibration.calibration import Progress
+from quantize.calibration.coverage import Coverage
+from quantize.calibration.coverage import facts as coverage_facts
 from quantize.calibration.measurement import Measurement, Steps
 from quantize.calibration.statistics import Statistic
 from quantize.methods import CORRECT_BIAS, FOLD_CLIP, rounding_method
@@ -47,12 +49,15 @@ class Choices:
 
 @dataclass(frozen=True)
 class Planned:
-    """A plan, and what is known about how it came to be."""
+    """A plan, and what is known about how it came to be.
+
+    `coverage` says whether the calibration images were enough (`quantize.calibration.coverage`).
+    """
 
     plan: Plan
     prepared: Prepared
     rounded: Rounded
-    facts: dict[str, Any] = field(default_factory=dict)
+    coverage: dict[str, Any]
 
 
 def plan_int8(
@@ -74,7 +79,7 @@ def plan_int8(
     layers = worthwhile(prepared.model, [n for n in candidates if n.name not in kept], target)
     if not layers:
         raise QuantizeError(f"{artifact.path.name}: no layer is left that could become int8")
-    ranges, rounded = yield from _observed(prepared.model, layers, samples, choices)
+    ranges, rounded, coverage = yield from _observed(prepared.model, layers, samples, choices)
     plan = Plan(
         prepared.model,
         target,
@@ -87,7 +92,7 @@ def plan_int8(
     if CORRECT_BIAS in choices.methods:
         corrections = correct_biases(plan, samples, progress)
         plan = Plan(**vars(plan) | {"shifts": summed(plan.shifts, corrections)})
-    return Planned(plan, prepared, rounded)
+    return Planned(plan, prepared, rounded, coverage)
 
 
 def finish_int8(
@@ -113,6 +118,7 @@ def finish_int8(
         "int8_unverified": unverified,
         "fused": coverage,
         "kept_float": sorted(node.name for node in floating),
+        "calibration": planned.coverage,
         "prepared": [asdict(step) for step in planned.prepared.steps],
         "rescaled": {
             name: {"factor": change.factor.tolist(), "offset": change.offset.tolist()}
@@ -153,7 +159,7 @@ def check_fusion(
 
 def _observed(
     model: ModelProto, layers: Sequence[NodeProto], samples: Sequence[Sample], choices: Choices
-) -> Steps[tuple[dict[str, Range], Rounded]]:
+) -> Steps[tuple[dict[str, Range], Rounded, dict[str, Any]]]:
     """Have all statistics collected in one pass over the images; derive ranges and weights."""
     target, rule = choices.target, range_rule(choices.rule)
     method = rounding_method(choices.methods)
@@ -164,12 +170,15 @@ def _observed(
     inputs = {node.name: node.input[0] for node in layers}
     for layer, moment in moments.items():
         statistics.setdefault(inputs[layer], []).append(moment)
+    coverage = {name: Coverage() for name in observed}
+    for name, one in coverage.items():
+        statistics[name].append(one)
     yield Measurement(model, statistics)
     grid = Grid(target.symmetric, 254 if target.symmetric else 255)
     measured = {name: rule.range(statistic, grid) for name, statistic in observed.items()}
     ranges = {tensor: measured[source] for tensor, source in sources.items()}
     rounded = round_weights(model, moments, target, method) if method else Rounded({}, {}, {})
-    return ranges, rounded
+    return ranges, rounded, coverage_facts(coverage)
 
 
 def _quantizable(model: ModelProto, target: Target) -> list[NodeProto]:

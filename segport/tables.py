@@ -106,6 +106,8 @@ def _int8_lines(facts: "dict[str, Any]") -> "list[str]":
     else:
         fused = ", ".join(f"{op} {done}/{all_}" for op, (done, all_) in facts["fused"].items())
         lines.append(f"int8: {100 * facts['int8_macs_share']:.1f} % of MACs; in int8: {fused}")
+    observed = facts.get("calibration", {}).get("warnings", ())
+    lines += [f"warning: {text}" for text in observed]
     if left_out := facts.get("left_out"):
         lines.append(f"left out: {', '.join(left_out)} (would change what this runtime gives)")
     for rewrite, layers in facts.get("lossless", {}).items():
