@@ -95,7 +95,7 @@ def test_state_survives_the_cache() -> None:
 
 def _measured(artifact: Artifact, samples: Sequence[Sample]) -> dict[str, Any]:
     model = infer_shapes(onnx.load(artifact.path))
-    seen = {n.output[0]: Coverage() for n in model.graph.node if n.op_type in ("Clip", "Relu")}
+    seen = {n.output[0]: Coverage() for n in model.graph.node if n.op_type in ("Clip", "Relu", "Add")}
     wanted = Measurement(model, {name: [one] for name, one in seen.items()})
     collect([wanted], artifact.manifest, samples, lambda done, total: None)
     return facts(seen)
