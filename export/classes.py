@@ -40,10 +40,32 @@ CAMVID_CLASSES = (
     "pedestrian", "bicyclist",
 )  # fmt: skip
 """The 11 classes of SegNet's version, whose masks have 11 for unlabelled."""
+ADE20K_CLASSES = (
+    "wall", "building", "sky", "floor", "tree", "ceiling", "road", "bed", "windowpane", "grass",
+    "cabinet", "sidewalk", "person", "earth", "door", "table", "mountain", "plant", "curtain",
+    "chair", "car", "water", "painting", "sofa", "shelf", "house", "sea", "mirror", "rug",
+    "field", "armchair", "seat", "fence", "desk", "rock", "wardrobe", "lamp", "bathtub",
+    "railing", "cushion", "base", "box", "column", "signboard", "chest of drawers", "counter",
+    "sand", "sink", "skyscraper", "fireplace", "refrigerator", "grandstand", "path", "stairs",
+    "runway", "case", "pool table", "pillow", "screen door", "stairway", "river", "bridge",
+    "bookcase", "blind", "coffee table", "toilet", "flower", "book", "hill", "bench",
+    "countertop", "stove", "palm", "kitchen island", "computer", "swivel chair", "boat", "bar",
+    "arcade machine", "hovel", "bus", "towel", "light", "truck", "tower", "chandelier", "awning",
+    "streetlight", "booth", "television receiver", "airplane", "dirt track", "apparel", "pole",
+    "land", "bannister", "escalator", "ottoman", "bottle", "buffet", "poster", "stage", "van",
+    "ship", "fountain", "conveyer belt", "canopy", "washer", "plaything", "swimming pool",
+    "stool", "barrel", "basket", "waterfall", "tent", "bag", "minibike", "cradle", "oven", "ball",
+    "food", "step", "tank", "trade name", "microwave", "pot", "animal", "bicycle", "lake",
+    "dishwasher", "screen", "blanket", "sculpture", "hood", "sconce", "vase", "traffic light",
+    "tray", "ashcan", "fan", "pier", "crt screen", "plate", "monitor", "bulletin board", "shower",
+    "radiator", "glass", "clock", "flag",
+)  # fmt: skip
+"""The 150 classes of the scene parsing benchmark, in its order without background."""
 PRESETS: dict[str, tuple[str, ...]] = {
     "voc": VOC_CLASSES,
     "cityscapes": CITYSCAPES_CLASSES,
     "camvid": CAMVID_CLASSES,
+    "ade20k": ADE20K_CLASSES,
 }
 VOID = 255
 """Label of pixels that count for nothing: the border VOC draws around objects."""
@@ -84,6 +106,11 @@ def read_classes(source: str, *, binary: bool = False) -> list[str]:
     names = _from_file(source) if names is None else names
     if binary and len(names) == 1:
         names = [BACKGROUND, *names]
+    return checked_names(names, source)
+
+
+def checked_names(names: list[str], source: str) -> list[str]:
+    """Return `names` as they are; raise DataError where they cannot be those of classes."""
     if not 2 <= len(names) <= MAX_CLASSES:
         raise DataError(f"class names: {source} holds {len(names)}, needed are 2 to {MAX_CLASSES}")
     repeated = sorted({name for name in names if names.count(name) > 1})

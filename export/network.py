@@ -11,12 +11,15 @@ from torch.nn import functional as F
 from export.answer import Answer, chosen, two_classes
 from export.artifact import Weights
 from export.checkpoint import fit_state_dict, read_state_dict, shortened, without_prefix
-from export.errors import CheckpointError, UsageError
+from export.errors import CheckpointError, UsageError, first_line
 from export.files import sha256_of
 from export.image import normalised, synthetic_images
+from export.libraries import library_of, library_weights
 from export.zoo import IMAGENET_MEAN, IMAGENET_STD, ZOO, build_network, meta_network, zoo_entry
 
 _STATISTICS_SIZE = (129, 129)
+_OTHERS_SIZE = (128, 128)
+"""Many networks that are not the zoo's take multiples of 32 only."""
 _STATISTICS_IMAGES = 8
 
 
@@ -77,6 +80,9 @@ def load_network(
         module, origin = _random(model, classes, output_stride, seed)
     elif weights != "default":
         module, origin = _from_file(model, Path(weights), classes, output_stride, weights_key)
+    elif library_of(model) is not None:
+        module, file = library_weights(model)
+        origin = Weights(how="default", file=file.name, sha256=sha256_of(file))
     elif entry is None:
         module = build_network(model, classes, output_stride)
         origin = Weights(how="default")
@@ -136,11 +142,17 @@ def _random(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         module = build_network(model, classes, output_stride)
-        _set_batch_norm(module, seed)
+        try:
+            _set_batch_norm(module, seed, _STATISTICS_SIZE if model in ZOO else _OTHERS_SIZE)
+        except Exception as error:  # somebody else's network may raise anything
+            shape = "x".join(map(str, (_STATISTICS_IMAGES, 3, *_OTHERS_SIZE)))
+            raise UsageError(
+                f"model {model}: fails in training on {shape} images ({first_line(error)})"
+            ) from error
     return module, Weights(how="random", seed=seed)
 
 
-def _set_batch_norm(module: nn.Module, seed: int) -> None:
+def _set_batch_norm(module: nn.Module, seed: int, size: tuple[int, int]) -> None:
     """Set shifts to 1 and running statistics from one forward pass over seeded images.
 
     With default statistics (mean 0, variance 1) activations of a random ResNet-101 grow
@@ -153,7 +165,7 @@ def _set_batch_norm(module: nn.Module, seed: int) -> None:
     momenta = [norm.momentum for norm in norms]
     images = [
         torch.from_numpy(normalised(image, IMAGENET_MEAN, IMAGENET_STD))
-        for image in synthetic_images(_STATISTICS_IMAGES, _STATISTICS_SIZE, seed)
+        for image in synthetic_images(_STATISTICS_IMAGES, size, seed)
     ]
     for norm in norms:
         norm.momentum = 1.0

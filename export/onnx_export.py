@@ -1,13 +1,8 @@
 """PyTorch to ONNX: the whole way in one function."""
 
-import contextlib
 import gc
-import io
-import logging
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
@@ -30,12 +25,13 @@ from export.artifact import (
     output_spec,
     write_artifact,
 )
-from export.classes import palette, read_classes
+from export.classes import checked_names, palette, read_classes
 from export.errors import ExportError, SegportError, UsageError, first_line, unknown
-from export.files import check_writable, scratch_folder
+from export.files import check_writable
 from export.graph import MAX_IR_VERSION, dims, normalise, opset, with_input_shape
 from export.heap import give_back
 from export.image import normalised, synthetic_images
+from export.libraries import Preset, default_name, preset_of
 from export.network import Logits, load_network
 from export.onnx_cost import graph_cost
 from export.parity import Outputs, measure_parity, require_parity
@@ -44,10 +40,10 @@ from export.scale import find_scale
 from export.sessions import named_outputs, open_session
 from export.simplify import simplify
 from export.torch_cost import torch_cost
+from export.trace import OPSET, trace
 from export.versions import versions
 from export.zoo import IMAGENET_MEAN, IMAGENET_STD, zoo_entry
 
-OPSET = 18
 OUTPUTS = {"logits": ("logits",), "mask": ("mask",), "both": ("logits", "mask")}
 _PARITY_IMAGES = 2
 _SECOND_SIZE = (353, 289)
@@ -85,7 +81,7 @@ def export_model(
     batch: int | None = 1,
     output_stride: int | None = None,
     output: str = "logits",
-    classes: str = "voc",
+    classes: str | None = None,
     name: str | None = None,
     weights_key: str | None = None,
     output_name: str | None = None,
@@ -101,17 +97,19 @@ def export_model(
     width), each >= 33; None there or in `batch` leaves the dimension free. `output` is
     "logits", "mask" or "both". `weights_key` names the weights in a checkpoint that holds several,
     `output_name` the result in what a network of the user's gives, `kind` and `threshold` say how
-    one channel decides (see `export.answer`). `mean` and `std`, of one or three channels, are
-    ImageNet's by default. `images`, preprocessed, serve the comparison of torch with onnxruntime;
-    without them seeded synthetic ones do. Raises UsageError for arguments out
+    one channel decides (see `export.answer`). `classes` (see `read_classes`) are VOC's by default,
+    `mean` and `std`, of one or three channels, ImageNet's, unless the network comes with its own
+    (see `export.libraries`). `images`, preprocessed, serve the comparison of torch with
+    onnxruntime; without them seeded synthetic ones do. Raises UsageError for arguments out
     of range, CheckpointError for weights that do not fit, ExportError when the file breaks
     the contract or computes something else than torch does. Nothing is written then.
     """
     _check_arguments(size, batch, output)
     check_writable(folder)
     kinds = OUTPUTS[output]
-    base_name = artifact_name(name or model)
-    class_names = read_classes(classes, binary=kind in BINARY)
+    base_name = artifact_name(name or default_name(model))
+    preset = preset_of(model)
+    class_names = _class_names(classes, preset, binary=kind in BINARY)
     if kind is not None and kind not in BINARY:
         raise UsageError(unknown("kind", kind, BINARY))
     if not 0 < threshold < 1:
@@ -129,13 +127,14 @@ def export_model(
         answer=answer,
     )
     head = _Head(network.module, kinds).eval()
+    mean, std = mean or preset.mean, std or preset.std
     scale = find_scale(mean or IMAGENET_MEAN, std or IMAGENET_STD, None, 3, "float32").in_ones
     probes = _probes(head, size, batch, images, len(class_names), model, scale)
     counted_at = size or NOMINAL_SIZE
     cost = torch_cost(network.module, counted_at)
     loaded_from = network.weights
 
-    graph = _trace(head, size, batch, model)
+    graph = trace(head, size, batch, model, kinds)
     del network, head
     pools = pool_means(graph)
     graph = normalise(graph)
@@ -180,6 +179,13 @@ def export_model(
         versions=versions(),
     )
     return write_artifact(data, manifest, folder)
+
+
+def _class_names(classes: str | None, preset: Preset, *, binary: bool) -> list[str]:
+    """Return the names asked for, else those that come with the network, else VOC's."""
+    if classes is None and preset.classes is not None:
+        return checked_names(list(preset.classes), "the network's config.json")
+    return read_classes(classes or "voc", binary=binary)
 
 
 def _notes(weights: Weights, *, assumed: bool) -> list[str]:
@@ -251,55 +257,6 @@ def _check_torch(
         )
     if not np.isfinite(logits).all():
         raise ExportError(f"{model}: torch gives logits that are not finite; check the weights")
-
-
-def _trace(head: _Head, size: tuple[int, int] | None, batch: int | None, model: str) -> ModelProto:
-    height, width = size or NOMINAL_SIZE
-    # torch.export would take a dimension of 1 for a constant, so free batches are traced at 2.
-    image = torch.zeros(batch or 2, 3, height, width)
-    dynamic: dict[int, Any] = {}
-    if batch is None:
-        dynamic[0] = torch.export.Dim("batch", min=1)
-    if size is None:
-        dynamic[2] = torch.export.Dim("height", min=MIN_SIZE)
-        dynamic[3] = torch.export.Dim("width", min=MIN_SIZE)
-    with scratch_folder() as scratch, _quiet():
-        path = Path(scratch, "raw.onnx")
-        try:
-            program = torch.onnx.export(
-                head,
-                (image,),
-                dynamo=True,
-                opset_version=OPSET,
-                input_names=[INPUT_NAME],
-                output_names=list(head.kinds),
-                dynamic_shapes=({**dynamic},) if dynamic else None,
-                external_data=False,
-                verbose=False,
-            )
-        except Exception as error:  # the exporter wraps whatever the network's code provokes
-            reason = first_line(error.__cause__ or error)
-            raise ExportError(
-                f"{model}: torch.onnx cannot export it ({type(error).__name__}: {reason})"
-            ) from error
-        assert program is not None  # only the old exporter returns nothing
-        program.save(str(path), external_data=False)
-        for value in program.model.graph.initializers.values():
-            value.const_value = None  # onnxscript's rewrite rules keep the graph
-        return onnx.load(path)
-
-
-@contextlib.contextmanager
-def _quiet() -> Any:
-    """Keep the exporter's progress lines and library warnings off the user's terminal."""
-    disabled = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(disabled)
 
 
 def _check_contract(model: ModelProto, kinds: Sequence[str], shape: tuple[int | None, ...]) -> None:

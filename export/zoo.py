@@ -14,6 +14,7 @@ from torch import nn
 from export.artifact import NOMINAL_SIZE
 from export.deeplab import deeplab
 from export.errors import UsageError, unknown
+from export.libraries import LIBRARIES, library_network, library_of
 from export.torch_cost import Cost, torch_cost
 
 if TYPE_CHECKING:  # to import it takes as long as torch, and half of the networks need it not
@@ -166,7 +167,7 @@ ZOO: dict[str, ZooEntry] = {
 
 
 def zoo_entry(name: str) -> ZooEntry | None:
-    """Return the zoo's entry, or None for a `package.module:callable`.
+    """Return the zoo's entry, or None for a library's name or `package.module:callable`.
 
     Raises UsageError, with the nearest name, for anything else.
     """
@@ -174,7 +175,8 @@ def zoo_entry(name: str) -> ZooEntry | None:
         return ZOO[name]
     if ":" in name:
         return None
-    raise UsageError(unknown("model", name, ZOO) + ", or package.module:callable")
+    others = ", ".join(f"{prefix}:..." for prefix in LIBRARIES)
+    raise UsageError(unknown("model", name, ZOO) + f", {others} or package.module:callable")
 
 
 def build_network(name: str, classes: int, output_stride: int | None) -> nn.Module:
@@ -182,14 +184,15 @@ def build_network(name: str, classes: int, output_stride: int | None) -> nn.Modu
 
     `output_stride` None takes the definition's default. A user's callable is called without
     arguments and must return a module that maps (N, 3, H, W) to logits or to a dict with
-    'out'. Raises UsageError for an unknown name, an output stride the definition does not
-    offer, or a callable that cannot be imported or fails.
+    'out'. A library's names are those of `export.libraries`. Raises UsageError for an unknown
+    name, an output stride the definition does not offer, or a callable that cannot be imported
+    or fails.
     """
     entry = zoo_entry(name)
     if entry is None:
         if output_stride is not None:
             raise UsageError(f"--output-stride does not apply to {name}: its code decides")
-        return _users_network(name)
+        return library_network(name, classes) if library_of(name) else _users_network(name)
     stride = entry.output_strides[0] if output_stride is None else output_stride
     if stride not in entry.output_strides:
         offered = " or ".join(map(str, entry.output_strides))

@@ -44,10 +44,10 @@ SizeText = Annotated[
 
 
 Classes = Annotated[
-    str,
+    str | None,
     typer.Option(
-        help="voc, cityscapes or camvid, names with commas between them, their number, or a file "
-        "with a name per line."
+        help="voc, cityscapes, camvid or ade20k, names with commas between them, their number, or "
+        "a file with a name per line. Default: the network's own, else voc."
     ),
 ]
 LabelMap = Annotated[

@@ -45,7 +45,7 @@ class ModelSection(_Section):
     size: tuple[int, int] | Dynamic | None = None
     batch: int | Dynamic = 1
     output: str = "logits"
-    classes: str = "voc"
+    classes: str | None = None
     onnx: str | None = None
     mean: tuple[FiniteFloat, ...] | None = None
     std: tuple[FiniteFloat, ...] | None = None
@@ -243,9 +243,16 @@ def _check_model(model: ModelSection, file: Path) -> None:
         raise UsageError(f"recipe {file}: [model] {wrong[0]} goes with onnx, not with name")
 
 
-def _classes(text: str, folder: Path) -> str:
+def _classes(text: str | None, folder: Path) -> str | None:
     """Return a file of class names as its path, names themselves as they are."""
-    return str(folder / text) if (folder / text).is_file() or "." in text else text
+    file = text is not None and ((folder / text).is_file() or "." in text)
+    return str(folder / text) if file and text is not None else text
+
+
+def _name(text: str | None, folder: Path) -> str | None:
+    """Return `hf:FOLDER` with the folder's path, any other name as it is."""
+    prefix, _, source = (text or "").partition(":")
+    return f"hf:{folder / source}" if prefix == "hf" else text
 
 
 def _resolved(recipe: Recipe, folder: Path) -> Recipe:
@@ -254,6 +261,7 @@ def _resolved(recipe: Recipe, folder: Path) -> Recipe:
 
     model = recipe.model.model_copy(
         update={
+            "name": _name(recipe.model.name, folder),
             "weights": path(recipe.model.weights, "default", "random"),
             "onnx": path(recipe.model.onnx),
             "classes": _classes(recipe.model.classes, folder),

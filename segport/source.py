@@ -28,7 +28,7 @@ def make_fp32(recipe: Recipe, folder: Path) -> Artifact:
             mean=model.mean,
             std=model.std,
             size=model.size,
-            classes=model.classes,
+            classes=model.classes or "voc",
             name=recipe.name,
             range_=model.range,
             layout=model.layout,

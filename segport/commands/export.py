@@ -20,7 +20,12 @@ from segport.output import say_artifact
 
 
 def export(
-    model: Annotated[str, typer.Argument(help="A name of 'segport models' or module:callable.")],
+    model: Annotated[
+        str,
+        typer.Argument(
+            help="A name of 'segport models', smp:NAME?ARGUMENT=..., hf:FOLDER or module:callable."
+        ),
+    ],
     weights: Annotated[str, typer.Option(help="Checkpoint file, 'default' or 'random'.")],
     out: Output,
     seed: Annotated[int, typer.Option(help="Seed of random weights.")] = 0,
@@ -56,7 +61,7 @@ def export(
         Numbers,
         typer.Option(callback=check_numbers, help="Deviation of R G B. Default: ImageNet's."),
     ] = None,
-    classes: Classes = "voc",
+    classes: Classes = None,
     name: Annotated[str | None, typer.Option(help="Name of the artifacts.")] = None,
     as_json: AsJson = False,
 ) -> None:

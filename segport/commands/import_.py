@@ -66,7 +66,7 @@ def import_(
     threshold: Annotated[
         float, typer.Option(help="Of a binary network: the probability its class begins at.")
     ] = 0.5,
-    classes: Classes = "voc",
+    classes: Classes = None,
     name: Annotated[str | None, typer.Option(help="Name of the artifacts.")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -92,7 +92,7 @@ def import_(
             output_name=output_name,
             kind=kind,
             threshold=threshold,
-            classes=classes,
+            classes=classes or "voc",
             name=name,
         )
     say_artifact(artifact, as_json)

@@ -84,6 +84,8 @@ def test_names_may_be_spelt_out() -> None:
     many = [f"class number {index}" for index in range(200)]
     assert read_classes(",".join(many)) == many  # longer than a file's name may be
     assert (len(read_classes("cityscapes")), len(read_classes("camvid"))) == (19, 11)
+    scenes = read_classes("ade20k")
+    assert (len(scenes), scenes[0], scenes[12], scenes[149]) == (150, "wall", "person", "flag")
 
 
 def test_a_single_name_is_that_of_the_class_beside_background(tmp_path: Path) -> None:

@@ -95,7 +95,9 @@ def test_state_survives_the_cache() -> None:
 
 def _measured(artifact: Artifact, samples: Sequence[Sample]) -> dict[str, Any]:
     model = infer_shapes(onnx.load(artifact.path))
-    seen = {n.output[0]: Coverage() for n in model.graph.node if n.op_type in ("Clip", "Relu", "Add")}
+    seen = {
+        n.output[0]: Coverage() for n in model.graph.node if n.op_type in ("Clip", "Relu", "Add")
+    }
     wanted = Measurement(model, {name: [one] for name, one in seen.items()})
     collect([wanted], artifact.manifest, samples, lambda done, total: None)
     return facts(seen)
@@ -108,7 +110,7 @@ def test_photos_of_a_real_network_are_told_from_black_images(
     preparation = Preparation.for_artifact(trained.manifest, "squash")
     voc = open_dataset(f"{shared}/voc/VOCdevkit", "train", masks=False)
     enough = _measured(trained, Samples(voc.sample(16, 0), preparation))
-    assert enough["warnings"] == [] and 0 < enough["growth"]
+    assert enough["warnings"] == [] and enough["growth"] > 0
     few = _measured(trained, Samples(voc.sample(2, 0), preparation))
     assert few["growth"] > enough["growth"]
     black = [Sample(f"b{i}", np.full((1, 3, 257, 257), -2, np.float32), "") for i in range(2)]
