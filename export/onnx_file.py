@@ -11,7 +11,7 @@ from onnx.inliner import inline_local_functions
 
 from export.errors import ArtifactError, first_line
 from export.graph import attribute, captured, nodes_within, opset
-from export.wide import HALVES, widen
+from export.single import OTHERS, to_single
 
 MIN_OPSET = 7
 """Older operators broadcast by rules of their own; no runtime at hand loads them."""
@@ -19,7 +19,7 @@ _MIN_IR = 4
 """From which on constants need not be listed among the inputs."""
 _ALREADY_SMALL = frozenset({"QuantizeLinear", "DequantizeLinear", "QLinearConv", "ConvInteger"})
 _DOMAINS = ("", "ai.onnx", "ai.onnx.ml", "com.microsoft")
-_FLOATS = (TensorProto.FLOAT, TensorProto.DOUBLE, *HALVES)
+_FLOATS = (TensorProto.FLOAT, *OTHERS)
 
 
 def parse_model(file: Path) -> ModelProto:
@@ -48,7 +48,7 @@ def parse_model(file: Path) -> ModelProto:
 
 
 def tidied(file: Path, model: ModelProto) -> ModelProto:
-    """Return a copy that strict readers take too, with float32 where there were halves.
+    """Return a copy that strict readers take too, with float32 for all other floats.
 
     Constants are no inputs any more, nodes are sorted and have names of their own, local
     functions are inlined, and what only training needs is gone. Raises ArtifactError for weights
@@ -64,7 +64,7 @@ def tidied(file: Path, model: ModelProto) -> ModelProto:
     del graph.input[:]
     graph.input.extend(inputs)
     copy.ir_version = max(copy.ir_version, _MIN_IR)
-    widen(copy)
+    to_single(copy)
     _refuse_not_finite(file, graph)
     _end_training(file, graph)
     _give_names(graph)

@@ -41,6 +41,7 @@ from export.pooling import pool_means
 from export.sessions import named_outputs, open_session
 from export.signature import resize_logits, with_output_shapes
 from export.simplify import simplify
+from export.single import HALVES
 from export.versions import versions
 from export.view import MODES, Asked
 
@@ -124,7 +125,7 @@ def _naming(file: Path) -> Iterator[None]:
 
 def _model(source: Source, classes: int) -> tuple[ModelProto, dict[str, object], Parity]:
     """Return the artifact's graph, what was done to it, and how alike it is to the file."""
-    limits = HALF if source.half else SINGLE
+    limits = HALF if source.other_float in HALVES.values() else SINGLE
     newer = converted(source.file, source.model)
     model = _bordered(source, newer)
     pools = pool_means(model)
@@ -211,8 +212,12 @@ def _notes(source: Source) -> list[str]:
         notes.append(
             f"pictures go in as 0-255; mean {mean} and std {std} are the same in 0-1 units"
         )
-    if source.half:
-        notes.append(f"its {source.half} weights are the same in float32, which computes finer")
+    if source.other_float in HALVES.values():
+        notes.append(
+            f"its {source.other_float} weights are the same in float32, which computes finer"
+        )
+    elif source.other_float:
+        notes.append(f"its {source.other_float} weights are rounded to float32")
     if source.opset < MIN_OPSET:
         notes.append(f"converted from opset {source.opset}, with the same results")
     for seen in source.outputs:

@@ -18,6 +18,7 @@ from export.onnx_file import parse_model, tidied
 from export.parity import Outputs
 from export.probing import MAX_INPUT, Arrays, run_safely
 from export.scale import Scale, find_scale
+from export.single import other_float
 from export.view import (
     CHANNELS,
     MODES,
@@ -27,7 +28,6 @@ from export.view import (
     chosen_outputs,
     image_input,
 )
-from export.wide import half_weights
 
 CHECK_IMAGES = 2
 _DYNAMIC_SIZES = ((NOMINAL_SIZE, (353, 289)), ((512, 512), (352, 288)))
@@ -55,7 +55,7 @@ class Reading:
 class Source:
     """A file as it is to be read.
 
-    `model` is tidied, in float32. `half` names the type its weights had if that was another.
+    `model` is tidied, in float32. `other_float` names the type it had if that was another.
     `probes` hold an input, as artifacts take it, and by kind what the untouched file gave for it
     in onnxruntime. `shape` is the artifact's input, null where any will do; `counted_at` the
     height and width of the first probe.
@@ -63,7 +63,7 @@ class Source:
 
     file: Path
     model: ModelProto
-    half: str | None
+    other_float: str | None
     opset: int
     view: InputView
     scale: Scale
@@ -102,7 +102,7 @@ def read_source(file: Path, classes: int, reading: Reading) -> Source:
     return Source(
         file=file,
         model=wide,
-        half=half_weights(model),
+        other_float=other_float(model),
         opset=opset(model),
         view=view,
         scale=scale,

@@ -56,12 +56,18 @@ def run_all(file: Path, feeds: Sequence[Mapping[str, NDArray[Any]]]) -> list[Arr
         session = open_session(file)
     except ArtifactError:  # names that are there twice, or a type that the CPU lacks
         session = open_session(wide.SerializeToString(), name=str(file))
+        feeds = [{name: _single(array) for name, array in feed.items()} for feed in feeds]
     names = [output.name for output in session.get_outputs()]
     found = []
     for feed in feeds:
         arrays = session.run(names, dict(feed))
         found.append({n: np.asarray(a) for n, a in zip(names, arrays, strict=True)})
     return found
+
+
+def _single(array: NDArray[Any]) -> NDArray[Any]:
+    """Return what the tidied file takes instead of another float: float32; of others, itself."""
+    return array if array.dtype == np.uint8 else array.astype(np.float32)
 
 
 def _free_memory() -> int:

@@ -24,7 +24,7 @@ MODES: dict[int, ColourOrder] = {1: "L", 3: "RGB", 4: "RGBA"}
 """What an artifact takes instead, by number of channels."""
 KINDS = ("logits", "probabilities", "binary-logit", "binary-probability", "mask")
 BINARY = ("binary-logit", "binary-probability")
-_IMAGE_TYPES = ("float32", "float16", "bfloat16", "uint8")
+_IMAGE_TYPES = ("float32", "float16", "bfloat16", "float64", "uint8")
 _SIGMOIDS = ("Sigmoid", "HardSigmoid")
 _PASSING = (
     "Identity", "Cast", "Squeeze", "Unsqueeze", "Transpose", "Reshape", "Resize", "Upsample",

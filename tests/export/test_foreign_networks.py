@@ -8,8 +8,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from numpy.typing import NDArray
 from onnx import NodeProto, TensorProto, helper
@@ -451,6 +453,50 @@ def test_half_weights_are_the_same_in_float32(keep_io: bool, tmp_path: Path) -> 
     wanted = computed(file, x=fed)[0][0].argmax(0)
     assert (_artifact_mask(artifact) == wanted).mean() > 0.99
     assert any("float16" in note for note in artifact.manifest.checks["notes"])
+
+
+def _in_type(kind: int, dtype: Any) -> onnx.ModelProto:
+    """The usual network, all of it in another type."""
+    weights = [
+        onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(t).astype(dtype), t.name)
+        for t in _weights()
+    ]
+    return _network(_nodes(), weights, kind=kind, gives_kind=kind, opset=22)
+
+
+@pytest.mark.parametrize(
+    ("kind", "dtype", "said"),
+    [
+        (TensorProto.BFLOAT16, ml_dtypes.bfloat16, "its bfloat16 weights are the same in float32"),
+        (TensorProto.DOUBLE, np.float64, "its float64 weights are rounded to float32"),
+    ],
+)
+def test_types_that_onnxruntime_cannot_run_become_float32(
+    kind: int, dtype: Any, said: str, tmp_path: Path
+) -> None:
+    network = _in_type(kind, dtype)
+    file = saved(network, tmp_path)
+    with pytest.raises(Exception, match="NOT_IMPLEMENTED"):
+        onnxruntime.InferenceSession(file)
+
+    artifact = _import(file, tmp_path, **STATISTICS)
+
+    assert any(note.startswith(said) for note in artifact.manifest.checks["notes"])
+    weights = [
+        onnx.numpy_helper.to_array(tensor).astype(np.float32)
+        for tensor in network.graph.initializer
+    ]
+    hidden = np.maximum(_convolved(_rgb()[0], weights[0], 1), 0)
+    wanted = _convolved(hidden, weights[1], 0).argmax(0)
+    assert (_artifact_mask(artifact) == wanted).mean() > 0.999
+
+
+def _convolved(image: Array, kernel: Array, padding: int) -> Array:
+    """By the definition of a convolution, in float64."""
+    side = kernel.shape[2]
+    padded = np.pad(image.astype(np.float64), ((0, 0), (padding, padding), (padding, padding)))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (side, side), axis=(1, 2))
+    return np.asarray(np.einsum("ihwkl,oikl->ohw", windows, kernel.astype(np.float64)))
 
 
 @pytest.mark.parametrize("mode", ["linear", "nearest"])

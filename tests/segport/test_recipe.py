@@ -83,7 +83,7 @@ def test_the_designs_recipe_is_read_with_paths_relative_to_it(
 
 def test_words_are_no_paths_and_absolute_paths_stay(tmp_path: Path) -> None:
     recipe = load_recipe(_write(tmp_path, SMALL))
-    assert (recipe.model.weights, recipe.model.classes) == ("random", "voc")
+    assert (recipe.model.weights, recipe.model.classes) == ("random", None)
     assert recipe.gate is None and recipe.artifact == ()
     text = SMALL.replace('calibration = "data"', 'calibration = "/abs/data:train"')
     text = text.replace('weights = "random"', 'weights = "w.pth"\nclasses = "names.txt"')
