@@ -147,7 +147,7 @@ def export_model(
     data = graph.SerializeToString(deterministic=True)
     onnx.checker.check_model(data, full_check=True)
     give_back()
-    session = open_session(data)
+    session = open_session(data, name=model)
     parity = measure_parity((p, named_outputs(session, p[INPUT_NAME])) for p in probes)
     require_parity(parity, f"{model}: torch against onnxruntime")
 

@@ -62,16 +62,21 @@ def session_options() -> ort.SessionOptions:
     return options
 
 
+class UnnamedModelError(ArtifactError):
+    """onnxruntime refuses a model in memory; the message does not say which."""
+
+
 def open_session(
     model: Path | bytes,
     provider: str = CPU,
     options: ort.SessionOptions | None = None,
     settings: Mapping[str, str] | None = None,
-    name: str = "model",
+    name: str | None = None,
 ) -> ort.InferenceSession:
     """Open a session on `provider`, with `settings` beside those that it always gets.
 
-    Errors call a model that is no file `name`.
+    Errors call a model that is no file `name`; without it they are an UnnamedModelError, which
+    whoever knows the file turns into one that names it.
 
     Raises RuntimeUnavailableError when the provider is not there, refuses the model or silently
     fell back, and ArtifactError when onnxruntime cannot load the model. A session on a GPU
@@ -90,8 +95,11 @@ def open_session(
     except Exception as error:  # onnxruntime raises classes of its C++ side
         if provider != CPU:
             raise RuntimeUnavailableError(refusal(provider, first_line(error))) from error
+        reason = f"onnxruntime cannot load it ({first_line(error)})"
         where = model if isinstance(model, Path) else name
-        raise ArtifactError(f"{where}: onnxruntime cannot load it ({first_line(error)})") from error
+        if where is None:
+            raise UnnamedModelError(reason) from error
+        raise ArtifactError(f"{where}: {reason}") from error
     if session.get_providers()[0] != provider:
         raise RuntimeUnavailableError(refusal(provider))
     return session

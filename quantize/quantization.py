@@ -9,9 +9,10 @@ from typing import Any
 from onnx import ModelProto
 
 from export.artifact import Artifact, Manifest, Sample, output_spec, write_artifact
-from export.errors import UsageError, unknown
+from export.errors import QuantizeError, UsageError, unknown
 from export.files import check_writable
 from export.graph import dtype_name, opset
+from export.sessions import UnnamedModelError
 from export.versions import versions
 from quantize.calibration.cache import collect_cached
 from quantize.calibration.calibration import Progress
@@ -144,6 +145,9 @@ class _Going:
             self.wanted = next(self._steps)
         except StopIteration as end:
             self.made = end.value
+        except UnnamedModelError as error:
+            made_of = f"{self.order.precision} of {self.job.artifact.path}"
+            raise QuantizeError(f"{made_of}: {error}; please report this") from error
 
 
 def _written(done: _Going, folder: Path) -> Artifact:

@@ -1,5 +1,6 @@
 """No file leaves unjudged: its agreement with fp32 on images that did not shape it."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -49,7 +50,8 @@ class SelfCheck:
         images = judges or spread
         if not images:
             return {}
-        agreement = _agreement(fp32, made, images)
+        by_size = agreements(fp32, made, images)
+        agreement = min(by_size.values())
         if not agreement >= self.least and not self.force:
             raise QuantizeError(
                 f"{made.path.name}: agrees with fp32 on {agreement:.1f} % of pixels of "
@@ -58,6 +60,7 @@ class SelfCheck:
             )
         return {
             "agreement": agreement,
+            "by_size": by_size,
             "held_back": bool(judges),
             "images": [{"id": image.id, "sha256": image.sha256} for image in images],
             "warnings": warnings(spread, len(calibration)),
@@ -94,18 +97,36 @@ def _spread(samples: Sequence[Sample]) -> list[Sample]:
     return [samples[len(samples) * i // count] for i in range(count)]
 
 
-def _agreement(fp32: Artifact, made: Artifact, images: Sequence[Sample]) -> float:
+def agreements(fp32: Artifact, made: Artifact, images: Sequence[Sample]) -> dict[str, float]:
+    """Return the percent of pixels with the class of fp32, by the size they were judged at.
+
+    Networks that take any size are judged at that of the images and at a smaller one.
+    """
     one, other = open_session(fp32.path), open_session(made.path)
     batch = fp32.manifest.input.shape[0] or 1
-    same = pixels = 0
+    free = None in fp32.manifest.input.shape[2:]
+    same, pixels = Counter[str](), Counter[str]()
     for sample in images:
-        image = np.repeat(sample.image, batch, axis=0)
-        wanted = _classes(run(one, image)[0])
-        kind = np.float16 if made.manifest.input.dtype == "float16" else np.float32
-        found = _classes(run(other, image.astype(kind))[0])
-        same += int(np.count_nonzero(wanted == found))
-        pixels += wanted.size
-    return 100 * same / pixels
+        for image in [sample.image, *([_smaller(sample.image)] if free else [])]:
+            repeated = np.repeat(image, batch, axis=0)
+            wanted = _classes(run(one, repeated)[0])
+            kind = np.float16 if made.manifest.input.dtype == "float16" else np.float32
+            found = _classes(run(other, repeated.astype(kind))[0])
+            size = "x".join(map(str, image.shape[2:]))
+            same[size] += int(np.count_nonzero(wanted == found))
+            pixels[size] += wanted.size
+    return {size: 100 * same[size] / pixels[size] for size in pixels}
+
+
+def _smaller(image: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Take pixels of about three quarters of each side, as far from multiples of 32 as before."""
+    sides = image.shape[2:]
+    rows, columns = (
+        np.arange(count) * side // count
+        for side in sides
+        for count in [max(32, round(0.75 * side / 32) * 32) + side % 32]
+    )
+    return image[:, :, rows][:, :, :, columns]
 
 
 def _classes(output: NDArray[Any]) -> NDArray[Any]:

@@ -74,7 +74,7 @@ def artifact_lines(artifact: "Artifact", default_target: bool = False) -> str:
         kind = "images held back" if found["held_back"] else "calibration images, as all were used"
         lines.append(
             f"self-check: agrees with fp32 on {found['agreement']:.2f} % of pixels "
-            f"({len(found['images'])} {kind})"
+            f"({len(found['images'])} {kind}{_at_sizes(found)})"
         )
         lines += [f"warning: {text}" for text in found["warnings"]]
     if parity := checks.get("parity"):
@@ -96,6 +96,13 @@ def artifact_lines(artifact: "Artifact", default_target: bool = False) -> str:
             lines.append(explain_default(cpu_facts()))
         lines += _int8_lines(facts)
     return "\n".join(lines)
+
+
+def _at_sizes(found: "dict[str, Any]") -> str:
+    """Say what it was at each size, where there are several."""
+    by_size = found.get("by_size", {})
+    each = ", ".join(f"{value:.2f} % at {size}" for size, value in by_size.items())
+    return f"; {each}" if len(by_size) > 1 else ""
 
 
 def _int8_lines(facts: "dict[str, Any]") -> "list[str]":

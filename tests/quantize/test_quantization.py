@@ -2,11 +2,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from onnx import ModelProto
 
 from export.artifact import Artifact, ImageRef
-from export.errors import ArtifactError, UsageError
+from export.errors import ArtifactError, QuantizeError, UsageError
 from quantize.calibration import calibration
 from quantize.calibration.measurement import Joint
+from quantize.lossless.lossless import LOSSLESS
 from quantize.quantization import Order, quantize, quantize_all
 from quantize.settings import Settings
 from validate.samples import Samples
@@ -116,3 +118,18 @@ def test_one_wrong_order_stops_all_before_the_work(
     with pytest.raises(UsageError, match="did you mean 'minmax'"):
         list(quantize_all(tiny, orders, tmp_path, samples=samples))
     assert not list(tmp_path.iterdir())
+
+
+def test_a_network_that_onnxruntime_refuses_is_named(
+    tiny: Artifact, samples: Samples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def spoilt(model: ModelProto) -> list[str]:
+        model.graph.node[0].op_type = "Nonsense"
+        return ["layer"]
+
+    monkeypatch.setattr("quantize.lossless.lossless.onnx.checker.check_model", lambda model: None)
+    monkeypatch.setitem(LOSSLESS, "merge-pixels", spoilt)
+    with pytest.raises(QuantizeError) as caught:
+        quantize(tiny, "int8", tmp_path, samples=samples, settings=Settings(target="cpu"))
+    assert f"int8 of {tiny.path}: onnxruntime cannot load it" in str(caught.value)
+    assert list(tmp_path.iterdir()) == []

@@ -7,11 +7,13 @@ import numpy as np
 import onnx
 import pytest
 
-from export.artifact import Artifact, Sample
+from export.artifact import Artifact, Sample, write_artifact
 from export.onnx_export import export_model
 from export.sessions import open_session, run
 from quantize.quantization import quantize
+from quantize.self_check import SelfCheck, agreements
 from quantize.settings import Settings
+from segport.tables import artifact_lines
 
 SIZES = [(520, 693), (693, 520), (520, 693), (520, 520), (520, 780), (780, 520), (600, 520)]
 
@@ -75,3 +77,38 @@ def test_the_int8_file_takes_any_size(dynamic: Artifact, tmp_path: Path) -> None
         (expected,) = run(open_session(dynamic.path), image)
         assert logits.shape == (1, 21, *size)
         assert (logits.argmax(1) == expected.argmax(1)).mean() > 0.8
+
+
+def test_both_sizes_are_judged_before_a_file_is_kept(dynamic: Artifact, tmp_path: Path) -> None:
+    made = quantize(
+        dynamic, "int8", tmp_path, samples=_samples([(65, 97)]), check=SelfCheck(least=0.0)
+    )
+    found = made.manifest.checks["self"]
+    assert list(found["by_size"]) == ["65x97", "65x65"]  # 65 = 2 * 32 + 1, 97 = 3 * 32 + 1
+    assert found["agreement"] == min(found["by_size"].values())
+    assert "at 65x65" in artifact_lines(made)
+
+
+def test_a_file_that_is_right_at_one_size_only_is_refused(
+    dynamic: Artifact, tmp_path: Path
+) -> None:
+    """Its logits are turned round wherever the height is not 97."""
+    model = onnx.load(dynamic.path)
+    (out,) = model.graph.output
+    for node in model.graph.node:
+        node.output[:] = ["right" if name == out.name else name for name in node.output]
+    for name, number in (("full", 97), ("axis", 2)):
+        model.graph.initializer.append(onnx.numpy_helper.from_array(np.array(number), name))
+    make = onnx.helper.make_node
+    model.graph.node.extend(
+        [
+            make("Shape", ["right"], ["shape"]),
+            make("Gather", ["shape", "axis"], ["height"]),
+            make("Equal", ["height", "full"], ["same"]),
+            make("Neg", ["right"], ["wrong"]),
+            make("Where", ["same", "right", "wrong"], [out.name]),
+        ]
+    )
+    broken = write_artifact(model.SerializeToString(), dynamic.manifest, tmp_path)
+    found = agreements(dynamic, broken, _samples([(97, 97)]))
+    assert found["97x97"] == 100 and found["65x65"] < 50
