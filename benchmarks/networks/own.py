@@ -5,6 +5,7 @@ Every function builds one with fresh weights, 21 classes, for sides that are mul
 
 from collections.abc import Callable
 from functools import partial
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -64,7 +65,7 @@ class UNet(nn.Module):
             first = conv(inputs, outputs, norm=norm, act=act)
             return nn.Sequential(first, conv(outputs, outputs, norm=norm, act=act))
 
-        pairs = list(zip(widths, widths[1:], strict=False))
+        pairs = list(pairwise(widths))
         self.down = nn.ModuleList(stage(*pair) for pair in [(3, widths[0]), *pairs])
         self.up = nn.ModuleList(up(wide, narrow) for narrow, wide in reversed(pairs))
         self.join = nn.ModuleList(stage(2 * narrow, narrow) for narrow, _ in reversed(pairs))
@@ -233,7 +234,7 @@ class Next(nn.Module):
 
     def __init__(self, widths: tuple[int, ...] = (48, 96, 160)) -> None:
         super().__init__()
-        pairs = zip(widths, widths[1:], strict=False)
+        pairs = pairwise(widths)
         shrink = [nn.Sequential(nn.Conv2d(3, widths[0], 4, 4), ChannelNorm(widths[0]))]
         shrink += [nn.Sequential(ChannelNorm(i), nn.Conv2d(i, o, 2, 2)) for i, o in pairs]
         self.stages = nn.ModuleList(

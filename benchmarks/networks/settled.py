@@ -119,7 +119,7 @@ def _gives_classes(module: nn.Module) -> bool:
 
 
 def _least_squares(logits: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
-    """Return (C, C) and (C,) that fit logits (pixels, C) to the labels; every class counts alike."""
+    """Return (C, C) and (C,) that fit logits (pixels, C) to labels; every class counts alike."""
     counts = torch.bincount(wanted, minlength=CLASSES).clamp(min=1)
     root = counts[wanted].double() ** -0.5
     ones = torch.ones(len(logits), 1, dtype=torch.float64)
