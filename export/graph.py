@@ -20,7 +20,7 @@ MAX_IR_VERSION = 10
 _WEIGHT = 1000
 """Entries from which on a constant is a weight: one whose values decide no shape."""
 _TIDYING = (
-    passes.LiftConstantsToInitializersPass(lift_all_constants=False),
+    passes.LiftConstantsToInitializersPass(lift_all_constants=False, size_limit=0),
     passes.RemoveUnusedNodesPass(),
     passes.RemoveUnusedOpsetsPass(),
     passes.TopologicalSortPass(),
@@ -107,6 +107,7 @@ def dims(value: ValueInfoProto) -> tuple[int | None, ...]:
 def float_tensors(model: ModelProto) -> dict[str, tuple[int | None, ...]]:
     """Return name and shape of every float32 tensor that is computed (no constants)."""
     known = {t.name for t in model.graph.initializer}
+    known |= {n.output[0] for n in model.graph.node if n.op_type == "Constant"}
     values = [*model.graph.input, *model.graph.value_info, *model.graph.output]
     return {
         v.name: dims(v)

@@ -2,7 +2,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from onnx import ModelProto, TensorProto, helper
+from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from export.graph import (
     captured,
@@ -272,3 +272,18 @@ def test_a_branch_reads_what_it_takes_from_the_graph_around_it() -> None:
 
     assert captured(outer) == {"flag", "elsewhere", "x"}
     assert list(outer.input) == ["asked"]
+
+
+def test_small_and_empty_constants_are_no_nodes() -> None:
+    """TorchScript writes a Resize's empty region as a node; it has no range to measure."""
+    nodes = [
+        helper.make_node("Constant", [], ["roi"], value=numpy_helper.from_array(np.float32([]))),
+        helper.make_node(
+            "Constant", [], ["scales"], value=numpy_helper.from_array(np.float32([1, 1, 2, 2]))
+        ),
+        helper.make_node("Resize", ["x", "roi", "scales"], ["y"]),
+    ]
+    graph = model(nodes, [value("x", [1, 3, 4, 4])], [value("y", [1, 3, 8, 8])])
+    tidy = infer_shapes(normalise(graph))
+    assert [node.op_type for node in tidy.graph.node] == ["Resize"]
+    assert set(float_tensors(tidy)) == {"x", "y"} == set(float_tensors(infer_shapes(graph)))
