@@ -212,7 +212,7 @@ def _order(
         )
     shown = partial(stage.reuse.progress, stage.name)
     unseen = held_back(recipe.data.calibration, calibration, preparation, seed)
-    check = SelfCheck(unseen, section.min_self_agreement)
+    check = SelfCheck(unseen, section.min_self_agreement, section.force)
     return Order(section.precision, settings_of(section, seed), search, shown, check)
 
 

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from quantize.search.clock import MINUTES
 from segport.arguments import (
     Accept,
     AsJson,
@@ -88,7 +89,7 @@ def quantize(
     accept: Accept = None,
     search_minutes: Annotated[
         float, typer.Option(help="Minutes for this search; then the best so far.")
-    ] = 4.0,
+    ] = MINUTES,
     min_self_agreement: Annotated[
         float,
         typer.Option(help="Percent of pixels as in fp32, below which nothing is written."),
