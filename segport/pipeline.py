@@ -21,6 +21,7 @@ from segport.stages import Reuse, Stage
 from validate.comparison import validate
 from validate.data.download import fetch
 from validate.datasets import Dataset, open_dataset
+from validate.frontier_plot import write_frontier
 from validate.gate import gate
 from validate.gating.baseline import load_baseline
 from validate.gating.verdict import Verdict
@@ -109,7 +110,7 @@ def run(
             protocol=protocol,
             progress=partial(progress, "calibrate"),
         ):
-            todo[orders.index(order)][1].finish(_files(made))
+            todo[orders.index(order)][1].finish([*_files(made), *write_frontier(made)])
             give_back()
     artifacts = [fp32, *(_loaded(stage) for stage in stages)]
     common |= dependencies.of_validation(recipe, artifacts)
@@ -163,7 +164,7 @@ def _fp32(recipe: Recipe, folder: Path, reuse: Reuse, common: dependencies.Input
     if not stage.done:
         stage.begin()
         made = make_fp32(recipe, folder)
-        stage.finish(_files(made))
+        stage.finish([*_files(made), *write_frontier(made)])
     return _loaded(stage)
 
 

@@ -66,13 +66,14 @@ class Search:
 
 @dataclass(frozen=True)
 class SearchResult:
-    """The chosen candidate, all that were scored, the frontier, and what the order came from.
+    """What was asked and chosen, all that was scored, the frontier, and what the order came from.
 
     `times` are milliseconds of candidates by what they keep in float, and of fp32, which keeps
     everything; measured in turns, empty where they could not be. `images` are those the ranking
     used.
     """
 
+    budget: Budget
     chosen: Candidate
     candidates: tuple[Candidate, ...]
     frontier: tuple[Candidate, ...]
@@ -85,6 +86,7 @@ class SearchResult:
         """Return what a manifest records."""
         return {
             "verdict": self.verdict,
+            "budget": {"kind": self.budget.kind, "limit": self.budget.limit},
             "candidates": [row(one, self.times) for one in self.candidates],
             "frontier": [row(one, self.times) for one in self.frontier],
             "chosen": row(self.chosen, self.times),
@@ -137,6 +139,7 @@ def search(
     times = _times(fp32, build, everything, chosen, trials, wanted.latency, clock)
     chosen = _fastest(chosen, trials, times, clock)
     return SearchResult(
+        budget=wanted.budget,
         chosen=chosen,
         candidates=trials.done,
         frontier=trials.frontier(everything),

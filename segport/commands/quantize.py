@@ -110,6 +110,7 @@ def quantize(
         from quantize.settings import Settings
         from segport.searching import Request, held_back, open_search, requested
         from validate.datasets import Dataset, open_dataset
+        from validate.frontier_plot import write_frontier
         from validate.samples import Preparation, Samples
         from validate.traps import MASK_SIZE, check_accepted
 
@@ -166,4 +167,5 @@ def quantize(
             progress=step,
             check=SelfCheck(unseen, min_self_agreement, force),
         )
+        write_frontier(made)
     say_artifact(made, as_json, default_target=target is None)
