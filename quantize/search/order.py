@@ -105,7 +105,7 @@ def _path(
         changed = steps & (floating != grows)
         changed = changed[changed.any(axis=1)]
         there = (~(floating ^ changed) @ held.T.astype(np.float32) > 0).astype(np.float64)
-        energies = ((there @ found.moments) * there).sum(axis=1)
+        energies = there @ found.squares
         best = int(np.argmax((energy - energies) / np.maximum(changed @ work, _LITTLE)))
         floating, energy = floating ^ changed[best], float(energies[best])
         yield floating

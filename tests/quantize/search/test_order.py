@@ -9,7 +9,7 @@ EVEN = Shares(dict.fromkeys("abcd", 0.25), dict.fromkeys("abcd", 0.25))
 def _sensitivity(own: dict[str, float]) -> Sensitivity:
     """Independent errors, by the letters of the layers that must be in float for them to go."""
     holders = tuple(frozenset("abcd".index(letter) for letter in letters) for letters in own)
-    return Sensitivity(tuple((letter,) for letter in "abcd"), holders, np.diag(list(own.values())))
+    return Sensitivity(tuple((letter,) for letter in "abcd"), holders, np.array(list(own.values())))
 
 
 def _sets(found: Sensitivity, counted: Shares, least: float) -> list[str]:
@@ -35,15 +35,3 @@ def test_cheap_layers_come_before_costly_ones_with_a_larger_error() -> None:
     found = _sensitivity({"a": 3.0, "b": 2.0, "c": 0.1, "d": 0.1})
     costs = {"a": 0.5, "b": 0.1, "c": 0.2, "d": 0.2}
     assert _sets(found, Shares(costs, costs), 0.1)[:3] == ["", "b", "ab"]
-
-
-def test_errors_that_have_something_in_common_are_worth_more_together() -> None:
-    # a and b always err alike: together 4 times one of them; c errs as much as 3 times
-    moments = np.diag([1.0, 1.0, 3.0, 0.01])
-    moments[0, 1] = moments[1, 0] = 1.0
-    holders = tuple(frozenset({index}) for index in range(4))
-    found = Sensitivity(tuple((letter,) for letter in "abcd"), holders, moments)
-    sets = foreseen(found, EVEN, 0.1)
-    # first of a and b: 4 - 1 = 3, as much as c; then the other 1
-    assert sets[0].loss ** 2 == 7.01
-    assert [round(one.loss**2, 2) for one in sets[1:]] == [4.01, 1.01, 0.01]

@@ -29,13 +29,14 @@ def test_leads_are_looked_at_where_int8_can_use_them_up() -> None:
     image = Sample("one", logits.reshape(1, 3, 1, 4), "")
     # int8 adds 0.1 to class 0: errors 0.1, -0.1, 0.1, 0, of which 4 root mean squares are 0.346
     margins = Margins(_adds(0, 0, 0), _adds(0.1, 0, 0), [image])
-    found = margins.errors(_adds(0, 0.2, 0), {})
-    np.testing.assert_allclose(found, [-0.2, 0.2, -0.2], atol=1e-6)
+    # the leads looked at, the first, second and last, change by -0.2, 0.2 and 0.1
+    found = margins.error(_adds(-0.1, 0.1, 0.2), {})
+    assert found == pytest.approx((0.04 + 0.04 + 0.01) / 3, rel=1e-4)
 
 
 def test_an_error_goes_with_the_last_of_its_units_and_squares_add_up() -> None:
-    moments = np.diag([9.0, 16.0])
-    made = Sensitivity((("a",), ("b",)), (frozenset({0}), frozenset({0, 1})), moments)
+    squares = np.array([9.0, 16.0])
+    made = Sensitivity((("a",), ("b",)), (frozenset({0}), frozenset({0, 1})), squares)
     sets = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.bool_)
     losses = [made.loss(floating) for floating in sets]
     assert losses == [5.0, 5.0, 4.0, 0.0]
