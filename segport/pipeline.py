@@ -21,7 +21,6 @@ from segport.stages import Reuse, Stage
 from validate.comparison import validate
 from validate.data.download import fetch
 from validate.datasets import Dataset, open_dataset
-from validate.frontier_plot import write_frontier
 from validate.gate import gate
 from validate.gating.baseline import load_baseline
 from validate.gating.verdict import Verdict
@@ -100,6 +99,8 @@ def run(
     ]
     todo = [pair for pair in zip(recipe.artifact, stages, strict=True) if not pair[1].done]
     if todo:
+        from validate.frontier_plot import write_frontier  # imports matplotlib
+
         _check_runtime(recipe, fp32)
         orders = [_order(section, stage, recipe, fp32, calibration) for section, stage in todo]
         for order, made in quantize_all(
