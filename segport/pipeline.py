@@ -165,7 +165,7 @@ def _fp32(recipe: Recipe, folder: Path, reuse: Reuse, common: dependencies.Input
     if not stage.done:
         stage.begin()
         made = make_fp32(recipe, folder)
-        stage.finish([*_files(made), *write_frontier(made)])
+        stage.finish(_files(made))
     return _loaded(stage)
 
 
