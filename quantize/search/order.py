@@ -5,7 +5,7 @@ unit of layers or a few that are neighbours, as what they share is rounded until
 in float.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
 
@@ -61,24 +61,27 @@ def _normalised(counts: Mapping[str, int]) -> dict[str, float]:
     return {name: count / total for name, count in counts.items()}
 
 
-def foreseen(found: Sensitivity, counted: Shares, least: float) -> list[Foreseen]:
+def foreseen(
+    found: Sensitivity,
+    counted: Shares,
+    least: float,
+    floating: Callable[[Collection[str]], frozenset[str]] = frozenset,
+) -> list[Foreseen]:
     """Return sets that no other is foreseen to beat, from nothing in float to the least in int8.
 
     All leave at least a share of `least` (0-1) of the MACs in int8; nothing in float comes first
-    in any case.
+    in any case. `floating` gives those of some layers that would really be in float.
     """
     macs = np.array([sum(counted.macs.get(name, 0.0) for name in part) for part in found.units])
     work = np.array([sum(counted.work.get(name, 0.0) for name in part) for part in found.units])
-    possible = [
-        Foreseen(
-            frozenset(name for index in np.flatnonzero(one) for name in found.units[index]),
-            float(work @ one),
-            found.loss(one),
-        )
-        for grows in (True, False)
-        for one in _path(found, work, grows=grows)
-        if macs @ ~one >= least or not one.any()
-    ]
+    possible: list[Foreseen] = []
+    for grows in (True, False):
+        for chosen in _path(found, work, grows=grows):
+            if macs @ ~chosen >= least or not chosen.any():
+                units = np.flatnonzero(chosen)
+                kept = floating([name for index in units for name in found.units[index]])
+                cost = sum(counted.work.get(name, 0.0) for name in sorted(kept))
+                possible.append(Foreseen(kept, cost, found.loss(chosen)))
     possible.sort(key=lambda one: (one.work, one.loss))
     front: list[Foreseen] = []
     for one in possible:

@@ -13,6 +13,7 @@ The fixed-function accelerators of `npu` have 8 bits only.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from math import inf
 from typing import Any
 
@@ -20,7 +21,7 @@ from onnx import ModelProto
 
 from export.artifact import ImageRef, Sample
 from export.errors import QuantizeError
-from quantize.plan import Plan
+from quantize.plan import Plan, really_float
 from quantize.search.bracket import find
 from quantize.search.budget import Budget, better
 from quantize.search.clock import Clock, Say
@@ -126,7 +127,7 @@ def search(
         seconds = inf if wanted.minutes is None else 60 * wanted.minutes * RANKING_TIME
         parts = units(plan.layers, counted.macs)
         sensitivity = measure(plan, parts, used, seconds, clock.say)
-        sets = foreseen(sensitivity, counted, LEAST_INT8)
+        sets = foreseen(sensitivity, counted, LEAST_INT8, partial(really_float, plan))
         chosen = find(sets, trials, clock)
         if chosen is None:
             for part in IN_BETWEEN:

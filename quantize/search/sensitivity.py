@@ -21,7 +21,7 @@ from onnx import ModelProto, ValueInfoProto
 
 from export.artifact import Sample
 from export.graph import dims, float_tensors, infer_shapes
-from export.sessions import open_session, run
+from export.sessions import open_session, run, session_options
 from quantize.plan import Plan, build
 from quantize.search.sources import merged, sources, with_source
 
@@ -108,7 +108,10 @@ class Margins:
         copy.CopyFrom(model)
         del copy.graph.output[:]
         copy.graph.output.append(ValueInfoProto(name=names.get(self._tensor, self._tensor)))
-        session = open_session(copy.SerializeToString())
+        options = session_options()
+        if names:  # weights next to pairs are not to be rounded by onnxruntime, see really_float
+            options.add_session_config_entry("session.disable_quant_qdq", "1")
+        session = open_session(copy.SerializeToString(), options=options)
         found = (np.asarray(run(session, image)[0])[0] for image in self._images)
         return [logits.reshape(len(logits), -1) for logits in found]
 

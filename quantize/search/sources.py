@@ -12,9 +12,9 @@ from itertools import pairwise
 import numpy as np
 from onnx import ModelProto, NodeProto, helper, numpy_helper
 
-from export.graph import attribute, consumers, float_tensors, initializers, rename_reads
+from export.graph import attribute, initializers, rename_reads
 from quantize.biases import with_shifted_biases
-from quantize.plan import Plan
+from quantize.plan import Plan, rounded_for
 from quantize.qdq_graph import Linear, QdqGraph, Weight
 
 
@@ -64,7 +64,7 @@ def sources(plan: Plan, quantized: ModelProto, parts: Sequence[tuple[str, ...]])
     tensors: dict[frozenset[int], list[Linear]] = {}
     for weight in graph.weights():
         weights.setdefault(frozenset({part_of[weight.layer]}), []).append(weight)
-    around = _around(plan)
+    around = rounded_for(plan)
     for linear in graph.activations():
         holders = frozenset(part_of[name] for name in around.get(linear.tensor, ()))
         if holders:
@@ -73,20 +73,6 @@ def sources(plan: Plan, quantized: ModelProto, parts: Sequence[tuple[str, ...]])
         Source(holders, tuple(weights.get(holders, ())), tuple(tensors.get(holders, ())))
         for holders in sorted({*weights, *tensors}, key=sorted)
     ]
-
-
-def _around(plan: Plan) -> dict[str, set[str]]:
-    """Return the layers for whose sake each float tensor has a Q/DQ pair."""
-    readers = consumers(plan.model.graph)
-    layers = set(plan.layers)
-    found = {
-        name: {node.name for node in readers[name]} & layers for name in float_tensors(plan.model)
-    }
-    if plan.target.quantized_outputs:
-        for node in plan.model.graph.node:
-            for name in set(node.output) & found.keys() if node.name in layers else ():
-                found[name].add(node.name)
-    return found
 
 
 def with_source(plan: Plan, source: Source) -> tuple[ModelProto, dict[str, str]]:

@@ -1,7 +1,10 @@
 import numpy as np
+import onnxruntime
 import pytest
+from onnx import ModelProto
 
-from quantize.plan import build
+from export.sessions import open_session, run
+from quantize.plan import build, really_float
 from quantize.search.sources import merged, sources, units, with_source
 from tests.quantize.search.chains import chain, logits, plan, samples
 
@@ -63,3 +66,34 @@ def test_all_errors_together_are_those_of_the_int8_network() -> None:
         summed += logits(with_source(made, source)[0], IMAGES) - exact
     # what comes later is rounded another way behind what was rounded before, but as much
     assert np.std(summed) == pytest.approx(np.std(logits(build(made), IMAGES) - exact), rel=0.2)
+
+
+@pytest.mark.parametrize(
+    ("kept", "expected"),
+    [
+        ("B", ""),  # what A gives and C reads is rounded on both sides
+        ("AB", "AB"),  # only what B gives is
+        ("C", "C"),  # only what C reads is: what it gives has a float reader
+        ("BC", "BC"),
+        ("AC", "AC"),
+    ],
+)
+def test_a_layer_between_rounded_tensors_is_not_really_float(kept: str, expected: str) -> None:
+    made = plan(chain("ABC"), IMAGES)
+    found = really_float(made, [name for one in kept for name in (one, f"relu_{one}")])
+    assert found == {name for one in expected for name in (one, f"relu_{one}")}
+
+
+def test_what_is_really_float_runs_as_it_is_written() -> None:
+    made = plan(chain("ABCDE"), IMAGES)
+    kept = [name for one in "BD" for name in (one, f"relu_{one}")]
+    exact = onnxruntime.SessionOptions()
+    exact.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+
+    def difference(model: ModelProto) -> float:
+        session = open_session(model.SerializeToString(), options=exact)
+        as_written = np.concatenate([run(session, image.image)[0] for image in IMAGES])
+        return float(np.abs(as_written - logits(model, IMAGES)).max())
+
+    assert difference(build(made, kept)) > 0.01  # onnxruntime rounds the weights of B and D
+    assert difference(build(made, really_float(made, kept))) < 0.01
