@@ -133,8 +133,9 @@ def search(
             for part in IN_BETWEEN:
                 if not clock.over():
                     trials.try_out(sets[int(part * (len(sets) - 1))].kept_float)
-            within = [candidate for candidate in trials.done if candidate.accepted]
-            chosen = max(within, key=lambda one: one.int8_macs_share, default=None)
+            chosen = max(
+                trials.within(over=clock.over()), key=lambda one: one.int8_macs_share, default=None
+            )
     if chosen is None:
         raise _failure(trials, trials.frontier(everything), clock)
     times = _times(fp32, build, everything, chosen, trials, wanted.latency, clock)

@@ -91,6 +91,14 @@ class Trials:
         self._found[kept] = found
         return found
 
+    def within(self, *, over: bool) -> list[Candidate]:
+        """Return what is within the budget; when time is `over` as far as ENOUGH images tell."""
+        return [
+            one
+            for one in self.done
+            if one.accepted or (over and one.likely and one.reading.images >= ENOUGH)
+        ]
+
     def beaten(self, one: Candidate) -> Candidate | None:
         """Return what scores better on as many images with more MACs in int8, None if nothing."""
         return next(
