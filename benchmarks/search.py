@@ -11,6 +11,7 @@ comes out is judged on VOC val. Needs ../shared, the extra `bench` and an idle m
 
 import multiprocessing
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable
@@ -172,6 +173,9 @@ def main() -> None:
     arguments.add_argument("--images", type=int, default=50, help="validation images")
     arguments.add_argument("--limit", type=float, default=1800.0, help="seconds for each file")
     options = arguments.parse_args()
+    settings = {
+        name: getattr(options, name) for name in ("agreement", "samples", "judges", "images")
+    }
     rows: list[dict[str, Any]] = []
     for network in options.networks:
         folder = options.out / network
@@ -192,11 +196,9 @@ def main() -> None:
                     "drop": score.drop,
                 }
             rows.append({"network": network, "quantizer": name, **found})
+            write_json(options.out / "search.json", facts(**settings, rows=rows))
+            print(rows[-1], file=sys.stderr)
     print(tabulate(rows, "keys", floatfmt=".2f"))
-    settings = {
-        name: getattr(options, name) for name in ("agreement", "samples", "judges", "images")
-    }
-    write_json(options.out / "search.json", facts(**settings, rows=rows))
 
 
 if __name__ == "__main__":
