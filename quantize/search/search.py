@@ -25,7 +25,7 @@ from quantize.plan import Plan, really_float
 from quantize.search.bracket import find
 from quantize.search.budget import Budget, better
 from quantize.search.clock import Clock, Say
-from quantize.search.order import foreseen, shares
+from quantize.search.order import Foreseen, foreseen, shares
 from quantize.search.sensitivity import Sensitivity, measure
 from quantize.search.sources import units
 from quantize.search.trials import Build, Candidate, Score, Trials, row
@@ -118,24 +118,13 @@ def search(
     trials = Trials(build, share, wanted.score, wanted.budget, clock.say, clock.over)
     sensitivity: Sensitivity | None = None
     used: list[Sample] = []
-    chosen: Candidate | None = trials.try_out(frozenset(), until=FIRST_TIME)
-    if chosen and chosen.accepted:
-        chosen = trials.try_out(frozenset(), settle=not clock.over())
-    if not (chosen and chosen.accepted):
-        count = min(len(samples), RANKING_IMAGES)
-        used = [samples[len(samples) * index // count] for index in range(count)]
+    chosen = _all_int8(trials, clock)
+    if chosen is None:
+        used = _spread(samples)
         seconds = inf if wanted.minutes is None else 60 * wanted.minutes * RANKING_TIME
-        parts = units(plan.layers, counted.macs)
-        sensitivity = measure(plan, parts, used, seconds, clock.say)
+        sensitivity = measure(plan, units(plan.layers, counted.macs), used, seconds, clock.say)
         sets = foreseen(sensitivity, counted, LEAST_INT8, partial(really_float, plan))
-        chosen = find(sets, trials, clock)
-        if chosen is None:
-            for part in IN_BETWEEN:
-                if not clock.over():
-                    trials.try_out(sets[int(part * (len(sets) - 1))].kept_float)
-            chosen = max(
-                trials.within(over=clock.over()), key=lambda one: one.int8_macs_share, default=None
-            )
+        chosen = _mixed(sets, trials, clock)
     if chosen is None:
         raise _failure(trials, trials.frontier(everything), clock)
     times = _times(fp32, build, everything, chosen, trials, wanted.latency, clock)
@@ -150,6 +139,33 @@ def search(
         verdict=_verdict(plan, chosen, trials),
         times=times,
     )
+
+
+def _all_int8(trials: Trials, clock: Clock) -> Candidate | None:
+    """Return the candidate without anything in float if that is within budget."""
+    found = trials.try_out(frozenset(), until=FIRST_TIME)
+    if found.accepted:
+        found = trials.try_out(frozenset(), settle=not clock.over())
+    return found if found.accepted else None
+
+
+def _spread(samples: Sequence[Sample]) -> list[Sample]:
+    count = min(len(samples), RANKING_IMAGES)
+    return [samples[len(samples) * index // count] for index in range(count)]
+
+
+def _mixed(sets: Sequence[Foreseen], trials: Trials, clock: Clock) -> Candidate | None:
+    """Return the candidate of `sets` with most int8 that is within budget, None if none is.
+
+    Sets in between are scored then all the same: they show what to ask for instead.
+    """
+    if (found := find(sets, trials, clock)) is not None:
+        return found
+    for part in IN_BETWEEN:
+        if not clock.over():
+            trials.try_out(sets[int(part * (len(sets) - 1))].kept_float)
+    within = trials.within(over=clock.over())
+    return max(within, key=lambda one: one.int8_macs_share, default=None)
 
 
 def _times(
