@@ -109,6 +109,23 @@ def _reached(value: float, target: float | None, unit: str) -> str:
     return f"{shown} ({'reaches' if value >= target else 'below'} {target:g})"
 
 
+def search_table(found: Facts) -> str:
+    """Return what each search for a budget came to; why it did not, where it failed."""
+    rows = [
+        [
+            row["network"],
+            row["quantizer"],
+            row["error"] or number(row["seconds"], 0),
+            number(row.get("int8_macs"), 1),
+            number(row.get("agreement"), 2),
+            number(row.get("drop"), 2, sign=True),
+        ]
+        for row in found["rows"]
+    ]
+    head = ["network", "quantizer", "seconds", "MACs in int8 %", "agreement %", "drop"]
+    return markdown_table(rows, head)
+
+
 def others_table(network: str, results: Facts) -> str:
     """Return every quantizer's file as it was judged in onnxruntime."""
     made = results["quantizers"]["networks"][network]

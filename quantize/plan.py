@@ -8,7 +8,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import ModelProto
 
-from export.graph import normalise
+from export.graph import consumers, float_tensors, normalise
 from quantize.biases import Shifts, with_shifted_biases
 from quantize.qdq import insert_qdq
 from quantize.ranges.ranges import Range
@@ -68,3 +68,48 @@ def build(plan: Plan, keep_float: Collection[str] = ()) -> ModelProto:
     )
     onnx.checker.check_model(quantized)
     return quantized
+
+
+def rounded_for(plan: Plan) -> dict[str, set[str]]:
+    """Return the layers in int8 for whose sake each float tensor has a Q/DQ pair."""
+    readers = consumers(plan.model.graph)
+    layers = set(plan.layers)
+    found = {
+        name: {node.name for node in readers[name]} & layers for name in float_tensors(plan.model)
+    }
+    if plan.target.quantized_outputs:
+        for node in plan.model.graph.node:
+            for name in set(node.output) & found.keys() if node.name in layers else ():
+                found[name].add(node.name)
+    return found
+
+
+def really_float(plan: Plan, keep_float: Collection[str]) -> frozenset[str]:
+    """Return those of the layers in `keep_float` that a runtime leaves in float.
+
+    Where a convolution reads a rounded tensor, and what it gives, through a Relu or Clip, is
+    rounded too, onnxruntime quantizes its weights by itself as it loads the file, with one scale
+    for all channels (its WeightBiasQuantization): worse than the int8 that was planned. Nothing
+    is gained by leaving it in float.
+    """
+    rounded = {name for name, held in rounded_for(plan).items() if not held.issubset(keep_float)}
+    readers = consumers(plan.model.graph)
+    found = set(keep_float)
+    for node in plan.model.graph.node:
+        if node.op_type not in _REQUANTIZED or node.name not in found:
+            continue
+        if node.input[0] not in rounded:
+            continue
+        chain = [node]
+        while chain[-1].output[0] not in rounded:
+            read = readers[chain[-1].output[0]]
+            if len(read) != 1 or read[0].op_type not in _PASSED:
+                break
+            chain.append(read[0])
+        else:
+            found.difference_update(one.name for one in chain)
+    return frozenset(found)
+
+
+_REQUANTIZED = ("Conv", "ConvTranspose", "Gemm")
+_PASSED = ("Relu", "Clip")

@@ -1,7 +1,7 @@
 """How each precision is made: a table."""
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import onnx
@@ -9,6 +9,7 @@ from onnx import ModelProto
 
 from export.artifact import Artifact, ImageRef, Sample
 from export.errors import CalibrationError, UsageError
+from export.sessions import cpu_facts
 from quantize.calibration.calibration import Progress
 from quantize.calibration.measurement import Steps
 from quantize.fp16 import quantize_fp16
@@ -19,7 +20,7 @@ from quantize.plan import Plan, build
 from quantize.search.search import Search
 from quantize.search.search import search as search_precision
 from quantize.settings import Settings
-from quantize.targets import get_target
+from quantize.targets import get_target, verifiable
 
 
 class Recorded(Sequence[Sample]):
@@ -108,12 +109,13 @@ def _int8(job: Job) -> Making:
     shape = (1, spec.input.shape[1], *spec.size)
     if job.search is None:
         return _in_its_form(job, *finish_int8(job.artifact, planned, shape))
+    elsewhere = verifiable(choices.target, cpu_facts()) is not None
     found = search_precision(
         planned.plan,
         onnx.load(job.artifact.path),
         lambda kept: _shipped(job, planned.plan, kept),
         job.samples,
-        job.search,
+        replace(job.search, latency=None) if elsewhere else job.search,
     )
     job.samples.note(*found.images, *job.search.images())
     model, facts = finish_int8(job.artifact, planned, shape, sorted(found.chosen.kept_float))

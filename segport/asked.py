@@ -24,7 +24,7 @@ def settings_of(section: ArtifactSection, seed: int) -> Settings:
 def request_of(section: ArtifactSection, recipe: Recipe) -> Request | None:
     """Return the precision search that an artifact asks for, None for none. Raises UsageError."""
     data = section.data or recipe.data.calibration
-    return requested(section.max_drop, section.min_agreement, data)
+    return requested(section.max_drop, section.min_agreement, data, section.search_minutes)
 
 
 def id_of(section: ArtifactSection) -> str:

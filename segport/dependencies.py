@@ -75,9 +75,11 @@ def of_quantization(
         "calibration protocol": recipe.data.calibration_protocol,
         "calibration images": drawn,
         "min_self_agreement": section.min_self_agreement,
+        "force": section.force,
     }
     if request := request_of(section, recipe):
         found["budget"] = asdict(request.budget)
+        found["search_minutes"] = request.minutes
         suffix = recipe.data.mask_suffix
         found["scoring images"] = of_images(judges(request, calibration, recipe.data.seed, suffix))
         found["labels"] = _named(recipe.data.labels)

@@ -99,6 +99,8 @@ def run(
     ]
     todo = [pair for pair in zip(recipe.artifact, stages, strict=True) if not pair[1].done]
     if todo:
+        from validate.frontier_plot import write_frontier  # imports matplotlib
+
         _check_runtime(recipe, fp32)
         orders = [_order(section, stage, recipe, fp32, calibration) for section, stage in todo]
         for order, made in quantize_all(
@@ -109,7 +111,7 @@ def run(
             protocol=protocol,
             progress=partial(progress, "calibrate"),
         ):
-            todo[orders.index(order)][1].finish(_files(made))
+            todo[orders.index(order)][1].finish([*_files(made), *write_frontier(made)])
             give_back()
     artifacts = [fp32, *(_loaded(stage) for stage in stages)]
     common |= dependencies.of_validation(recipe, artifacts)
@@ -212,7 +214,7 @@ def _order(
         )
     shown = partial(stage.reuse.progress, stage.name)
     unseen = held_back(recipe.data.calibration, calibration, preparation, seed)
-    check = SelfCheck(unseen, section.min_self_agreement)
+    check = SelfCheck(unseen, section.min_self_agreement, section.force)
     return Order(section.precision, settings_of(section, seed), search, shown, check)
 
 

@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 from export.errors import UsageError, first_line
+from quantize.search.clock import MINUTES
 from segport.choices import LABEL_MAPS
 from validate.gating.budgets import parse_key
 from validate.gating.kinds import KINDS
@@ -77,8 +78,8 @@ class DataSection(_Section):
 class ArtifactSection(_Section):
     """One artifact to make beside fp32.
 
-    `with`, `skip`, `max_drop`, `min_agreement`, `min_self_agreement` and `data` are
-    options of `segport quantize`.
+    `with`, `skip`, `max_drop`, `min_agreement`, `search_minutes`, `min_self_agreement`, `force`
+    and `data` are options of `segport quantize`.
     """
 
     precision: str
@@ -88,7 +89,9 @@ class ArtifactSection(_Section):
     skip: tuple[str, ...] = ()
     max_drop: FiniteFloat | None = None
     min_agreement: FiniteFloat | None = None
+    search_minutes: FiniteFloat = MINUTES
     min_self_agreement: FiniteFloat = Field(default=95.0, ge=0, le=100)
+    force: bool = False
     data: str | None = None
     io: str = "fp32"
     guard: bool = True

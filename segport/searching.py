@@ -8,7 +8,8 @@ from onnx import ModelProto
 from export.artifact import Artifact, Sample
 from export.errors import UsageError
 from quantize.search.budget import Budget
-from quantize.search.search import Say, Search
+from quantize.search.clock import Say
+from quantize.search.search import Search
 from quantize.self_check import IMAGES
 from segport.scoring import SCORES, session_times
 from validate.datasets import Dataset, open_dataset
@@ -22,24 +23,21 @@ SCORING_IMAGES = 256
 
 @dataclass(frozen=True)
 class Request:
-    """A budget, the data set (as on the command line) that judges, and a limit of time.
-
-    None is no limit: a recipe's search takes what it takes and ends the same on every machine.
-    """
+    """A budget, the data set (as on the command line) that judges, and a limit of time."""
 
     budget: Budget
     data: str
-    minutes: float | None = None
+    minutes: float
 
 
 def requested(
     max_drop: float | None,
     min_agreement: float | None,
     data: str | None,
-    minutes: float | None = None,
+    minutes: float,
 ) -> Request | None:
     """Return what a user asked for, None for no search. Raises UsageError."""
-    if minutes is not None and not minutes > 0:
+    if not minutes > 0:
         raise UsageError(f"--search-minutes {minutes:g}: give a number above 0")
     if max_drop is None and min_agreement is None:
         return None

@@ -134,11 +134,15 @@ def _int8_lines(facts: "dict[str, Any]") -> "list[str]":
     if search := facts.get("search"):
         lines.append(f"search: {search['verdict']}")
         rows = [
-            [100 * one["int8_macs_share"], one["kept_float"], one["score"], one["images"]]
+            [
+                *(100 * one["int8_macs_share"], one["kept_float"], one["score"], one["images"]),
+                one.get("latency_ms"),
+            ]
             for one in search["frontier"]
         ]
-        headers = ["MACs in int8 %", "layers in float", "score", "images"]
-        lines.append(tabulate(rows, headers, floatfmt=(".1f", ".0f", ".3f", ".0f")))
+        headers = ["MACs in int8 %", "layers in float", "score", "images", "ms"]
+        formats = (".1f", ".0f", ".3f", ".0f", ".1f")
+        lines.append(tabulate(rows, headers, floatfmt=formats, missingval="-"))
     if kept := facts["kept_float"]:
         more = f" and {len(kept) - _LISTED} more" if len(kept) > _LISTED else ""
         lines.append(f"kept in float: {', '.join(kept[:_LISTED])}{more}")

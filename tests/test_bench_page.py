@@ -121,6 +121,20 @@ def test_a_quantizer_that_failed_says_why(results: dict[str, Any]) -> None:
     ]
 
 
+def test_a_search_that_was_stopped_says_so() -> None:
+    made = {"seconds": 81.4, "error": None, "int8_macs": 95.04, "agreement": 99.6, "drop": -0.1}
+    rows = [
+        {"network": "net", "quantizer": "segport cpu", **made},
+        {"network": "net", "quantizer": "nncf", "seconds": None, "error": "stopped after 9 s"},
+    ]
+    found = {"agreement": 99.6, "judges": 64, "samples": 16, "images": 50, "rows": rows}
+    assert _lines(page({"search": found}), "network") == [
+        "network | quantizer | seconds | MACs in int8 % | agreement % | drop",
+        "net | segport cpu | 81 | 95.0 | 99.60 | -0.10",
+        "net | nncf | stopped after 9 s | - | - | -",
+    ]
+
+
 def test_growth_shows_where_memory_ran_out() -> None:
     grown = {"seconds": 8.04, "peak_mb": 1002.5, "before_mb": 130.0, "error": None}
     out = {"error": "more than 8 GB of memory"}

@@ -1,17 +1,27 @@
-"""In which orders layers become float, and the growing sets that each order gives."""
+"""Which sets of layers in float lose least for the work that stays in int8, as far as is foreseen.
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+Sets grow one step after the other from all in int8, or shrink from all in float; a step takes a
+unit of layers or a few that are neighbours, as what they share is rounded until the last of them is
+in float.
+"""
+
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
 
+import numpy as np
+from numpy.typing import NDArray
 from onnx import ModelProto
 
 from export.graph import float_tensors, with_input_shape
 from export.onnx_cost import graph_cost
-from quantize.search.ranker import Block
+from quantize.search.sensitivity import Sensitivity
 
 ELEMENT = 4
 """Work of writing one value, in MACs: what layers without weights cost."""
+_LITTLE = 1e-9
+LONGEST = 6
+"""Neighbours that change in one step, at most: a residual block and what is around it."""
 
 
 @dataclass(frozen=True)
@@ -20,6 +30,18 @@ class Shares:
 
     macs: Mapping[str, float]
     work: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Foreseen:
+    """A set of layers in float, the share (0-1) of the work it takes from int8, and its loss.
+
+    `loss` is proportional to the share of pixels that change.
+    """
+
+    kept_float: frozenset[str]
+    work: float
+    loss: float
 
 
 def shares(model: ModelProto, shape: tuple[int, ...]) -> Shares:
@@ -39,43 +61,66 @@ def _normalised(counts: Mapping[str, int]) -> dict[str, float]:
     return {name: count / total for name, count in counts.items()}
 
 
-def orders(blocks: Sequence[Block], found: Shares, least: float) -> Iterator[list[Block]]:
-    """Yield orders in which blocks become float, best first; ties go to the earlier block.
+def foreseen(
+    found: Sensitivity,
+    counted: Shares,
+    least: float,
+    floating: Callable[[Collection[str]], frozenset[str]] = frozenset,
+) -> list[Foreseen]:
+    """Return sets that no other is foreseen to beat, from nothing in float to the least in int8.
 
-    The first undoes the most damage for the work that leaves int8. The second counts MACs only,
-    which are what is asked for at the far end. Both end with what does little damage for its
-    size, which may be one large and bad block; the third ends with what does the least damage.
-    The others end with one block in int8 that has a share of `least` (0-1) of the MACs by itself,
-    least damage first: what was measured alone.
+    All leave at least a share of `least` (0-1) of the MACs in int8; nothing in float comes first
+    in any case. `floating` gives those of some layers that would really be in float.
     """
-    for size in (found.work, found.macs):
-        yield _ordered(blocks, {block: total(size, block.layers) for block in blocks})
-    by_damage = _ordered(blocks, dict.fromkeys(blocks, 1.0))
-    yield by_damage
-    for last in reversed(by_damage):
-        if total(found.macs, last.layers) >= least:
-            yield [*(block for block in by_damage if block != last), last]
+    macs = np.array([sum(counted.macs.get(name, 0.0) for name in part) for part in found.units])
+    work = np.array([sum(counted.work.get(name, 0.0) for name in part) for part in found.units])
+    possible: list[Foreseen] = []
+    for grows in (True, False):
+        for chosen in _path(found, work, grows=grows):
+            if macs @ ~chosen >= least or not chosen.any():
+                units = np.flatnonzero(chosen)
+                kept = floating([name for index in units for name in found.units[index]])
+                cost = sum(counted.work.get(name, 0.0) for name in sorted(kept))
+                possible.append(Foreseen(kept, cost, found.loss(chosen)))
+    possible.sort(key=lambda one: (one.work, one.loss))
+    front: list[Foreseen] = []
+    for one in possible:
+        if not front or one.loss < front[-1].loss:
+            front.append(one)
+    return front
 
 
-def _ordered(blocks: Sequence[Block], size: Mapping[Block, float]) -> list[Block]:
-    return sorted(blocks, key=lambda block: -block.damage / size[block])
+def _path(
+    found: Sensitivity, work: NDArray[np.float64], *, grows: bool
+) -> Iterator[NDArray[np.bool_]]:
+    """Yield which units are in float, each a step from the one before it, until there is no other.
 
-
-def float_sets(order: Sequence[Block], found: Shares, most: float) -> list[frozenset[str]]:
-    """Return growing sets of layers to keep in float, the first of them empty.
-
-    Each adds the next block of `order` with which at most a share of `most` (0-1) of all MACs is
-    float. At the end come single layers of the blocks that were too large.
+    From nothing in float a step takes away the most squared loss for the work it costs int8, from
+    everything in float it adds the least for what int8 gains: the squares are what adds up.
     """
-    sets = [frozenset[str]()]
-    layers = [(layer,) for block in order for layer in block.layers]
-    for part in [*(block.layers for block in order), *layers]:
-        more = sets[-1].union(part)
-        if more != sets[-1] and total(found.macs, more) <= most:
-            sets.append(more)
-    return sets
+    count = len(found.units)
+    held = np.array([[unit in one for unit in range(count)] for one in found.holders])
+    steps = _steps(found)
+    floating = np.full(count, not grows)
+    energy = found.loss(floating) ** 2
+    yield floating
+    while (floating != grows).any():
+        changed = steps & (floating != grows)
+        changed = changed[changed.any(axis=1)]
+        there = (~(floating ^ changed) @ held.T.astype(np.float32) > 0).astype(np.float64)
+        energies = there @ found.squares
+        best = int(np.argmax((energy - energies) / np.maximum(changed @ work, _LITTLE)))
+        floating, energy = floating ^ changed[best], float(energies[best])
+        yield floating
 
 
-def total(counts: Mapping[str, float], layers: Collection[str]) -> float:
-    """Return the sum of what `counts` says of `layers`, never quite 0."""
-    return sum(counts.get(layer, 0.0) for layer in sorted(layers)) or 1e-12
+def _steps(found: Sensitivity) -> NDArray[np.bool_]:
+    """Return runs of neighbours, and what must be in float for an error to go, (steps, units)."""
+    count = len(found.units)
+    runs = {
+        frozenset(range(first, last))
+        for first in range(count)
+        for last in range(first + 1, min(count, first + LONGEST) + 1)
+    }
+    every = sorted(runs.union(found.holders), key=sorted)
+    return np.array([[unit in step for unit in range(count)] for step in every])

@@ -1,45 +1,51 @@
 """Find how little has to stay in float for an int8 network to keep within a budget.
 
 A candidate is the file that would be shipped, made by the same function, with other layers left in
-float; there is no second graph that has to be like it.
+float; there is no second graph that has to be like it. What each error of int8 does is measured
+alone on a few images (`sensitivity`), from which follows what each set of layers in float would
+lose (`order`); few candidates are then built and judged.
 
-What leaves int8 becomes float32 and not int8 weights with 16-bit activations: onnxruntime's
-CPU provider has no such kernels. Between uint16 or int16 Q/DQ pairs it leaves the Conv in
-float, as 1.31's optimized graph shows, so that they would only add conversions to it.
+What leaves int8 becomes float32 and not int8 weights with 16-bit activations: no target here has
+them. onnxruntime's CPU provider has no such kernels: between uint16 or int16 Q/DQ pairs it leaves
+the Conv in float, as 1.31's optimized graph shows, so that they would only add conversions to it.
+The fixed-function accelerators of `npu` have 8 bits only.
 """
 
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from math import inf
 from typing import Any
 
 from onnx import ModelProto
 
 from export.artifact import ImageRef, Sample
 from export.errors import QuantizeError
-from quantize.plan import Plan
+from quantize.plan import Plan, really_float
+from quantize.search.bracket import find
 from quantize.search.budget import Budget, better
-from quantize.search.evaluator import Build, Evaluator
-from quantize.search.order import Shares, float_sets, orders, shares
-from quantize.search.ranker import Block, rank, units
-from quantize.search.trials import Candidate, Score, Trials, row
+from quantize.search.clock import Clock, Say
+from quantize.search.order import Foreseen, foreseen, shares
+from quantize.search.sensitivity import Sensitivity, measure
+from quantize.search.sources import units
+from quantize.search.trials import Build, Candidate, Score, Trials, row
 
 RANKING_IMAGES = 2
 LEAST_INT8 = 0.1
 """With a smaller share of the MACs in int8 there is little left to gain over fp16."""
 IN_BETWEEN = (0.25, 0.5, 0.75)
-"""Where on the first path the frontier is filled in, when nothing meets the budget."""
-REFINEMENTS = 4
-"""How many of the largest layers in float are tried in int8 again."""
-FIRST_TIME = 0.2
+"""Where between all int8 and the least the frontier is filled in, when nothing meets the budget."""
+FIRST_TIME = 0.15
 """Share of the time limit after which all int8 is no longer waited for to be clearly in or out."""
-RANKING_TIME = 0.4
-"""Share of the time limit after which no more blocks are measured."""
-CHOOSING_TIME = 0.7
-"""Share of the time limit after which what was found is settled, or the frontier filled in."""
+RANKING_TIME = 0.2
+"""Share of the time limit for measuring what each error does."""
+TIMED = 4
+"""Candidates within budget that are timed, beside fp32 and all int8."""
+GAIN = 0.98
+"""What is faster than the candidate with most int8 takes at most so much of its time."""
 
 Latency = Callable[[Sequence[ModelProto]], Sequence[float]]
-Say = Callable[[str], None]
+Times = Mapping[frozenset[str], float]
 
 
 @dataclass(frozen=True)
@@ -47,8 +53,8 @@ class Search:
     """What a search needs from outside: the budget, and who judges a candidate.
 
     `score` gives a model's readings in the unit of the budget; `images` are those it looked at,
-    asked for afterwards. `latency` measures models in turns, ms. `minutes` limits the time, None
-    does not. `say` is told in words what goes on.
+    asked for afterwards. `latency` measures models in turns, ms; None where the target is not
+    this machine. `minutes` limits the time, None does not. `say` is told in words what goes on.
     """
 
     budget: Budget
@@ -61,46 +67,48 @@ class Search:
 
 @dataclass(frozen=True)
 class SearchResult:
-    """The chosen candidate, all that were scored, the frontier, and what the order came from.
+    """What was asked and chosen, all that was scored, the frontier, and what the order came from.
 
-    `latency_ms` has "fp32", "int8" (nothing in float) and "chosen", measured in turns, or is
-    None. `images` are those the ranking used.
+    `times` are milliseconds of candidates by what they keep in float, and of fp32, which keeps
+    everything; measured in turns, empty where they could not be. `images` are those the ranking
+    used.
     """
 
+    budget: Budget
     chosen: Candidate
     candidates: tuple[Candidate, ...]
     frontier: tuple[Candidate, ...]
-    ranking: tuple[Block, ...]
-    latency_ms: dict[str, float] | None
+    sensitivity: Sensitivity | None
     images: tuple[ImageRef, ...]
     verdict: str
+    times: Times = field(default_factory=dict)
 
     def facts(self) -> dict[str, Any]:
         """Return what a manifest records."""
         return {
             "verdict": self.verdict,
-            "candidates": [row(candidate) for candidate in self.candidates],
-            "frontier": [row(candidate) for candidate in self.frontier],
-            "ranking": [
-                {"layers": block.name} | vars(block.alone) for block in self.ranking if block.alone
-            ],
-            "latency_ms": self.latency_ms,
+            "budget": {"kind": self.budget.kind, "limit": self.budget.limit},
+            "candidates": [row(one, self.times) for one in self.candidates],
+            "frontier": [row(one, self.times) for one in self.frontier],
+            "chosen": row(self.chosen, self.times),
+            "ranking": self.sensitivity.rows() if self.sensitivity else [],
         }
 
 
 def search(
     plan: Plan, fp32: ModelProto, build: Build, samples: Sequence[Sample], wanted: Search
 ) -> SearchResult:
-    """Return the candidate with the most int8 found whose score is within the budget.
+    """Return the fastest candidate found within the budget, or that with most int8.
 
-    `build` makes the network that keeps some layers of `plan` in float. `samples` are calibration
-    images, of which a few, evenly spread, rank. All int8 is scored; then
-    for one order after the other in which layers become float, the far end, and if that is within
-    budget a bisection, and the result with one of its largest layers back in int8. What is chosen
-    is scored on all images, unless time is over. Raises QuantizeError with the frontier when the
-    budget cannot be met with LEAST_INT8 of the MACs in int8, or not in the time.
+    `build` makes the network that keeps some layers of `plan` in float, `fp32` if it keeps all.
+    `samples` are calibration images, of which a few, evenly spread, rank. All int8 is scored
+    first. If it is out, errors are ranked, and the sets that no other is foreseen to beat are
+    searched for the first that is in. That is scored on all images, unless time is over. Of
+    candidates that are in the fastest is chosen where `wanted.latency` can tell. Raises
+    QuantizeError with the frontier when the budget cannot be met with LEAST_INT8 of the MACs in
+    int8, or not in the time.
     """
-    clock = _Clock(wanted)
+    clock = Clock(wanted.say, wanted.minutes)
     everything = frozenset(plan.layers)
     counted = shares(plan.model, samples[0].image.shape)
 
@@ -108,115 +116,89 @@ def search(
         return sum(counted.macs.get(layer, 0.0) for layer in plan.layers if layer not in kept)
 
     trials = Trials(build, share, wanted.score, wanted.budget, clock.say, clock.over)
-    blocks: list[Block] = []
+    sensitivity: Sensitivity | None = None
     used: list[Sample] = []
-    chosen: Candidate | None = trials.try_out(frozenset(), until=FIRST_TIME)
-    if chosen and chosen.accepted:
-        chosen = trials.try_out(frozenset(), settle=not clock.over())
-    if not (chosen and chosen.accepted):
-        count = min(len(samples), RANKING_IMAGES)
-        used = [samples[len(samples) * index // count] for index in range(count)]
-        evaluator = Evaluator(fp32, used)
-        blocks = rank(
-            units(plan.layers, counted.macs),
-            lambda layers: evaluator.measure(build(everything.difference(layers))),
-            clock.say,
-            lambda: clock.over(RANKING_TIME),
-        )
-        most = share(frozenset()) - LEAST_INT8
-        paths = [float_sets(order, counted, most) for order in orders(blocks, counted, LEAST_INT8)]
-        chosen = _best(paths, trials, counted, clock)
-    frontier = trials.frontier(everything)
+    chosen = _all_int8(trials, clock)
     if chosen is None:
-        raise _failure(trials, frontier, clock)
+        used = _spread(samples)
+        seconds = inf if wanted.minutes is None else 60 * wanted.minutes * RANKING_TIME
+        sensitivity = measure(plan, units(plan.layers, counted.macs), used, seconds, clock.say)
+        sets = foreseen(sensitivity, counted, LEAST_INT8, partial(really_float, plan))
+        chosen = _mixed(sets, trials, clock)
+    if chosen is None:
+        raise _failure(trials, trials.frontier(everything), clock)
+    times = _times(fp32, build, everything, chosen, trials, wanted.latency, clock)
+    chosen = _fastest(chosen, trials, times, clock)
     return SearchResult(
+        budget=wanted.budget,
         chosen=chosen,
         candidates=trials.done,
-        frontier=frontier,
-        ranking=tuple(blocks),
-        latency_ms=_measured(fp32, build, chosen, wanted.latency),
+        frontier=trials.frontier(everything),
+        sensitivity=sensitivity,
         images=tuple(ImageRef(id=sample.id, sha256=sample.sha256) for sample in used),
         verdict=_verdict(plan, chosen, trials),
+        times=times,
     )
 
 
-class _Clock:
-    """Knows when time is over, and adds what is left of it to what is said."""
-
-    def __init__(self, wanted: Search) -> None:
-        self._say = wanted.say
-        self._start = time.monotonic()
-        self._limit = None if wanted.minutes is None else 60 * wanted.minutes
-
-    def over(self, part: float = 1.0) -> bool:
-        """Whether `part` of the limit has passed."""
-        return self._limit is not None and time.monotonic() - self._start >= part * self._limit
-
-    def say(self, text: str) -> None:
-        """Pass a text on."""
-        if self._limit is not None:
-            left = max(0.0, self._limit - (time.monotonic() - self._start))
-            text = f"{text} ({left:.0f} s left)"
-        self._say(f"search: {text}")
+def _all_int8(trials: Trials, clock: Clock) -> Candidate | None:
+    """Return the candidate without anything in float if that is within budget."""
+    found = trials.try_out(frozenset(), until=FIRST_TIME)
+    if found.accepted:
+        found = trials.try_out(frozenset(), settle=not clock.over())
+    return found if found.accepted else None
 
 
-def _best(
-    paths: Sequence[Sequence[frozenset[str]]], trials: Trials, counted: Shares, clock: _Clock
-) -> Candidate | None:
-    """Return what is within budget on one of the `paths`, which are tried in turn.
+def _spread(samples: Sequence[Sample]) -> list[Sample]:
+    count = min(len(samples), RANKING_IMAGES)
+    return [samples[len(samples) * index // count] for index in range(count)]
 
-    When time is over that is the candidate with most int8 of those found within budget so far.
-    When there is none, sets in between are scored all the same: they show what to ask for instead.
+
+def _mixed(sets: Sequence[Foreseen], trials: Trials, clock: Clock) -> Candidate | None:
+    """Return the candidate of `sets` with most int8 that is within budget, None if none is.
+
+    Sets in between are scored then all the same: they show what to ask for instead.
     """
-    for sets in paths:
-        if clock.over(CHOOSING_TIME):
-            break
-        position = _bisect(sets, trials, clock)
-        settled = None if position is None else _settled(sets[position:], trials, clock)
-        if settled is not None:
-            return _refined(settled, trials, counted, clock)
+    if (found := find(sets, trials, clock)) is not None:
+        return found
     for part in IN_BETWEEN:
         if not clock.over():
-            trials.try_out(paths[0][int(part * (len(paths[0]) - 1))])
-    accepted = [candidate for candidate in trials.done if candidate.accepted]
-    return max(accepted, key=lambda one: one.int8_macs_share, default=None)
+            trials.try_out(sets[int(part * (len(sets) - 1))].kept_float)
+    within = trials.within(over=clock.over())
+    return max(within, key=lambda one: one.int8_macs_share, default=None)
 
 
-def _bisect(sets: Sequence[frozenset[str]], trials: Trials, clock: _Clock) -> int | None:
-    """Return the position of the first of the growing `sets` found within budget, else None."""
-    rejected, accepted = 0, len(sets) - 1
-    if not accepted or not trials.try_out(sets[accepted]).accepted:
-        return None
-    while accepted - rejected > 1 and not clock.over(CHOOSING_TIME):
-        middle = (rejected + accepted) // 2
-        if trials.try_out(sets[middle]).accepted:
-            accepted = middle
-        else:
-            rejected = middle
-    return accepted
+def _times(
+    fp32: ModelProto,
+    build: Build,
+    everything: frozenset[str],
+    chosen: Candidate,
+    trials: Trials,
+    latency: Latency | None,
+    clock: Clock,
+) -> Times:
+    """Time fp32, all int8 and the chosen; where time is left, others within budget too."""
+    if latency is None:
+        return {}
+    within = sorted((one for one in trials.done if one.accepted), key=lambda c: -c.int8_macs_share)
+    others = [] if clock.over() else within[:TIMED]
+    kept = list(dict.fromkeys([frozenset[str](), *(one.kept_float for one in (chosen, *others))]))
+    clock.say(f"timing {len(kept)} candidates and fp32 in turns")
+    found = latency([fp32, *(build(one) for one in kept)])
+    return dict(zip([everything, *kept], found, strict=True))
 
 
-def _settled(sets: Sequence[frozenset[str]], trials: Trials, clock: _Clock) -> Candidate | None:
-    """Return the first of the growing `sets` that is within budget on all images."""
-    for kept in sets:
-        if clock.over():
-            return None
-        found = trials.try_out(kept, settle=True)
-        if found.accepted:
-            return found
-    return None
-
-
-def _refined(best: Candidate, trials: Trials, counted: Shares, clock: _Clock) -> Candidate:
-    """Return `best` with those of its layers with most MACs in int8 that can be."""
-    costly = [layer for layer in sorted(best.kept_float) if counted.macs.get(layer)]
-    costly.sort(key=lambda layer: -counted.macs[layer])
-    for layer in costly[:REFINEMENTS]:
-        fewer = best.kept_float - {layer}
-        if not clock.over() and trials.try_out(fewer).accepted and not clock.over():
-            found = trials.try_out(fewer, settle=True)
-            best = found if found.accepted else best
-    return best
+def _fastest(chosen: Candidate, trials: Trials, times: Times, clock: Clock) -> Candidate:
+    """Return what is within budget in clearly less time than `chosen`, or that itself."""
+    for kept in sorted(times, key=lambda kept: times[kept]):
+        if kept == chosen.kept_float or times[kept] > GAIN * times[chosen.kept_float]:
+            break
+        known = next((one for one in trials.done if one.kept_float == kept), None)
+        if known and known.accepted and not clock.over():
+            settled = trials.try_out(kept, settle=True)
+            if settled.accepted:
+                return settled
+    return chosen
 
 
 def _verdict(plan: Plan, chosen: Candidate, trials: Trials) -> str:
@@ -227,14 +209,16 @@ def _verdict(plan: Plan, chosen: Candidate, trials: Trials) -> str:
     text = f"{budget.describe(reading.score)}{on} is within {budget.limit:g} with "
     if not kept:
         return f"{text}all {len(plan.layers)} layers in int8"
+    worse = sum(trials.beaten(one) is not None for one in trials.done)
+    passed = f"; {worse} with more in float scored worse and were passed over" if worse else ""
     return (
         f"{text}{len(kept)} of {len(plan.layers)} layers in float and "
         f"{100 * chosen.int8_macs_share:.1f} % of MACs in int8; all in int8: "
-        f"{budget.describe(trials.done[0].reading.score)}"
+        f"{budget.describe(trials.done[0].reading.score)}{passed}"
     )
 
 
-def _failure(trials: Trials, frontier: Sequence[Candidate], clock: _Clock) -> QuantizeError:
+def _failure(trials: Trials, frontier: Sequence[Candidate], clock: Clock) -> QuantizeError:
     """Say what came nearest to the budget."""
     budget = trials.budget
     best = trials.done[0]
@@ -251,12 +235,3 @@ def _failure(trials: Trials, frontier: Sequence[Candidate], clock: _Clock) -> Qu
         f"the best is {best.describe(budget)}; frontier, score (MACs in int8): {points}; "
         f"{advice} or use --precision fp16"
     )
-
-
-def _measured(
-    fp32: ModelProto, build: Build, chosen: Candidate, latency: Latency | None
-) -> dict[str, float] | None:
-    if latency is None:
-        return None
-    models = (fp32, build(frozenset()), build(chosen.kept_float))
-    return dict(zip(("fp32", "int8", "chosen"), latency(models), strict=True))

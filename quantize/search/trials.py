@@ -1,28 +1,37 @@
 """Candidates of a search: built once, and judged on as many images as decide."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from onnx import ModelProto
 
-from quantize.search.budget import Budget, better
+from quantize.search.budget import Budget, accepts, better
 from quantize.search.decision import Reading, decide
-from quantize.search.evaluator import Build
 
+ENOUGH = 64
+"""Images after which what is not clear is judged by its score, until it is settled on all."""
+
+Build = Callable[[Collection[str]], ModelProto]
+"""Makes the network that keeps the layers of these names in float."""
 Score = Callable[[ModelProto, Callable[[], bool]], Iterable[Reading]]
 """Gives readings on more and more images, the last on all of them, or when it is told to stop."""
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A set of layers in float, the share (0-1) of MACs it leaves in int8, and its score."""
+    """A set of layers in float, the share (0-1) of MACs it leaves in int8, and its score.
+
+    It is `accepted` where the score on all images is within the budget, or its bound on fewer;
+    `likely` says it of the score as far as it is known.
+    """
 
     kept_float: frozenset[str]
     int8_macs_share: float
     reading: Reading
     accepted: bool
+    likely: bool
 
     def describe(self, budget: Budget) -> str:
         """Say in a few words what was found."""
@@ -63,8 +72,8 @@ class Trials:
     ) -> Candidate:
         """Score the network with the layers `kept` in float until it is in or out.
 
-        With `settle` on all images. When the part `until` of the time has passed no more images
-        are run, and it is in only if the bound says so.
+        With `settle` on all images, else on no more than ENOUGH. When the part `until` of the time
+        has passed no more images are run, and it is in only if the bound says so.
         """
         known = self._found.get(kept)
         if known and (not settle or known.reading.images == known.reading.total):
@@ -73,21 +82,44 @@ class Trials:
         over = partial(self._over, until)
         for reading in self._score(self._build(kept), over):
             verdict = decide(reading, self.budget)
-            found = Candidate(kept, share, reading, bool(verdict))
+            likely = accepts(reading.score, self.budget)
+            found = Candidate(kept, share, reading, bool(verdict), likely)
             self._report(f"{len(kept)} layers in float: {found.describe(self.budget)}")
-            if (verdict is not None and not settle) or over():
+            clear = verdict is not None or reading.images >= ENOUGH
+            if (clear and not settle) or over():
                 break
         self._found[kept] = found
         return found
+
+    def within(self, *, over: bool) -> list[Candidate]:
+        """Return what is within the budget; when time is `over` as far as ENOUGH images tell."""
+        return [
+            one
+            for one in self.done
+            if one.accepted or (over and one.likely and one.reading.images >= ENOUGH)
+        ]
+
+    def beaten(self, one: Candidate) -> Candidate | None:
+        """Return what scores better on as many images with more MACs in int8, None if nothing."""
+        return next(
+            (
+                other
+                for other in self.done
+                if other.int8_macs_share > one.int8_macs_share
+                and other.reading.images == one.reading.images
+                and better(other.reading.score, one.reading.score, self.budget)
+            ),
+            None,
+        )
 
     def frontier(self, everything: frozenset[str]) -> tuple[Candidate, ...]:
         """Return those that no other beats in both score and MACs in int8, most int8 first.
 
         The last is the fp32 file, which is what keeping `everything` in float makes.
         """
-        best = 0.0 if self.budget.kind == "max_drop" else 100.0
+        best = self.budget.perfect
         images = self.done[0].reading.total
-        fp32 = Candidate(everything, 0.0, Reading(best, 0.0, images, images), True)
+        fp32 = Candidate(everything, 0.0, Reading(best, 0.0, images, images), True, True)
         found: list[Candidate] = []
         for one in sorted((*self.done, fp32), key=lambda c: -c.int8_macs_share):
             if not found or better(one.reading.score, found[-1].reading.score, self.budget):
@@ -95,12 +127,13 @@ class Trials:
         return tuple(found)
 
 
-def row(candidate: Candidate) -> dict[str, Any]:
-    """Return what a manifest records of a candidate."""
+def row(candidate: Candidate, times: Mapping[frozenset[str], float]) -> dict[str, Any]:
+    """Return what a manifest records of a candidate; `times` are ms by what is kept in float."""
     return {
         "kept_float": len(candidate.kept_float),
         "int8_macs_share": candidate.int8_macs_share,
         "score": candidate.reading.score,
         "images": candidate.reading.images,
         "accepted": candidate.accepted,
+        "latency_ms": times.get(candidate.kept_float),
     }

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from quantize.search.clock import MINUTES
 from segport.arguments import (
     Accept,
     AsJson,
@@ -88,7 +89,7 @@ def quantize(
     accept: Accept = None,
     search_minutes: Annotated[
         float, typer.Option(help="Minutes for this search; then the best so far.")
-    ] = 4.0,
+    ] = MINUTES,
     min_self_agreement: Annotated[
         float,
         typer.Option(help="Percent of pixels as in fp32, below which nothing is written."),
@@ -109,6 +110,7 @@ def quantize(
         from quantize.settings import Settings
         from segport.searching import Request, held_back, open_search, requested
         from validate.datasets import Dataset, open_dataset
+        from validate.frontier_plot import write_frontier
         from validate.samples import Preparation, Samples
         from validate.traps import MASK_SIZE, check_accepted
 
@@ -165,4 +167,5 @@ def quantize(
             progress=step,
             check=SelfCheck(unseen, min_self_agreement, force),
         )
+        write_frontier(made)
     say_artifact(made, as_json, default_target=target is None)

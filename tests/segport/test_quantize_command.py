@@ -1,6 +1,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from xml.etree import ElementTree
 
 import onnx
 import pytest
@@ -98,6 +99,8 @@ def test_a_stricter_budget_leaves_layers_in_float_and_is_kept(
     facts = _manifest(tmp_path / "better")["checks"]["int8"]
     accepted = [one["score"] for one in facts["search"]["candidates"] if one["accepted"]]
     assert accepted and min(accepted) >= wanted > reached
+    (plot,) = (tmp_path / "better").glob("tiny-int8*-frontier.svg")
+    assert ElementTree.parse(plot).getroot().tag.endswith("svg")
     kept = set(facts["kept_float"])
     assert kept > set(_manifest(tmp_path / "poor")["checks"]["int8"]["kept_float"])
     graph = onnx.load(next((tmp_path / "better").glob("*.onnx"))).graph

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from export.errors import UsageError
-from segport.asked import settings_of
+from segport.asked import request_of, settings_of
 from segport.recipe import load_recipe
 from validate.gating.kinds import KINDS
 
@@ -228,10 +228,23 @@ def test_the_committed_recipes_are_valid(name: str) -> None:
 def test_methods_and_a_search_are_part_of_an_artifact(tmp_path: Path) -> None:
     text = SMALL + (
         '[[artifact]]\nprecision = "int8"\nwith = ["absorb-bias"]\nskip = ["gptq"]\n'
-        'max_drop = 0.3\ndata = "more:train"\n'
+        'max_drop = 0.3\ndata = "more:train"\nsearch_minutes = 0.5\nforce = true\n'
     )
-    (section,) = load_recipe(_write(tmp_path, text)).artifact
+    recipe = load_recipe(_write(tmp_path, text))
+    (section,) = recipe.artifact
+    request = request_of(section, recipe)
+    assert request is not None and request.minutes == 0.5 and section.force
     settings = settings_of(section, 0)
     assert (settings.added, settings.skipped) == (("absorb-bias",), ("gptq",))
     assert (section.max_drop, section.data) == (0.3, str(tmp_path / "more:train"))
     assert settings.range is None  # the target's own
+
+
+def test_a_search_has_the_command_lines_limit_of_time_and_cannot_have_none(tmp_path: Path) -> None:
+    text = SMALL + '[[artifact]]\nprecision = "int8"\nmin_agreement = 99\n'
+    recipe = load_recipe(_write(tmp_path, text))
+    request = request_of(recipe.artifact[0], recipe)
+    assert request is not None and request.minutes == 4
+    recipe = load_recipe(_write(tmp_path, text + "search_minutes = 0\n"))
+    with pytest.raises(UsageError, match="give a number above 0"):
+        request_of(recipe.artifact[0], recipe)

@@ -14,25 +14,31 @@ BUDGET = 99.5
 
 @pytest.mark.shared
 @pytest.mark.slow
+@pytest.mark.parametrize("target", ["cpu", "npu"])
 @pytest.mark.parametrize("name", ["espnetv2_s1.0_voc_384", "tf_deeplabv3_mobilenetv2_voc_513"])
 def test_a_search_ends_in_time_with_a_file_or_the_frontier(
-    name: str, shared: Path, tmp_path: Path
+    name: str, target: str, shared: Path, tmp_path: Path
 ) -> None:
     assert segport("import", shared / f"networks/{name}.onnx", *NORM, "--name", "net",
                    "-o", tmp_path).code == 0  # fmt: skip
     begun = time.monotonic()
     answer = segport("quantize", tmp_path / "net-fp32.onnx", "--precision", "int8",
-                     "--target", "cpu", "--calibration", f"{shared}/voc/VOCdevkit:train",
+                     "--target", target, "--calibration", f"{shared}/voc/VOCdevkit:train",
                      "--samples", 4, "--min-agreement", BUDGET, "--search-minutes", 0.4,
                      "-o", tmp_path)  # fmt: skip
     taken = time.monotonic() - begun
-    manifest = tmp_path / "net-int8.json"
+    assert "Traceback" not in answer.err
+    manifests = list(tmp_path.glob("net-int8*.json"))
     if answer.code == 0:
-        search = json.loads(manifest.read_text())["checks"]["int8"]["search"]
-        # the order of `candidates` is that of the search; the chosen one is in the frontier
-        assert any(c["accepted"] and c["score"] >= BUDGET for c in search["frontier"][:-1])
+        search = json.loads(manifests[0].read_text())["checks"]["int8"]["search"]
+        assert search["chosen"]["accepted"] and search["chosen"]["score"] >= BUDGET
+        shares = [one["int8_macs_share"] for one in search["frontier"]]
+        scores = [one["score"] for one in search["frontier"]]
+        # more in float is no worse, and all of it is fp32
+        assert shares == sorted(shares, reverse=True) and scores == sorted(scores)
+        assert (shares[-1], scores[-1]) == (0, 100)
     else:
         assert answer.code == 2 and len(answer.errors) == 1
         assert "cannot be met" in answer.errors[0] and "100.00 (0 %)" in answer.errors[0]
-        assert not manifest.exists()
+        assert not manifests
     assert taken < 120  # the limit, and what comes before and after a search on a busy machine

@@ -43,3 +43,23 @@ def test_the_frontier_has_what_no_other_beats_and_ends_with_fp32() -> None:
     trials.try_out(frozenset("a"))  # no better and no more int8
     frontier = trials.frontier(frozenset("abc"))
     assert [(one.reading.score, one.int8_macs_share) for one in frontier] == [(99.1, 1), (100, 0)]
+
+
+def _on(images: int) -> Trials:
+    """99.1 on so many of 256 images, which does not tell whether it is within 99."""
+    trials = Trials(
+        lambda kept: ModelProto(),
+        lambda kept: 1.0,
+        lambda model, stop: [Reading(99.1, 1.0, images, 256)],
+        BUDGET,
+        lambda text: None,
+        lambda part: True,
+    )
+    trials.try_out(frozenset())
+    return trials
+
+
+def test_when_time_is_over_enough_images_are_believed() -> None:
+    assert _on(64).within(over=False) == []
+    assert [one.reading.score for one in _on(64).within(over=True)] == [99.1]
+    assert _on(63).within(over=True) == []
