@@ -89,9 +89,9 @@ MAC_RULES: dict[str, tuple[Rule, int]] = {
 INT8_OPS = frozenset({"QLinearConv", "QGemm", "QLinearMatMul", "ConvInteger"})
 FREE = frozenset(
     {
-        "Cast", "Concat", "Constant", "ConstantOfShape", "DequantizeLinear", "Expand", "Flatten",
-        "Gather", "GatherND", "Identity", "Pad", "QuantizeLinear", "Reshape", "Shape", "Slice",
-        "Split", "Squeeze", "Transpose", "Unsqueeze", "QLinearConcat", "Where",
+        "Cast", "Concat", "Constant", "ConstantOfShape", "DepthToSpace", "DequantizeLinear",
+        "Expand", "Flatten", "Gather", "GatherND", "Identity", "Pad", "QuantizeLinear", "Reshape",
+        "Shape", "Slice", "Split", "Squeeze", "Transpose", "Unsqueeze", "QLinearConcat", "Where",
     }
 )  # fmt: skip
 

@@ -10,6 +10,7 @@ from quantize.targets import Target
 FOLD_CLIP = "fold-clip"
 CORRECT_BIAS = "correct-bias"
 METHODS: dict[str, str] = {
+    "sub-pixel-conv": "let a convolution and a DepthToSpace do what a ConvTranspose does",
     "repair-dead-channels": "set weights that are next to zero to zero, so that scales hold",
     "equalize": "cross-layer equalization: make the channels of each weight tensor alike",
     "absorb-bias": "move the constant part of channels that are always on into the next bias",

@@ -49,11 +49,18 @@ def range_sources(
     computed = {tensor for node in nodes for tensor in node.output}
     moved = {node.output[0]: node.input[0] for node in nodes if node.op_type in MOVES}
 
+    def reader(tensor: str) -> NodeProto | None:
+        """The one node that reads a tensor, which may have been moved before."""
+        only = readers[tensor][0] if len(readers[tensor]) == 1 else None
+        if only is None or tensor in outputs or only.name not in names:
+            return None
+        return reader(only.output[0]) if only.op_type in MOVES else only
+
     def source(tensor: str) -> str:
         if tensor in moved:
             return source(moved[tensor])
-        only = readers[tensor][0] if len(readers[tensor]) == 1 else None
-        if only is None or tensor in outputs or only.name not in names:
+        only = reader(tensor)
+        if only is None:
             return tensor
         clipped = only.op_type in _CLIPPING and tensor in computed
         return (

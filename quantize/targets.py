@@ -17,7 +17,7 @@ _OPERATORS = (
     "Conv", "Gemm", "MatMul", "Add", "Mul", "Concat", "GlobalAveragePool", "AveragePool",
     "MaxPool", "Relu", "Clip", "LeakyRelu", "Sigmoid",
 )  # fmt: skip
-MOVES = ("Reshape", "Slice", "Transpose")
+MOVES = ("DepthToSpace", "Reshape", "Slice", "Transpose")
 """They change where values are and not what they are: input and output have one scale."""
 _FUSES = {
     "Conv": "QLinearConv",
@@ -26,7 +26,7 @@ _FUSES = {
     "GlobalAveragePool": "QLinearGlobalAveragePool",
 }
 
-_METHODS = ("repair-dead-channels", "fold-clip", "gptq")
+_METHODS = ("sub-pixel-conv", "repair-dead-channels", "fold-clip", "gptq")
 
 
 @dataclass(frozen=True)
@@ -178,7 +178,7 @@ class Npu(Target):
     symmetric: bool = True
     per_channel: bool = False
     everything: bool = True
-    methods: tuple[str, ...] = ("repair-dead-channels", "equalize", "gptq")
+    methods: tuple[str, ...] = ("sub-pixel-conv", "repair-dead-channels", "equalize", "gptq")
 
 
 TARGETS: dict[str, Target] = {
