@@ -89,7 +89,8 @@ def bare_tensors(model: ModelProto, nodes: Sequence[NodeProto], target: Target) 
 
     They are results that only one layer reads: of a convolution before a Relu or Clip, which
     onnxruntime itself merges only for asymmetric activations; and, of an Add's two inputs,
-    that of the convolution that is computed last, as the other is there by then.
+    that of the convolution that is computed last, as the other is there by then. And they are
+    results in float that only float layers read, where the kernel can give them.
     """
     readers = consumers(model.graph)
     outputs = {value.name for value in model.graph.output}
@@ -100,7 +101,15 @@ def bare_tensors(model: ModelProto, nodes: Sequence[NodeProto], target: Target) 
         and len(readers[node.output[0]]) == 1
         and node.output[0] not in outputs
     }
-    bare = set()
+    names = {node.name for node in nodes}
+    bare = {
+        node.output[0]
+        for node in nodes
+        if node.op_type in target.float_results
+        # onnxruntime makes a float Gemm of a product and a sum that it finds one behind the other
+        and not any(r.name in names or r.op_type == "Add" for r in readers[node.output[0]])
+        and node.output[0] not in outputs
+    }
     for node in nodes:
         fusible = [name for name in node.input if name in order]
         merges = node.op_type in _CLIPPING and target.symmetric

@@ -19,11 +19,15 @@ from quantize.rewrites.bias_absorption import absorb_high_bias
 from quantize.rewrites.change import Rescaled, Rewrite, Seen, inputs_of
 from quantize.rewrites.dead_channels import repair_dead_channels, suspicious_inputs
 from quantize.rewrites.equalization import equalize
+from quantize.rewrites.gelu import order_gelu
+from quantize.rewrites.hard_sigmoid import write_out_hard_sigmoid
 from quantize.rewrites.sub_pixel_conv import sub_pixel_conv
 from quantize.rewrites.upsampled_conv import convolve_before_resize
 
 REWRITES: dict[str, Rewrite] = {
     "sub-pixel-conv": Rewrite(lambda model: set(), sub_pixel_conv),
+    "hard-sigmoid": Rewrite(lambda model: set(), write_out_hard_sigmoid),
+    "gelu": Rewrite(lambda model: set(), order_gelu),
     "repair-dead-channels": Rewrite(suspicious_inputs, repair_dead_channels, images=4),
     "equalize": Rewrite(inputs_of("Clip"), equalize),
     "absorb-bias": Rewrite(inputs_of("Relu", "Clip"), absorb_high_bias),
