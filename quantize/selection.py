@@ -90,6 +90,7 @@ def worthwhile(model: ModelProto, nodes: Sequence[NodeProto], target: Target) ->
     paying = {node.output[0] for node in nodes if _pays_alone(node, constants)}
     kept = {node.name for node in nodes if node.name not in fused}
     kept -= {n.name for n in nodes if n.op_type == "MatMul" and n.output[0] not in paying}
+    passing = {*_CLIPPING, *MOVES, "MaxPool"} - set(target.operators)  # int8 goes through them
 
     def read_in_int8(node: NodeProto) -> bool:
         # some targets have no int8 Relu or Clip of its own: it goes into the kernel before it
@@ -101,18 +102,34 @@ def worthwhile(model: ModelProto, nodes: Sequence[NodeProto], target: Target) ->
     before = None
     while before != kept:
         before = set(kept)
-        made = {value.name for value in model.graph.input}
-        for node in (n for n in nodes if n.name in kept):
-            reads_int8 = not made.isdisjoint(node.input)
-            if node.op_type in _ELEMENTWISE and not reads_int8:
-                kept.discard(node.name)
-            elif reads_int8 or node.op_type not in MOVES:
-                made.update(node.output)
+        kept -= _behind_float_alone(model, kept, passing)
         for node in reversed(nodes):
             merged = node.op_type in _CLIPPING and node.input[0] in paying
             if not (read_in_int8(node) or merged or node.output[0] in paying):
                 kept.discard(node.name)
     return [node for node in nodes if node.name in kept]
+
+
+def _behind_float_alone(model: ModelProto, kept: set[str], passing: set[str]) -> set[str]:
+    """Return the elementwise layers of `kept` that read nothing which was made in int8.
+
+    `passing` are operators that are no layers, but hand on int8.
+    """
+    found = set()
+    made = {value.name for value in model.graph.input}
+    for node in model.graph.node:
+        reads_int8 = not made.isdisjoint(node.input)
+        if node.name not in kept:
+            makes = reads_int8 and node.op_type in passing
+        elif node.op_type in (*_ELEMENTWISE, *MOVES):
+            makes = reads_int8
+        else:
+            makes = True
+        if makes:
+            made.update(node.output)
+        elif node.name in kept and node.op_type in _ELEMENTWISE:
+            found.add(node.name)
+    return found
 
 
 def _pays_alone(node: NodeProto, constants: Mapping[str, TensorProto]) -> bool:
