@@ -13,7 +13,7 @@ from quantize.targets import MOVES, Target
 OUTPUT = "gives the output"
 ASKED = "--keep-float"
 SEARCHED = "the search leaves it"
-_UNSUPPORTED = "no int8 operator on this target"
+_UNSUPPORTED = "no int8 operator for it"
 _GELU = "part of a GELU, one float kernel"
 _ATTENTION = "product of two activations, slower in int8"
 _READ = "only float layers read it"

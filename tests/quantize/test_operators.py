@@ -95,7 +95,7 @@ def test_attention_and_gelu_stay_in_float(made: Any) -> None:
     assert {
         ("MatMul", "product of two activations, slower in int8"),
         ("Erf", "part of a GELU, one float kernel"),
-        ("LayerNormalization", "no int8 operator on this target"),
+        ("LayerNormalization", "no int8 operator for it"),
         ("Resize", "gives the output"),
     } <= reasons(int8)
 
