@@ -85,13 +85,16 @@ MAC_RULES: dict[str, tuple[Rule, int]] = {
     "MatMul": (_matmul, 1),
     "FusedMatMul": (_matmul, 1),
     "QLinearMatMul": (_matmul, 3),
+    "MatMulIntegerToFloat": (_matmul, 1),
 }
-INT8_OPS = frozenset({"QLinearConv", "QGemm", "QLinearMatMul", "ConvInteger"})
+INT8_OPS = frozenset(
+    {"QLinearConv", "QGemm", "QLinearMatMul", "MatMulIntegerToFloat", "ConvInteger"}
+)
 FREE = frozenset(
     {
-        "Cast", "Concat", "Constant", "ConstantOfShape", "DequantizeLinear", "Expand", "Flatten",
-        "Gather", "GatherND", "Identity", "Pad", "QuantizeLinear", "Reshape", "Shape", "Slice",
-        "Split", "Squeeze", "Transpose", "Unsqueeze", "QLinearConcat", "Where",
+        "Cast", "Concat", "Constant", "ConstantOfShape", "DepthToSpace", "DequantizeLinear",
+        "Expand", "Flatten", "Gather", "GatherND", "Identity", "Pad", "QuantizeLinear", "Reshape",
+        "Shape", "Slice", "Split", "Squeeze", "Transpose", "Unsqueeze", "QLinearConcat", "Where",
     }
 )  # fmt: skip
 

@@ -1,8 +1,8 @@
 """fp32 to int8: prepare the network, observe it, decide ranges and integers, insert Q/DQ."""
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from quantize.calibration.coverage import Coverage
 from quantize.calibration.coverage import facts as coverage_facts
 from quantize.calibration.measurement import Measurement, Steps
 from quantize.calibration.statistics import Statistic
+from quantize.float_layers import ASKED, OUTPUT, SEARCHED, float_layers
 from quantize.methods import CORRECT_BIAS, FOLD_CLIP, rounding_method
 from quantize.plan import Plan, build
 from quantize.ranges.grid import Grid
@@ -51,13 +52,15 @@ class Choices:
 class Planned:
     """A plan, and what is known about how it came to be.
 
-    `coverage` says whether the calibration images were enough (`quantize.calibration.coverage`).
+    `coverage` says whether the calibration images were enough (`quantize.calibration.coverage`),
+    `told`, by name, why layers were to stay in float from the start.
     """
 
     plan: Plan
     prepared: Prepared
     rounded: Rounded
     coverage: dict[str, Any]
+    told: Mapping[str, str] = field(default_factory=dict)
 
 
 def plan_int8(
@@ -70,13 +73,14 @@ def plan_int8(
     """
     target = choices.target
     model = infer_shapes(onnx.load(artifact.path))
-    kept = matching_layers(model, choices.keep_float) | output_layers(model)
+    told = dict.fromkeys(output_layers(model), OUTPUT)
+    told |= dict.fromkeys(matching_layers(model, choices.keep_float), ASKED)
     prepared = yield from prepare_for(
         artifact, model, choices.methods, samples, protocol=choices.protocol, progress=progress
     )
     del model  # as large as the one that was made of it
     candidates = _quantizable(prepared.model, target)
-    layers = worthwhile(prepared.model, [n for n in candidates if n.name not in kept], target)
+    layers = worthwhile(prepared.model, [n for n in candidates if n.name not in told], target)
     if not layers:
         raise QuantizeError(f"{artifact.path.name}: no layer is left that could become int8")
     ranges, rounded, coverage = yield from _observed(prepared.model, layers, samples, choices)
@@ -92,7 +96,7 @@ def plan_int8(
     if CORRECT_BIAS in choices.methods:
         corrections = correct_biases(plan, samples, progress)
         plan = Plan(**vars(plan) | {"shifts": summed(plan.shifts, corrections)})
-    return Planned(plan, prepared, rounded, coverage)
+    return Planned(plan, prepared, rounded, coverage, told)
 
 
 def finish_int8(
@@ -111,14 +115,20 @@ def finish_int8(
     coverage = {} if unverified else check_fusion(nodes, plan.target, found)
     candidates = [n for n in _quantizable(plan.model, plan.target) if n.op_type not in MOVES]
     floating = [node for node in candidates if node not in nodes]
+    macs = _macs(plan.model, shape)
+    names = {node.name for node in nodes}
+    told = {**planned.told, **dict.fromkeys(keep_float, SEARCHED)}
     return quantized, {
         "int8_macs_share": None if unverified else found.int8_macs_share,
-        "quantized_macs_share": _macs_share(plan.model, nodes, shape),
+        "quantized_macs_share": sum(macs.get(n, 0) for n in names) / (sum(macs.values()) or 1),
         "int8_verified": None if unverified else True,
         "int8_unverified": unverified,
         "fused": coverage,
         "kept_float": sorted(node.name for node in floating),
         "calibration": planned.coverage,
+        "float_layers": [
+            asdict(one) for one in float_layers(plan.model, names, plan.target, told, macs)
+        ],
         "prepared": [asdict(step) for step in planned.prepared.steps],
         "rescaled": {
             name: {"factor": change.factor.tolist(), "offset": change.offset.tolist()}
@@ -190,12 +200,11 @@ def _quantizable(model: ModelProto, target: Target) -> list[NodeProto]:
     ]
 
 
-def _macs_share(model: ModelProto, nodes: Sequence[NodeProto], shape: tuple[int, ...]) -> float:
-    """Return MACs of `nodes` / all MACs, 0-1."""
+def _macs(model: ModelProto, shape: tuple[int, ...]) -> dict[str, int]:
+    """Return the MACs of each layer that has any."""
     batch = dims(model.graph.input[0])[0] or 1
     cost = graph_cost(with_input_shape(model, (batch, *shape[1:])))
-    names = {node.name for node in nodes}
-    return sum(n.macs for n in cost.nodes if n.name in names) / cost.macs if cost.macs else 0.0
+    return {node.name: node.macs for node in cost.nodes}
 
 
 def _optimized(model: ModelProto, shape: tuple[int, ...], artifact: Artifact) -> Optimized:

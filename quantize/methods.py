@@ -10,6 +10,9 @@ from quantize.targets import Target
 FOLD_CLIP = "fold-clip"
 CORRECT_BIAS = "correct-bias"
 METHODS: dict[str, str] = {
+    "sub-pixel-conv": "let a convolution and a DepthToSpace do what a ConvTranspose does",
+    "hard-sigmoid": "write HardSigmoid and HardSwish as products and sums that int8 has",
+    "gelu": "order the factors of a GELU so that one kernel computes it",
     "repair-dead-channels": "set weights that are next to zero to zero, so that scales hold",
     "equalize": "cross-layer equalization: make the channels of each weight tensor alike",
     "absorb-bias": "move the constant part of channels that are always on into the next bias",

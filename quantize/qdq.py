@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import ModelProto, NodeProto, TensorProto, numpy_helper
+from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 from onnxruntime.quantization.calibrate import CalibrationMethod, TensorData, TensorsData
 from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 
@@ -21,6 +21,7 @@ _WEIGHTED = ("Conv", "Gemm", "MatMul")
 _ELEMENTWISE = ("Add", "Mul", "Concat", "PRelu")
 _CLIPPING = ("Relu", "Clip")
 _DEQUANTIZE = "DequantizeLinear"
+_LOWEST = "segport_lowest"
 
 
 def insert_qdq(
@@ -64,6 +65,8 @@ def insert_qdq(
     quantized: ModelProto = quantizer.model.model
     _feed_subgraphs(quantized)
     _remove_pairs(quantized, bare)
+    if target.machines:
+        _keep_weights_float(quantized)
     return quantized
 
 
@@ -89,7 +92,8 @@ def bare_tensors(model: ModelProto, nodes: Sequence[NodeProto], target: Target) 
 
     They are results that only one layer reads: of a convolution before a Relu or Clip, which
     onnxruntime itself merges only for asymmetric activations; and, of an Add's two inputs,
-    that of the convolution that is computed last, as the other is there by then.
+    that of the convolution that is computed last, as the other is there by then. And they are
+    results in float that only float layers read, where the kernel can give them.
     """
     readers = consumers(model.graph)
     outputs = {value.name for value in model.graph.output}
@@ -100,7 +104,15 @@ def bare_tensors(model: ModelProto, nodes: Sequence[NodeProto], target: Target) 
         and len(readers[node.output[0]]) == 1
         and node.output[0] not in outputs
     }
-    bare = set()
+    names = {node.name for node in nodes}
+    bare = {
+        node.output[0]
+        for node in nodes
+        if node.op_type in target.float_results
+        # onnxruntime makes a float Gemm of a product and a sum that it finds one behind the other
+        and not any(r.name in names or r.op_type == "Add" for r in readers[node.output[0]])
+        and node.output[0] not in outputs
+    }
     for node in nodes:
         fusible = [name for name in node.input if name in order]
         merges = node.op_type in _CLIPPING and target.symmetric
@@ -220,6 +232,30 @@ def _feed_subgraphs(model: ModelProto) -> None:
     for node in model.graph.node:
         if captured(node):
             rename_reads(node, pairs)
+
+
+def _keep_weights_float(model: ModelProto) -> None:
+    """Put a Max that changes nothing between float layers and the Q that reads them.
+
+    onnxruntime (1.31) takes a Conv or Gemm with float weights between a DQ and a Q for one whose
+    weights somebody forgot, and rounds them to one int8 scale per tensor.
+    """
+    graph = model.graph
+    constants, readers = initializers(graph), consumers(graph)
+    dequantized = {n.output[0] for n in graph.node if n.op_type == _DEQUANTIZE}
+    added: list[NodeProto] = []
+    for node in graph.node:
+        if node.op_type not in ("Conv", "ConvTranspose", "Gemm") or node.input[1] not in constants:
+            continue
+        following = readers[node.output[0]]
+        if node.input[0] in dequantized and [n.op_type for n in following] == ["QuantizeLinear"]:
+            name = f"{node.output[0]}/float"
+            added.append(helper.make_node("Max", [node.output[0], _LOWEST], [name], name=name))
+            following[0].input[0] = name
+    if added:
+        lowest = np.array(np.finfo(np.float32).min, np.float32)
+        graph.initializer.append(numpy_helper.from_array(lowest, _LOWEST))
+        graph.node.extend(added)
 
 
 def _remove_pairs(model: ModelProto, tensors: Collection[str]) -> None:

@@ -11,9 +11,10 @@ from onnx import ModelProto, NodeProto, numpy_helper
 
 from export.errors import ArtifactError, first_line
 from export.graph import attribute, consumers, float_tensors, infer_shapes
+from quantize.targets import MOVES
 
 _WEIGHTED = ("Conv", "Gemm", "MatMul")
-_ONE_INPUT = ("Relu", "Clip", "LeakyRelu", "Sigmoid", "Resize", "Reshape", "Slice", "Transpose")
+_ONE_INPUT = ("Relu", "Clip", "LeakyRelu", "Sigmoid", "Resize", *MOVES)
 
 
 @dataclass(frozen=True)

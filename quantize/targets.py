@@ -17,7 +17,7 @@ _OPERATORS = (
     "Conv", "Gemm", "MatMul", "Add", "Mul", "Concat", "GlobalAveragePool", "AveragePool",
     "MaxPool", "Relu", "Clip", "LeakyRelu", "Sigmoid",
 )  # fmt: skip
-MOVES = ("Reshape", "Slice", "Transpose")
+MOVES = ("DepthToSpace", "Reshape", "Slice", "Transpose")
 """They change where values are and not what they are: input and output have one scale."""
 _FUSES = {
     "Conv": "QLinearConv",
@@ -26,7 +26,7 @@ _FUSES = {
     "GlobalAveragePool": "QLinearGlobalAveragePool",
 }
 
-_METHODS = ("repair-dead-channels", "fold-clip", "gptq")
+_METHODS = ("sub-pixel-conv", "repair-dead-channels", "fold-clip", "gptq")
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,8 @@ class Target:
     channel if `per_channel`. `power_of_two` rounds all scales up, so that nothing saturates.
     `float_weights` keeps weights in float32 behind a Q/DQ pair, `quantized_bias` makes biases
     int32. Without `quantized_outputs` only what layers read gets a pair; `residual_only`
-    leaves it out where an Add reads the convolution it can be fused with. With `everything`
+    leaves it out where an Add reads the convolution it can be fused with, `float_results` behind
+    such layers that only float ones read. With `everything`
     layers are quantized too whose result only float layers read. A file that gives a mask ends in
     `mask_head`, one of `export.mask_head.heads`. `lossless` are rewrites of the finished file (see
     `quantize.lossless`). `options` are further ones of onnxruntime's
@@ -65,6 +66,7 @@ class Target:
     quantized_bias: bool = True
     quantized_outputs: bool = True
     residual_only: bool = False
+    float_results: tuple[str, ...] = ()
     everything: bool = False
     mask_head: str = PLAIN
     lossless: tuple[str, ...] = ()
@@ -89,9 +91,10 @@ class Cpu(Target):
     fuses: Mapping[str, str] = field(default_factory=_FUSES.copy)
     activation: QuantType = QuantType.QUInt8
     operators: tuple[str, ...] = (*_OPERATORS, *MOVES)
+    float_results: tuple[str, ...] = ("MatMul",)
     mask_head: str = "cells"
     lossless: tuple[str, ...] = ("merge-pixels", "skip-padding")
-    methods: tuple[str, ...] = (*_METHODS, "convolve-before-resize")
+    methods: tuple[str, ...] = (*_METHODS, "convolve-before-resize", "hard-sigmoid", "gelu")
 
 
 @dataclass(frozen=True)
@@ -178,7 +181,9 @@ class Npu(Target):
     symmetric: bool = True
     per_channel: bool = False
     everything: bool = True
-    methods: tuple[str, ...] = ("repair-dead-channels", "equalize", "gptq")
+    methods: tuple[str, ...] = (
+        "sub-pixel-conv", "hard-sigmoid", "repair-dead-channels", "equalize", "gptq",
+    )  # fmt: skip
 
 
 TARGETS: dict[str, Target] = {

@@ -143,10 +143,32 @@ def _int8_lines(facts: "dict[str, Any]") -> "list[str]":
         headers = ["MACs in int8 %", "layers in float", "score", "images", "ms"]
         formats = (".1f", ".0f", ".3f", ".0f", ".1f")
         lines.append(tabulate(rows, headers, floatfmt=formats, missingval="-"))
-    if kept := facts["kept_float"]:
+    if (layers := facts.get("float_layers")) is not None:
+        lines += _float_lines(layers)
+    elif kept := facts["kept_float"]:  # a file of an earlier version
         more = f" and {len(kept) - _LISTED} more" if len(kept) > _LISTED else ""
         lines.append(f"kept in float: {', '.join(kept[:_LISTED])}{more}")
     return lines
+
+
+def _float_lines(layers: "list[dict[str, Any]]") -> "list[str]":
+    """Return the layers that stay in float, by reason and operator."""
+    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for layer in layers:
+        groups.setdefault((layer["reason"], layer["operator"]), []).append(layer)
+    rows = [
+        [
+            operator,
+            len(some),
+            100 * sum(one["macs_share"] for one in some),
+            reason,
+            some[0]["layer"],
+        ]
+        for (reason, operator), some in groups.items()
+    ]
+    rows.sort(key=lambda row: -row[2])
+    headers = ["in float", "layers", "MACs %", "because", "such as"]
+    return [tabulate(rows, headers, floatfmt=("", ".0f", ".1f"))] if rows else []
 
 
 def _fp16_lines(facts: "dict[str, Any]") -> "list[str]":

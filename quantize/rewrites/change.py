@@ -42,12 +42,13 @@ class Rewrite:
     """`needs` names the tensors whose channels must have been seen; `apply` changes the network.
 
     Both take a float network with inferred shapes. `images` says how many it is enough to have
-    seen, None for all.
+    seen, None for all. One for operators that few networks have is `silent` about finding none.
     """
 
     needs: Callable[[ModelProto], set[str]]
     apply: Callable[[ModelProto, Seen], Change]
     images: int | None = None
+    silent: bool = False
 
 
 MARGIN = 1.25
@@ -72,3 +73,8 @@ def inputs_of(*operators: str) -> Callable[[ModelProto], set[str]]:
         return {n.input[0] for n in model.graph.node if n.op_type in operators} & shaped
 
     return needs
+
+
+def nothing(model: ModelProto) -> set[str]:
+    """Return no tensors, for `Rewrite.needs`."""
+    return set()

@@ -16,16 +16,22 @@ from quantize.calibration.calibration import Progress
 from quantize.calibration.channel_statistics import ChannelMinMax
 from quantize.calibration.measurement import Measurement, Steps
 from quantize.rewrites.bias_absorption import absorb_high_bias
-from quantize.rewrites.change import Rescaled, Rewrite, Seen, inputs_of
+from quantize.rewrites.change import Rescaled, Rewrite, Seen, inputs_of, nothing
 from quantize.rewrites.dead_channels import repair_dead_channels, suspicious_inputs
 from quantize.rewrites.equalization import equalize
+from quantize.rewrites.gelu import order_gelu
+from quantize.rewrites.hard_sigmoid import write_out_hard_sigmoid
+from quantize.rewrites.sub_pixel_conv import sub_pixel_conv
 from quantize.rewrites.upsampled_conv import convolve_before_resize
 
 REWRITES: dict[str, Rewrite] = {
+    "sub-pixel-conv": Rewrite(nothing, sub_pixel_conv, silent=True),
+    "hard-sigmoid": Rewrite(nothing, write_out_hard_sigmoid, silent=True),
+    "gelu": Rewrite(nothing, order_gelu, silent=True),
     "repair-dead-channels": Rewrite(suspicious_inputs, repair_dead_channels, images=4),
     "equalize": Rewrite(inputs_of("Clip"), equalize),
     "absorb-bias": Rewrite(inputs_of("Relu", "Clip"), absorb_high_bias),
-    "convolve-before-resize": Rewrite(lambda model: set(), convolve_before_resize),
+    "convolve-before-resize": Rewrite(nothing, convolve_before_resize),
 }
 """In the order they are applied."""
 
@@ -94,9 +100,9 @@ def prepare(
     for name in [name for name in REWRITES if name in names]:
         change = REWRITES[name].apply(prepared.model, _now(seen, prepared.rescaled))
         if change.model.graph == prepared.model.graph:
-            prepared = replace(
-                prepared, steps=(*prepared.steps, Step(name, change.summary, 0.0, 100.0))
-            )
+            if not REWRITES[name].silent:
+                step = Step(name, change.summary, 0.0, 100.0)
+                prepared = replace(prepared, steps=(*prepared.steps, step))
             continue
         rewritten = infer_shapes(change.model)
         step = _checked(name, change.summary, model, rewritten, samples)

@@ -10,15 +10,15 @@ but each tap has scales of its own: agreement with fp32 rises.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import GraphProto, ModelProto, NodeProto, helper, numpy_helper
+from onnx import GraphProto, ModelProto, NodeProto, numpy_helper
 
 from export.graph import attribute, attributes, consumers, dims, initializers
 from export.resize import mode, shares, size
 from quantize.rewrites.change import Change, Seen
+from quantize.rewrites.writer import Writer
 
 AT_LEAST = 4
 """Pixels that the Resize makes of one: with fewer, more values are interpolated than saved."""
@@ -53,7 +53,7 @@ def convolve_before_resize(model: ModelProto, seen: Seen) -> Change:
     changed.CopyFrom(model)
     places = find_places(changed)
     for place in places:
-        _Writer(changed.graph, place).replace()
+        _replace(changed.graph, place)
     names = ", ".join(place.conv.name for place in places)
     return Change(changed, f"{len(places)} convolutions before a Resize{names and ': ' + names}")
 
@@ -125,78 +125,54 @@ def _plain(conv: NodeProto) -> bool:
     )
 
 
-class _Writer:
-    """Puts the new nodes where the convolution was."""
+def _replace(graph: GraphProto, place: Place) -> None:
+    """Put the new nodes where the convolution was."""
+    conv, constants = place.conv, initializers(graph)
+    write = Writer(graph, conv)
+    weight = numpy_helper.to_array(constants[conv.input[1]])
+    last = place.first + place.source[1]
+    enlarged = _enlarged(write, place, weight[:, place.first : last])
+    if place.others:
+        rest = np.concatenate([weight[:, : place.first], weight[:, last:]], axis=1)
+        write.add("Add", [_others(write, place, rest), enlarged])
+    elif len(conv.input) > 2:
+        bias = numpy_helper.to_array(constants[conv.input[2]])
+        write.add("Add", [enlarged, write.constant(bias.reshape(1, -1, 1, 1))])
+    write.replace(*filter(None, [place.resize, place.concat]))
 
-    def __init__(self, graph: GraphProto, place: Place) -> None:
-        self.graph, self.place = graph, place
-        self.nodes: list[NodeProto] = []
-        self.constants = 0
 
-    def replace(self) -> None:
-        place, conv = self.place, self.place.conv
-        weight = numpy_helper.to_array(initializers(self.graph)[conv.input[1]])
-        last = place.first + place.source[1]
-        enlarged = self._enlarged(weight[:, place.first : last])
-        if place.others:
-            rest = np.concatenate([weight[:, : place.first], weight[:, last:]], axis=1)
-            self._add("Add", [self._others(rest), enlarged])
-        elif len(conv.input) > 2:
-            bias = numpy_helper.to_array(initializers(self.graph)[conv.input[2]])
-            self._add("Add", [enlarged, self._constant(bias.reshape(1, -1, 1, 1))])
-        self.nodes[-1].output[0] = conv.output[0]
-        kept = list(self.graph.node)
-        at = kept.index(conv)
-        kept[at : at + 1] = self.nodes
-        gone = [place.resize, place.concat]
-        del self.graph.node[:]
-        self.graph.node.extend(node for node in kept if node not in gone)
+def _others(write: Writer, place: Place, weight: NDArray[np.float32]) -> str:
+    others = list(place.others)
+    tensor = others[0] if len(others) == 1 else write.add("Concat", others, axis=1)
+    inputs = [tensor, write.constant(weight), *place.conv.input[2:]]
+    return write.add("Conv", inputs, **attributes(place.conv))
 
-    def _others(self, weight: NDArray[np.float32]) -> str:
-        conv, others = self.place.conv, list(self.place.others)
-        tensor = others[0] if len(others) == 1 else self._add("Concat", others, axis=1)
-        inputs = [tensor, self._constant(weight), *conv.input[2:]]
-        return self._add("Conv", inputs, **attributes(conv))
 
-    def _enlarged(self, weight: NDArray[np.float32]) -> str:
-        """Multiply with every tap on the small image, then interpolate and add, axis by axis."""
-        place = self.place
-        (n, channels, h, w), (height, width) = place.source, place.pixels
-        out, _, tall, wide = weight.shape
-        taps = weight.transpose(3, 2, 0, 1).reshape(wide * tall * out, channels, 1, 1)
-        tensor = place.resize.input[0]
-        tensor = self._add("Conv", [tensor, self._constant(taps)], kernel_shape=[1, 1])
-        tensor = self._add("Transpose", [tensor], perm=[0, 2, 3, 1])
-        tensor = self._shaped(tensor, [n, h, w * wide, tall * out])
-        tensor = self._product(interpolation(w, width, wide, place.mode), tensor, axis=2)
-        tensor = self._shaped(tensor, [n, h, width, tall, out])
-        tensor = self._add("Transpose", [tensor], perm=[0, 1, 3, 2, 4])
-        tensor = self._shaped(tensor, [n, h * tall, width * out])
-        tensor = self._product(interpolation(h, height, tall, place.mode), tensor, axis=1)
-        tensor = self._shaped(tensor, [n, height, width, out])
-        return self._add("Transpose", [tensor], perm=[0, 3, 1, 2])
+def _enlarged(write: Writer, place: Place, weight: NDArray[np.float32]) -> str:
+    """Multiply with every tap on the small image, then interpolate and add, axis by axis."""
+    (n, channels, h, w), (height, width) = place.source, place.pixels
+    out, _, tall, wide = weight.shape
+    taps = weight.transpose(3, 2, 0, 1).reshape(wide * tall * out, channels, 1, 1)
+    tensor = place.resize.input[0]
+    tensor = write.add("Conv", [tensor, write.constant(taps)], kernel_shape=[1, 1])
+    tensor = write.add("Transpose", [tensor], perm=[0, 2, 3, 1])
+    tensor = write.shaped(tensor, [n, h, w * wide, tall * out])
+    tensor = _product(write, interpolation(w, width, wide, place.mode), tensor, axis=2)
+    tensor = write.shaped(tensor, [n, h, width, tall, out])
+    tensor = write.add("Transpose", [tensor], perm=[0, 1, 3, 2, 4])
+    tensor = write.shaped(tensor, [n, h * tall, width * out])
+    tensor = _product(write, interpolation(h, height, tall, place.mode), tensor, axis=1)
+    tensor = write.shaped(tensor, [n, height, width, out])
+    return write.add("Transpose", [tensor], perm=[0, 3, 1, 2])
 
-    def _product(self, matrix: NDArray[np.float32], tensor: str, axis: int) -> str:
-        """Multiply along `axis`, band by band, each with what has a share in it."""
-        parts = []
-        for rows in np.array_split(matrix, BANDS):
-            (used,) = np.nonzero(rows.any(axis=0))
-            bounds = [self._constant(np.array([end])) for end in (used[0], used[-1] + 1, axis)]
-            part = self._add("Slice", [tensor, *bounds])
-            share = self._constant(rows[:, used[0] : used[-1] + 1])
-            parts.append(self._add("MatMul", [share, part]))
-        return self._add("Concat", parts, axis=axis)
 
-    def _shaped(self, tensor: str, shape: list[int]) -> str:
-        return self._add("Reshape", [tensor, self._constant(np.array(shape))])
-
-    def _constant(self, value: NDArray[np.generic]) -> str:
-        name = f"{self.place.conv.name}/constant_{self.constants}"
-        self.constants += 1
-        self.graph.initializer.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
-        return name
-
-    def _add(self, operator: str, inputs: list[str], **given: Any) -> str:
-        name = f"{self.place.conv.name}/{operator}_{len(self.nodes)}"
-        self.nodes.append(helper.make_node(operator, inputs, [name], name=name, **given))
-        return name
+def _product(write: Writer, matrix: NDArray[np.float32], tensor: str, axis: int) -> str:
+    """Multiply along `axis`, band by band, each with what has a share in it."""
+    parts = []
+    for rows in np.array_split(matrix, BANDS):
+        (used,) = np.nonzero(rows.any(axis=0))
+        bounds = [write.constant(np.array([end])) for end in (used[0], used[-1] + 1, axis)]
+        part = write.add("Slice", [tensor, *bounds])
+        share = write.constant(rows[:, used[0] : used[-1] + 1])
+        parts.append(write.add("MatMul", [share, part]))
+    return write.add("Concat", parts, axis=axis)

@@ -4,9 +4,11 @@ from export.errors import UsageError
 from quantize.methods import METHODS, chosen_methods, rounding_method
 from quantize.targets import TARGETS
 
-BEFORE = ("repair-dead-channels", "convolve-before-resize")
+FORMS = ("sub-pixel-conv", "hard-sigmoid", "gelu")
+BEFORE = (*FORMS, "repair-dead-channels", "convolve-before-resize")
 DEFAULT = (*BEFORE, "fold-clip", "gptq")
-OTHERS = ("repair-dead-channels", "fold-clip", "gptq")
+OTHERS = ("sub-pixel-conv", "repair-dead-channels", "fold-clip", "gptq")
+NPU = ("sub-pixel-conv", "hard-sigmoid", "repair-dead-channels", "equalize", "gptq")
 
 
 @pytest.mark.parametrize(
@@ -17,8 +19,8 @@ OTHERS = ("repair-dead-channels", "fold-clip", "gptq")
         ("arm", DEFAULT),
         ("openvino", OTHERS),
         ("tensorrt", OTHERS),
-        ("npu", ("repair-dead-channels", "equalize", "gptq")),
-        ("npu-pow2", ("repair-dead-channels", "equalize", "gptq")),
+        ("npu", NPU),
+        ("npu-pow2", NPU),
         ("per-tensor", ("fold-clip",)),
     ],
 )
@@ -35,10 +37,11 @@ def test_no_target_is_forgotten() -> None:
     ("added", "skipped", "methods"),
     [
         (["equalize"], [],
-         ("repair-dead-channels", "equalize", "convolve-before-resize", "fold-clip", "gptq")),
+         (*FORMS, "repair-dead-channels", "equalize", "convolve-before-resize", "fold-clip",
+          "gptq")),
         # in the order they are applied, not that of the command line
         (["correct-bias", "equalize"], ["fold-clip", "convolve-before-resize"],
-         ("repair-dead-channels", "equalize", "gptq", "correct-bias")),
+         (*FORMS, "repair-dead-channels", "equalize", "gptq", "correct-bias")),
         (["gptq", "gptq"], [], DEFAULT),
         ([], ["gptq"], (*BEFORE, "fold-clip")),
         ([], ["equalize"], DEFAULT),  # not among the target's own, so nothing to leave out

@@ -26,7 +26,7 @@ def _model(nodes: list[NodeProto]) -> ModelProto:
         [value(nodes[-1].name, (None,) * 4)],
         [weight("w", 4, 4, 1, 1), weight("depthwise", 4, 1, 1, 1), *normal,
          constant("slope", np.full((4, 1, 1), 0.2, np.float32)),
-         constant("zero", np.float32(0)), constant("six", np.float32(6))],
+         *(constant(name, np.float32(1)) for name in ("zero", "six", "half", "one", "root"))],
     )  # fmt: skip
     return onnx.shape_inference.infer_shapes(made)
 
@@ -154,3 +154,62 @@ def test_what_was_moved_has_the_range_of_where_it_came_from() -> None:
     made = onnx.shape_inference.infer_shapes(made)
     found = range_sources(made, list(made.graph.node)[:3])
     assert found == {"input": "input", "a": "a", "moved": "a", "again": "a"}
+
+
+def test_what_float_layers_make_is_not_computed_in_int8() -> None:
+    made = [_conv("input", "a"), _node("Sub", ["a", "a"], "f"), _node("Mul", ["f", "f"], "p")]
+    assert _kept([*made, _conv("p", "b"), _node("Sub", ["b", "b"], "last")]) == {"a", "b"}
+    # a factor in int8 is reason enough, and moving a float tensor makes none of it
+    gated = [*made[:2], _node("Mul", ["f", "a"], "p"), _conv("p", "b")]
+    assert _kept([*gated, _node("Sub", ["b", "b"], "last")]) == {"a", "p", "b"}
+    moved = [*made[:2], _node("Transpose", ["f"], "r", perm=[0, 1, 3, 2])]
+    after = [_node("Mul", ["r", "r"], "p"), _conv("p", "b"), _node("Sub", ["b", "b"], "last")]
+    assert _kept([*moved, *after]) == {"a", "b"}
+
+
+@pytest.mark.parametrize("target", ["openvino", "tensorrt"])
+def test_int8_goes_through_what_is_no_layer(target: str) -> None:
+    both = [
+        _node("Relu", ["a"], "ra"), _node("Relu", ["b"], "rb"), _node("Add", ["ra", "rb"], "sum"),
+        _conv("sum", "c"), _node("Sub", ["c", "c"], "last"),
+    ]  # fmt: skip
+    assert _kept([_conv("input", "a"), _conv("input", "b"), *both], target) == {
+        "a",
+        "b",
+        "sum",
+        "c",
+    }
+
+
+def test_a_product_of_two_activations_stays_in_float() -> None:
+    nodes = [
+        _conv("input", "a"), _conv("input", "b"), _node("MatMul", ["a", "b"], "scores"),
+        _conv("scores", "c"), _node("Sub", ["c", "c"], "last"),
+    ]  # fmt: skip
+    assert _kept(nodes) == {"a", "b", "c"}
+    assert "scores" in _kept(nodes, "npu")
+
+
+@pytest.mark.parametrize("halved_last", [True, False])
+def test_a_gelu_stays_in_float(halved_last: bool) -> None:
+    """Although convolutions around it would let its products run in int8."""
+    factors = (
+        [_node("Mul", ["a", "p"], "x"), _node("Mul", ["x", "half"], "g")]
+        if halved_last
+        else [_node("Mul", ["p", "half"], "x"), _node("Mul", ["a", "x"], "g")]
+    )
+    nodes = [
+        _conv("input", "a"), _node("Div", ["a", "root"], "d"), _node("Erf", ["d"], "e"),
+        _node("Add", ["e", "one"], "p"), *factors, _conv("g", "b"),
+        _node("Sub", ["b", "b"], "last"),
+    ]  # fmt: skip
+    assert _kept(nodes) == {"a", "b"}
+
+
+def test_a_concat_behind_a_move_gives_the_range_too() -> None:
+    nodes = [
+        _conv("input", "a"), _node("Transpose", ["a"], "r", perm=[0, 1, 3, 2]),
+        _conv("input", "b"), _node("Concat", ["r", "b"], "both", axis=1),
+        _node("Identity", ["both"], "last"),
+    ]  # fmt: skip
+    assert _sources(nodes) == dict.fromkeys(["a", "r", "b", "both"], "both") | {"input": "input"}

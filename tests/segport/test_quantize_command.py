@@ -6,9 +6,10 @@ from xml.etree import ElementTree
 import onnx
 import pytest
 
-from export.artifact import Artifact
+from export.artifact import Artifact, load_artifact
 from export.sessions import cpu_facts
 from quantize.targets import default_target
+from segport.tables import artifact_lines
 from tests.segport.command import Answer, segport
 
 
@@ -158,3 +159,24 @@ def test_a_search_needs_int8_and_images(tiny: Artifact, data: Path, tmp_path: Pa
     blind = segport("quantize", tiny.path, "--precision", "int8", "--max-drop", 1, "-o", tmp_path)
     assert blind.code == 2 and "--data" in blind.errors[0]
     assert not list(tmp_path.iterdir())
+
+
+def test_what_stays_in_float_is_listed_with_its_reason(
+    tiny: Artifact, data: Path, tmp_path: Path
+) -> None:
+    graph = onnx.load(tiny.path).graph
+    head = next(node.name for node in reversed(graph.node) if node.op_type == "Conv")
+    answer = _quantize(tiny, data, tmp_path, "--target", "cpu", "--keep-float", head, "--force")
+    table = answer.out[answer.out.index("in float  ") :]
+    assert [line.split("  ")[0] for line in table.splitlines()[2:5]] == ["Conv", "Resize", "Concat"]
+    share = 100 * 16 * 21 * 33 * 33 / tiny.manifest.macs
+    (conv,) = [line for line in table.splitlines() if line.startswith("Conv ")]
+    assert conv.split() == ["Conv", "1", f"{share:.1f}", "--keep-float", head]
+    assert "gives the output" in table and "only float layers read it" in table
+    # the manifest of an earlier version has the names alone
+    (path,) = tmp_path.glob("*.onnx")
+    old = load_artifact(path)
+    facts = {k: v for k, v in old.manifest.checks["int8"].items() if k != "float_layers"}
+    old = Artifact(path, old.manifest.model_copy(update={"checks": {"int8": facts}}))
+    (line,) = [line for line in artifact_lines(old).splitlines() if line.startswith("kept in")]
+    assert line == f"kept in float: {', '.join(facts['kept_float'])}"

@@ -1,0 +1,41 @@
+"""Rewrite: the factors of a GELU in the order that onnxruntime knows.
+
+PyTorch's exporter writes x * (0.5 * (1 + erf(x / sqrt 2))), for which onnxruntime has five
+kernels; for (x * (1 + erf(x / sqrt 2))) * 0.5 it has one. Between two products of 5120 x 48 with
+48 x 192 the one costs 0.1 ms, the five 0.9. It stays in float: two looked-up sigmoids, whose
+mixture is the normal distribution to 0.003, cost 0.2.
+"""
+
+from onnx import ModelProto
+
+from export.graph import consumers, initializers
+from quantize.rewrites.change import Change, Seen
+
+
+def order_gelu(model: ModelProto, seen: Seen) -> Change:
+    """Multiply by what is no constant first; `seen` is not needed."""
+    changed = ModelProto()
+    changed.CopyFrom(model)
+    graph = changed.graph
+    readers, constants = consumers(graph), initializers(graph)
+    kept = {value.name for value in graph.output}
+    done = []
+    for erf in [node for node in graph.node if node.op_type == "Erf"]:
+        behind = [erf]  # the sum, the product with a half, the one with x
+        for operator in ("Add", "Mul", "Mul"):
+            following = readers[behind[-1].output[0]]
+            if len(following) == 1 and following[0].op_type == operator:
+                behind.append(following[0])
+        if len(behind) != 4:
+            continue
+        _, plus, halved, product = behind
+        halves = [name for name in halved.input if name in constants]
+        factors = [name for name in product.input if name != halved.output[0]]
+        if len(halves) != 1 or len(factors) != 1 or halved.output[0] in kept:
+            continue
+        between = f"{halved.output[0]}/of_input"
+        halved.input[:] = [factors[0], plus.output[0]]
+        halved.output[:] = [between]
+        product.input[:] = [between, halves[0]]
+        done.append(product.name)
+    return Change(changed, f"{len(done)} GELUs that one kernel computes")
