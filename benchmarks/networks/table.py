@@ -71,20 +71,18 @@ FAMILIES: Mapping[str, Family] = {
 TORCH_ONLY = tuple(name for name, family in FAMILIES.items() if family.needs is None)
 
 
-def exported(name: str, folder: Path, voc: Path, output: str = "logits") -> Artifact:
+def exported(name: str, folder: Path, voc: Path, size: tuple[int, int] | None = None) -> Artifact:
     """Return the fp32 artifact of a family with settled weights; made in `folder` unless there.
 
-    `voc` is the VOCdevkit whose photos settle them.
+    `voc` is the VOCdevkit whose photos settle them; `size` is the family's own by default.
     """
-    mask = "-mask" if output == "mask" else ""
-    path = folder / f"{name}-fp32{mask}.onnx"
+    path = folder / f"{name}-fp32.onnx"
     if path.exists():
         return load_artifact(path)
     family = FAMILIES[name]
+    size = size or family.size
     weights = folder / f"{name}.pth"
     if not weights.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        settled(family.model, family.size, voc, weights)
-    return export_model(
-        family.model, str(weights), folder, size=family.size, output=output, name=name
-    )
+        settled(family.model, size, voc, weights)
+    return export_model(family.model, str(weights), folder, size=size, name=name)
