@@ -13,11 +13,11 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from benchmarks.networks.layers import CLASSES
 from export.image import normalised
 from export.network import Logits
 from export.zoo import IMAGENET_MEAN, IMAGENET_STD, build_network
 
-CLASSES = 21
 _SEED = 0
 _BATCH = 8
 _PHOTOS = 2 * _BATCH
