@@ -58,6 +58,7 @@ bench-timed: $(BENCH)/.installed
 	$(BENCH_PYTHON) benchmarks/masks.py -o $(BENCHED)
 	$(BENCH_PYTHON) benchmarks/heads.py -o $(BENCHED)
 	$(BENCH_PYTHON) benchmarks/search.py -o $(BENCHED)
+	$(BENCH_PYTHON) benchmarks/families.py -o $(BENCHED)
 	$(BENCH_PYTHON) benchmarks/growth.py -o $(BENCHED)
 	$(BENCH_PYTHON) benchmarks/calibration.py -o $(BENCHED) \
 		$(BENCHED)/deeplabv3_mobilenet/deeplabv3_mobilenet-fp32.onnx ../shared/voc/VOCdevkit:train

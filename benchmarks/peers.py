@@ -60,7 +60,7 @@ def _segport(**settings: Any) -> Quantizer:
     return Quantizer(make, ("quantize.quantization",), source="mask")
 
 
-def _onnxruntime(method: str = "MinMax", **options: Any) -> Quantizer:
+def _onnxruntime(method: str = "MinMax", *, prepare: bool = False, **options: Any) -> Quantizer:
     def make(source: Path, target: Path, samples: Samples) -> None:
         from onnxruntime.quantization import (
             CalibrationDataReader,
@@ -68,6 +68,7 @@ def _onnxruntime(method: str = "MinMax", **options: Any) -> Quantizer:
             QuantType,
             quantize_static,
         )
+        from onnxruntime.quantization.shape_inference import quant_pre_process
 
         class Reader(CalibrationDataReader):
             def __init__(self, samples: Iterable[Sample]) -> None:
@@ -77,13 +78,17 @@ def _onnxruntime(method: str = "MinMax", **options: Any) -> Quantizer:
                 sample = next(self._samples, None)
                 return sample and {INPUT_NAME: sample.image}
 
+        if prepare:
+            prepared = target.with_suffix(".prepared.onnx")
+            quant_pre_process(source, prepared)
+            source = prepared
         types = {key: QuantType[name] for key, name in options.items() if key in U8S8}
         quantize_static(
             source, target, Reader(samples),
             **{**options, **types}, calibrate_method=CalibrationMethod[method],
         )  # fmt: skip
 
-    return Quantizer(make, ("onnxruntime.quantization",))
+    return Quantizer(make, ("onnxruntime.quantization", "onnxruntime.quantization.shape_inference"))
 
 
 def _nncf(source: Path, target: Path, samples: Samples) -> None:
@@ -94,6 +99,18 @@ def _nncf(source: Path, target: Path, samples: Samples) -> None:
     onnx.save(nncf.quantize(onnx.load(source), dataset, subset_size=len(samples)), target)
 
 
+def _nncf_native(source: Path, target: Path, samples: Samples) -> None:
+    """Quantize the file converted by OpenVINO, whose weights are saved beside it."""
+    import nncf
+    import openvino
+
+    dataset = nncf.Dataset(samples, lambda sample: sample.image)
+    model = openvino.convert_model(source)
+    openvino.save_model(nncf.quantize(model, dataset, subset_size=len(samples)), target)
+
+
+PREPARED = "onnxruntime u8s8 per-channel, prepared"
+NATIVE = "nncf, openvino model"
 U8S8 = {"activation_type": "QUInt8", "weight_type": "QInt8"}
 QUANTIZERS: Mapping[str, Quantizer] = {
     SEGPORT: _segport(target="cpu"),
@@ -104,6 +121,10 @@ QUANTIZERS: Mapping[str, Quantizer] = {
     "onnxruntime u8s8 per-tensor": _onnxruntime(**U8S8),
     # what an npu gets without preparing the network: everything per tensor and symmetric
     "onnxruntime s8s8 symmetric": _onnxruntime(extra_options={"ActivationSymmetric": True}),
+    NATIVE: Quantizer(
+        _nncf_native, ("nncf", "openvino", "nncf.openvino.quantization.quantize_model")
+    ),
+    PREPARED: _onnxruntime(**U8S8, per_channel=True, prepare=True),
     "onnxruntime u8s8 entropy": _onnxruntime("Entropy", **U8S8, per_channel=True),
 }
 

@@ -211,6 +211,41 @@ def zoo_table(zoo: Facts) -> str:
     return markdown_table([[_cell(v) for v in row.values()] for row in zoo["rows"]], head)
 
 
+def families_table(families: Facts) -> str:
+    """Return every family: each quantizer's agreement, MACs in int8, time over fp32's, seconds."""
+    names = list(dict.fromkeys(n for f in families.values() for n in f.get("files", {})))
+    table: list[list[Cell]] = []
+    for family, found in families.items():
+        files = found.get("files", {})
+        cells = [_family_file(files[n]) if n in files else found["error"] for n in names]
+        table.append([family, *cells])
+    return markdown_table(table, ["family", *names])
+
+
+def _family_file(file: Facts) -> str:
+    if file["error"]:
+        return str(file["error"])
+    return (
+        f"{file['agreement']:.2f} %, {file['int8_macs']:.0f} % int8, "
+        f"{file['ratio']:.2f}x, {file['seconds']:.1f} s"
+    )
+
+
+def family_targets_table(families: Facts) -> str:
+    """Return what Segport's other targets gave: the agreement of a file, or the refusal."""
+    names = list(dict.fromkeys(n for f in families.values() for n in f.get("targets", {})))
+    table: list[list[Cell]] = []
+    for family, found in families.items():
+        targets = found.get("targets", {})
+        cells = [_family_target(targets[n]) if n in targets else "-" for n in names]
+        table.append([family, *cells])
+    return markdown_table(table, ["family", *names])
+
+
+def _family_target(target: Facts) -> str:
+    return str(target["error"] or f"{target['agreement']:.2f} %")
+
+
 LIMITS = {"whole run / inferences": 1.3, "peak memory": 2000.0, "second run": 5.0}
 """The most that a run may take: a ratio, MB (a ResNet-101: twice that) and seconds."""
 

@@ -103,6 +103,20 @@ def test_ratios_stand_beside_what_they_are_to_reach(results: dict[str, Any]) -> 
     )
 
 
+def test_a_family_shows_what_each_quantizer_made_of_it_or_why_not() -> None:
+    made = {"error": None, "agreement": 97.718, "int8_macs": 94.9, "ratio": 0.583, "seconds": 1.04}
+    files = {"segport cpu": made, "nncf": {"error": "RuntimeError: no"}}
+    targets = {"npu": {"error": "refused: too far"}, "arm": {"error": None, "agreement": 98.0}}
+    families = {"a": {"files": files, "targets": targets}, "b": {"error": "BrokenProcessPool: x"}}
+    text = page({"families": {"machine": MACHINE, "images": 8, "families": families}})
+    assert _lines(text, "family") == [
+        "family | segport cpu | nncf",
+        "a | 97.72 %, 95 % int8, 0.58x, 1.0 s | RuntimeError: no",
+        "b | BrokenProcessPool: x | BrokenProcessPool: x",
+    ]
+    assert "refused: too far" in text and "98.00 %" in text
+
+
 def test_the_best_peer_may_be_torch() -> None:
     ms = {
         "segport cpu": 2.0, "onnxruntime fp32 + numpy": 8.0, "onnxruntime fp32 + ArgMax": 7.0,

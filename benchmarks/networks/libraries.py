@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from benchmarks.networks.own import CLASSES
+from benchmarks.networks.layers import CLASSES
 
 
 def _smp(name: str, encoder: str = "resnet18", **options: Any) -> nn.Module:

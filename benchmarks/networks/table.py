@@ -9,6 +9,7 @@ from export.artifact import Artifact, load_artifact
 from export.onnx_export import export_model
 
 OWN = "benchmarks.networks.own"
+TOKENS = "benchmarks.networks.tokens"
 LIBRARIES = "benchmarks.networks.libraries"
 
 
@@ -24,8 +25,8 @@ class Family:
     needs: str | None = None
 
 
-def _own(name: str) -> Family:
-    return Family(f"{OWN}:{name}", (256, 320))
+def _own(name: str, module: str = OWN) -> Family:
+    return Family(f"{module}:{name}", (256, 320))
 
 
 def _smp(name: str) -> Family:
@@ -46,8 +47,8 @@ FAMILIES: Mapping[str, Family] = {
     "unet_group_norm": _own("unet_group_norm"),
     "mobile_hard_swish": _own("mobile_hard_swish"),
     "mobile_silu": _own("mobile_silu"),
-    "next_gelu_layer_norm": _own("next_gelu_layer_norm"),
-    "transformer_attention": _own("transformer_attention"),
+    "next_gelu_layer_norm": _own("next_gelu_layer_norm", TOKENS),
+    "transformer_attention": _own("transformer_attention", TOKENS),
     "pyramid_prelu": _own("pyramid_prelu"),
     "separable_atrous": _own("separable_atrous"),
     "torchvision_deeplabv3_mobilenet": Family("torchvision/deeplabv3_mobilenet_v3_large"),
@@ -71,20 +72,18 @@ FAMILIES: Mapping[str, Family] = {
 TORCH_ONLY = tuple(name for name, family in FAMILIES.items() if family.needs is None)
 
 
-def exported(name: str, folder: Path, voc: Path, output: str = "logits") -> Artifact:
+def exported(name: str, folder: Path, voc: Path, size: tuple[int, int] | None = None) -> Artifact:
     """Return the fp32 artifact of a family with settled weights; made in `folder` unless there.
 
-    `voc` is the VOCdevkit whose photos settle them.
+    `voc` is the VOCdevkit whose photos settle them; `size` is the family's own by default.
     """
-    mask = "-mask" if output == "mask" else ""
-    path = folder / f"{name}-fp32{mask}.onnx"
+    path = folder / f"{name}-fp32.onnx"
     if path.exists():
         return load_artifact(path)
     family = FAMILIES[name]
+    size = size or family.size
     weights = folder / f"{name}.pth"
     if not weights.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        settled(family.model, family.size, voc, weights)
-    return export_model(
-        family.model, str(weights), folder, size=family.size, output=output, name=name
-    )
+        settled(family.model, size, voc, weights)
+    return export_model(family.model, str(weights), folder, size=size, name=name)
