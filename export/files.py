@@ -72,35 +72,21 @@ def _rename_all(sources: Sequence[Path], targets: Sequence[Path]) -> None:
     and comes last, so that a kill in between leaves it missing and never beside another's files.
     """
     head, *rest = pairs = list(zip(sources, targets, strict=True))
-    with _locked_folder(targets[0].parent):
-        older = {target: _kept(source, target) for source, target in pairs if target.is_file()}
-        try:
-            if any(
-                target in older and not cmp(source, target, shallow=False)
-                for source, target in rest
-            ):
-                head[1].unlink(missing_ok=True)
-            for source, target in (*rest, head):
-                source.replace(target)
-        except BaseException:  # a signal's too
-            for target in targets:
-                if target in older:
-                    older[target].replace(target)
-                elif target.is_file():
-                    target.unlink()
-            raise
-
-
-@contextmanager
-def _locked_folder(folder: Path) -> Iterator[None]:
-    """Let one process at a time rename files of `folder`; the lock ends with the process."""
-    number = os.open(folder, os.O_RDONLY)
+    older = {target: _kept(source, target) for source, target in pairs if target.is_file()}
     try:
-        with suppress(OSError):  # a file system without locks
-            fcntl.flock(number, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(number)
+        if any(
+            target in older and not cmp(source, target, shallow=False) for source, target in rest
+        ):
+            head[1].unlink(missing_ok=True)
+        for source, target in (*rest, head):
+            source.replace(target)
+    except BaseException:  # a signal's too
+        for target in targets:
+            if target in older:
+                older[target].replace(target)
+            elif target.is_file():
+                target.unlink()
+        raise
 
 
 def _kept(source: Path, file: Path) -> Path:
@@ -120,7 +106,7 @@ def scratch_folder(folder: Path | None = None) -> Iterator[Path]:
     What is left after a kill, a later call for the same `folder` removes.
     It is locked as long as it is in use; the lock ends with the process however that ends.
     """
-    folder = folder or Path(tempfile.gettempdir())
+    folder = folder or _temporary()
     _remove_left(folder)
     while True:
         with tempfile.TemporaryDirectory(
@@ -164,6 +150,15 @@ def alone_in(folder: Path) -> Iterator[None]:
         for path in (lock, *made):
             with suppress(OSError):
                 path.rmdir()
+
+
+def _temporary() -> Path:
+    try:
+        return Path(tempfile.gettempdir())
+    except OSError as error:
+        raise ArtifactError(
+            f"no folder for temporary files: {error.strerror}; TMPDIR chooses one"
+        ) from error
 
 
 def _locked(scratch: Path, kind: int = fcntl.LOCK_SH) -> int | None:
