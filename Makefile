@@ -1,5 +1,6 @@
 # make demo: install everything into .venv and run the whole job on generated scenes.
 # make test: install and run the tests. make lint: ruff and mypy.
+# make fuzz: 5,000 mutations of a file per parser. make faults: 50 kills of a run, and what else may happen to it.
 # make reports REASON=why: run demo and every recipe, renew reports/ (needs ../shared and an idle machine).
 # make bench: measure benchmarks/README.md anew in a venv of its own with NNCF (needs ../shared);
 #   make bench-timed: the part that needs an idle machine; make bench-page: the page alone.
@@ -13,7 +14,7 @@ BENCH_PYTHON := $(BENCH)/bin/python
 BENCHED := runs/bench
 MADE := runs/reports
 
-.PHONY: demo test test-fast fuzz lint reports bench bench-timed bench-untimed bench-page demo-network clean
+.PHONY: demo test test-fast fuzz faults lint reports bench bench-timed bench-untimed bench-page demo-network clean
 
 demo: $(STAMP)
 	@$(BIN)/segport run demo -o runs/demo
@@ -26,6 +27,9 @@ test-fast: $(STAMP)
 
 fuzz: $(STAMP)
 	SEGPORT_FUZZ=5000 $(BIN)/pytest tests/fuzz
+
+faults: $(STAMP)
+	SEGPORT_FAULTS=50 $(BIN)/pytest tests/faults
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -6,7 +6,6 @@ import pickle
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import traceback
 from collections.abc import Callable, Iterator
@@ -18,9 +17,12 @@ from typing import Any
 
 from export.ending import end
 from export.errors import ExportError
+from export.files import scratch_folder
 
 _CALL = "call.pickle"
 _OUTCOME = "outcome.pickle"
+_CANNOT_WRITE = 74
+"""Exit code of a child that cannot hand over its result; EX_IOERR of sysexits.h."""
 
 
 class EndedEarlyError(ExportError):
@@ -41,13 +43,13 @@ def call_within(limits: Limits, function: str, *arguments: Any) -> Any:
     For files of strangers: native code that crashes, hangs or asks for all memory ends there.
     Raises what the call raises, and EndedEarlyError.
     """
-    with tempfile.TemporaryDirectory(prefix="segport-", ignore_cleanup_errors=True) as scratch:
+    with scratch_folder() as scratch:
         with (
-            _started(Path(scratch), function, arguments, {}, limits.memory) as child,
+            _started(scratch, function, arguments, {}, limits.memory) as child,
             suppress(subprocess.TimeoutExpired),
         ):
             child.wait(limits.seconds)
-            return _result(child, Path(scratch))
+            return _result(child, scratch)
         raise EndedEarlyError(f"it takes longer than {limits.seconds:g} s")
 
 
@@ -74,8 +76,11 @@ def _started(
     named: dict[str, Any],
     memory: int | None = None,
 ) -> Iterator["subprocess.Popen[bytes]"]:
-    with (scratch / _CALL).open("wb") as file:
-        pickle.dump((function, arguments, named, memory), file)
+    try:
+        with (scratch / _CALL).open("wb") as file:
+            pickle.dump((function, arguments, named, memory), file)
+    except OSError as error:
+        raise _no_room(scratch, error.strerror or str(error)) from error
     paths = os.pathsep.join(path or os.getcwd() for path in sys.path)  # noqa: PTH109
     child = subprocess.Popen(
         # -P: a folder that happens to be called export where the user stands is not ours
@@ -96,11 +101,19 @@ def _result(child: "subprocess.Popen[bytes]", scratch: Path) -> Any:
         with (scratch / _OUTCOME).open("rb") as file:
             value, error = pickle.load(file)
     except (OSError, EOFError, pickle.UnpicklingError):
+        if code == _CANNOT_WRITE:
+            raise _no_room(scratch, "no space left, or the folder is gone") from None
         reason = f"killed by signal {-code}; perhaps memory ran out" if code < 0 else f"code {code}"
         raise EndedEarlyError(f"the process that exports ended early ({reason})") from None
     if error is not None:
         raise error
     return value
+
+
+def _no_room(scratch: Path, reason: str) -> ExportError:
+    return ExportError(
+        f"cannot write temporary files to {scratch.parent}: {reason}; TMPDIR chooses another folder"
+    )
 
 
 def _kill(child: "subprocess.Popen[bytes]") -> None:
@@ -129,9 +142,12 @@ def _main(scratch: Path) -> None:
     except Exception as raised:
         error = _portable(raised)
     partial = scratch / f"{_OUTCOME}.partial"
-    with partial.open("wb") as file:
-        pickle.dump((value, error), file)
-    partial.replace(scratch / _OUTCOME)
+    try:
+        with partial.open("wb") as file:
+            pickle.dump((value, error), file)
+        partial.replace(scratch / _OUTCOME)
+    except OSError:
+        end(_CANNOT_WRITE)
     end(0)
 
 

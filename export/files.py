@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from errno import ENOENT
+from filecmp import cmp
 from pathlib import Path
 
 from export.errors import ArtifactError, DataError
@@ -65,30 +66,37 @@ def new_files(*targets: Path) -> Iterator[list[Path]]:
 
 
 def _rename_all(sources: Sequence[Path], targets: Sequence[Path]) -> None:
-    """Rename all or, when one fails, bring back what was there before."""
-    done: list[tuple[Path, Path | None]] = []
+    """Rename all or, when anything goes wrong, bring back what was there before.
+
+    The first target describes, or is described by, the others: it goes before one of them changes
+    and comes last, so that a kill in between leaves it missing and never beside another's files.
+    """
+    head, *rest = pairs = list(zip(sources, targets, strict=True))
+    older = {target: _kept(source, target) for source, target in pairs if target.is_file()}
     try:
-        for source, target in zip(sources, targets, strict=True):
-            older = source.with_name(f"{source.name}.older") if target.is_file() else None
-            if older:
-                _keep(target, older)
+        if any(
+            target in older and not cmp(source, target, shallow=False) for source, target in rest
+        ):
+            head[1].unlink(missing_ok=True)
+        for source, target in (*rest, head):
             source.replace(target)
-            done.append((target, older))
-    except OSError:
-        for target, older in done:
-            if older:
-                older.replace(target)
-            else:
+    except BaseException:  # a signal's too
+        for target in targets:
+            if target in older:
+                older[target].replace(target)
+            elif target.is_file():
                 target.unlink()
         raise
 
 
-def _keep(file: Path, copy: Path) -> None:
-    """Make `copy` another name of `file`, or a copy where the file system knows one name each."""
+def _kept(source: Path, file: Path) -> Path:
+    """Return another name of `file` beside `source`, a copy where a file has one name only."""
+    older = source.with_name(f"{source.name}.older")
     try:
-        copy.hardlink_to(file)
+        older.hardlink_to(file)
     except OSError:
-        shutil.copy2(file, copy)
+        shutil.copy2(file, older)
+    return older
 
 
 @contextmanager
@@ -98,7 +106,7 @@ def scratch_folder(folder: Path | None = None) -> Iterator[Path]:
     What is left after a kill, a later call for the same `folder` removes.
     It is locked as long as it is in use; the lock ends with the process however that ends.
     """
-    folder = folder or Path(tempfile.gettempdir())
+    folder = folder or _temporary()
     _remove_left(folder)
     while True:
         with tempfile.TemporaryDirectory(
@@ -115,14 +123,52 @@ def scratch_folder(folder: Path | None = None) -> Iterator[Path]:
             return
 
 
-def _locked(scratch: Path) -> int | None:
-    """Lock a scratch folder; return what holds the lock, None where it is being removed."""
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Keep other processes that ask for it out of `folder`, which is made.
+
+    A folder that was made and stays empty is removed again. Raises ArtifactError where another
+    process is in it already, or it cannot be written.
+    """
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
+    lock = folder / f"{_SCRATCH}run"
+    try:
+        lock.mkdir(parents=True, exist_ok=True)
+        number = _locked(lock, fcntl.LOCK_EX)
+    except OSError as error:
+        raise ArtifactError(
+            f"cannot write to {folder}: {error.strerror or error}; choose another folder with -o"
+        ) from error
+    if number is None:
+        raise ArtifactError(
+            f"{folder}: another run writes to it; wait for that, or choose another with -o"
+        )
+    try:
+        yield
+    finally:
+        os.close(number)
+        for path in (lock, *made):
+            with suppress(OSError):
+                path.rmdir()
+
+
+def _temporary() -> Path:
+    try:
+        return Path(tempfile.gettempdir())
+    except OSError as error:
+        raise ArtifactError(
+            f"no folder for temporary files: {error.strerror}; TMPDIR chooses one"
+        ) from error
+
+
+def _locked(scratch: Path, kind: int = fcntl.LOCK_SH) -> int | None:
+    """Lock a scratch folder; return what holds the lock, None where another's prevents it."""
     try:
         number = os.open(scratch, os.O_RDONLY)
     except FileNotFoundError:
         return None
     try:
-        fcntl.flock(number, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        fcntl.flock(number, kind | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(number)
         return None

@@ -3,14 +3,13 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from onnx import ModelProto
 
 from export.artifact import Artifact, Manifest, Sample, output_spec, write_artifact
 from export.errors import QuantizeError, UsageError, unknown
-from export.files import check_writable
+from export.files import check_writable, scratch_folder
 from export.graph import dtype_name, opset
 from export.sessions import UnnamedModelError
 from export.versions import versions
@@ -162,8 +161,8 @@ def _written(done: _Going, folder: Path) -> Artifact:
     data = model.SerializeToString(deterministic=True)
     if done.order.check is None:
         return write_artifact(data, manifest, folder)
-    with TemporaryDirectory(prefix="segport-") as scratch:
-        made = write_artifact(data, manifest, Path(scratch))
+    with scratch_folder() as scratch:
+        made = write_artifact(data, manifest, scratch)
         found = done.order.check.facts(job.artifact, made, job.samples)
     checks = manifest.checks | ({"self": found} if found else {})
     # not added to `images`: what only decided whether there is a file has not shaped it

@@ -2,25 +2,43 @@
 
 import sys
 
+from segport import signals
+from segport.memory_limit import too_little_memory
 from segport.strangers import stranger
 
 
 def main() -> None:
-    """Run the command line, unless a package it needs is somebody else's."""
-    if problem := stranger():
-        sys.exit(_refuse(problem))
-    from export.ending import end
-    from segport.cli import main as command_line
+    """Run the command line, unless it cannot work at all here."""
+    with signals.exceptions():
+        code = _code()
+    signals.ignore()
+    if "torch" in sys.modules:
+        from export.ending import end
 
+        end(code)
+    sys.exit(code)
+
+
+def _code() -> int:
+    """Run the command line; a signal before it listens ends like one that it hears."""
     try:
+        if problem := stranger() or too_little_memory():
+            return _refuse(problem)
+        from segport.cli import main as command_line
+
         command_line()
     except SystemExit as ended:
-        end(int(ended.code or 0))
+        return int(ended.code or 0)
+    except KeyboardInterrupt:
+        return _refuse("interrupted", 130)
+    except signals.Terminated:
+        return _refuse("terminated", 143)
+    return 0
 
 
-def _refuse(problem: str) -> int:
+def _refuse(problem: str, code: int = 2) -> int:
     print(f"segport: {problem}", file=sys.stderr)
-    return 2
+    return code
 
 
 if __name__ == "__main__":

@@ -1,18 +1,17 @@
 """The command line: a table of commands, and errors as one line."""
 
 import os
-import signal
 import sys
-import threading
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, NoReturn
 
 import typer
 
 from export.errors import SegportError, first_line
 from export.escaping import terminal
+from segport import signals
 from segport.about import Version
 from segport.arguments import expand_dynamic, join_numbers
 from segport.commands.bench import bench
@@ -39,6 +38,8 @@ BAD_INPUT = 2
 INTERRUPTED = 130
 READER_GONE = 141
 TERMINATED = 143
+_NO_MEMORY = ("std::bad_alloc", "can't start new thread", "Cannot allocate memory")
+"""How libraries say that memory ran out, in errors of other classes."""
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "models": models,
@@ -85,10 +86,6 @@ def options(
 _OptionError: Any = typer.BadParameter.__mro__[1]
 
 
-class _Terminated(BaseException):
-    """SIGTERM, as an exception: what was begun is cleared away on its way out."""
-
-
 def main() -> None:
     """Run a command; everything that goes wrong is one line and exit code 2.
 
@@ -97,13 +94,13 @@ def main() -> None:
     """
     arguments = name_shell(join_numbers(expand_dynamic(sys.argv[1:]))) or ["--help"]
     try:
-        with _termination():
+        with signals.exceptions():
             code = app(args=arguments, prog_name="segport", standalone_mode=False)
         if code == INTERRUPTED:  # what typer makes of the exception
             raise KeyboardInterrupt
     except (typer.Abort, KeyboardInterrupt):
         _end(INTERRUPTED, "interrupted")
-    except _Terminated:
+    except signals.Terminated:
         _end(TERMINATED, "terminated")
     except SystemExit as ended:  # click's way out where the reader of its output has gone
         sys.exit(READER_GONE if ended.code == 1 else ended.code)
@@ -114,23 +111,6 @@ def main() -> None:
     sys.exit(code or 0)
 
 
-@contextmanager
-def _termination() -> Iterator[None]:
-    """Make SIGTERM an exception while the block runs; only the main thread may ask for that."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def terminate(number: int, frame: object) -> None:
-        raise _Terminated
-
-    before = signal.signal(signal.SIGTERM, terminate)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
 def _explain(error: Exception, arguments: list[str]) -> str:
     if isinstance(error, SegportError):
         return str(error)
@@ -139,7 +119,7 @@ def _explain(error: Exception, arguments: list[str]) -> str:
     if isinstance(error, OSError):  # a full disk, a folder that vanished: the machine's, not ours
         where = f"{error.filename}: " if error.filename else ""
         return f"{where}{error.strerror or first_line(error)}"
-    if isinstance(error, MemoryError):
+    if isinstance(error, MemoryError) or any(sign in str(error) for sign in _NO_MEMORY):
         return f"memory ran out ({first_line(error)})"
     return defect(error)
 

@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from export.errors import first_line
+from segport.signing import state_folders
 
 
 def defect(error: Exception) -> str:
@@ -19,12 +20,8 @@ def defect(error: Exception) -> str:
 
 
 def _folders() -> Iterator[Path]:
-    """Yield where logs belong, the XDG specification's folder of state first."""
-    state = Path(os.environ.get("XDG_STATE_HOME", ""))
-    if state.is_absolute():
-        yield state / "segport"
-    with suppress(RuntimeError):  # no home
-        yield Path.home() / ".local" / "state" / "segport"
+    """Yield where logs belong, then where temporary files do."""
+    yield from state_folders()
     with suppress(OSError):  # nowhere to write
         yield Path(tempfile.gettempdir())
 

@@ -1,7 +1,8 @@
 """Stages of a run, not run again where nothing that they depend on has changed.
 
 Contents decide, never dates: of everything that bears on a stage, and of every file it wrote,
-the sha256 is compared, all of them anew each time.
+the sha256 is compared, all of them anew each time. The record of them is signed: what somebody
+else wrote or edited is nobody's word.
 """
 
 import hashlib
@@ -13,8 +14,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from export.files import new_files, sha256_of
+from export.errors import DataError
+from export.files import new_files, read_file, sha256_of
 from segport.progress import Stages, Step
+from segport.signing import signature
 
 RECORD_FILE = ".segport-stages.json"
 
@@ -29,8 +32,14 @@ class _Done(BaseModel):
 
 class _Record(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
-    format: Literal[1] = 1
+    format: Literal[2] = 2
     stages: dict[str, _Done] = {}
+    signature: str | None = None
+
+    def signed(self) -> str | None:
+        """Return this user's signature of the stages."""
+        stages = self.model_dump(include={"stages"})
+        return signature(json.dumps(stages, sort_keys=True).encode())
 
 
 @dataclass
@@ -69,6 +78,8 @@ class Reuse:
         stage = Stage(name, {key: _digest(value) for key, value in inputs.items()}, self)
         earlier = self._record().stages.get(name)
         if earlier is None or self.force:
+            if (self.folder / RECORD_FILE).exists() and self._record() == _Record():
+                self.progress.note(f"{name}: again (this user did not sign {RECORD_FILE})")
             return stage
         if changed := self._changed(earlier, stage.inputs):
             self.progress.note(f"{name}: again ({', '.join(changed)})")
@@ -82,6 +93,7 @@ class Reuse:
         files = {p.relative_to(self.folder).as_posix(): sha256_of(p) for p in stage.files}
         done = _Done(inputs=dict(stage.inputs), files=files)
         record = _Record(stages={**self._record().stages, stage.name: done})
+        record = record.model_copy(update={"signature": record.signed()})
         with new_files(self.folder / RECORD_FILE) as (file,):
             file.write_text(json.dumps(record.model_dump(), indent=1, sort_keys=True) + "\n")
 
@@ -98,11 +110,13 @@ class Reuse:
         return found
 
     def _record(self) -> _Record:
-        """Return the record; an empty one where it is missing or says nothing we understand."""
+        """Return the record; an empty one where it is missing, damaged or not this user's."""
         try:
-            return _Record.model_validate_json((self.folder / RECORD_FILE).read_bytes())
-        except (OSError, ValidationError):
+            record = _Record.model_validate_json(read_file(self.folder / RECORD_FILE))
+        except (DataError, ValidationError):
             return _Record()
+        signed = record.signed()
+        return record if signed and signed == record.signature else _Record()
 
 
 def _digest(value: Any) -> str:

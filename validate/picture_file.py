@@ -6,19 +6,19 @@ from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile, ZipFile, ZipInfo
+from zipfile import ZipFile, ZipInfo
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from export.classes import palette
-from export.errors import DataError
+from export.errors import DataError, first_line
+from export.memory import refuse_beyond
 from validate.result import Result
 from validate.thumbnail import Classes, Thumbnail
 
 _INDEX = "index.json"
-_DAMAGED = (BadZipFile, KeyError, TypeError, ValueError, OSError)
 
 
 @dataclass(frozen=True)
@@ -61,13 +61,17 @@ def read_pictures(result: Result, file: Path) -> list[Picture]:
     """
     try:
         with ZipFile(file) as archive:
+            refuse_beyond(sum(one.file_size for one in archive.infolist()), str(file))
             index = json.loads(archive.read(_INDEX))
             if index["result"] != _identity(result):
                 raise DataError(f"{file}: holds the pictures of another result; remove it")
             return [_read(archive, entry, result.reference) for entry in index["pictures"]]
-    except _DAMAGED as error:
+    except DataError:
+        raise
+    # zipfile, zlib, Pillow and a changed index raise whatever a byte leads them to
+    except Exception as error:
         raise DataError(
-            f"{file}: damaged ({error}); 'segport validate --pictures N' makes it"
+            f"{file}: damaged ({first_line(error)}); 'segport validate --pictures N' makes it"
         ) from error
 
 

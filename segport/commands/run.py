@@ -33,21 +33,22 @@ def run(
     with stages() as progress:
         progress.stage("start")
         from export.artifact import artifact_name
+        from export.files import alone_in
         from segport.demo.run import run_demo
         from segport.pipeline import run as run_recipe
         from segport.recipe import load_recipe
         from segport.tables import run_report
         from validate.gating.verdict import exit_code
 
-        if str(recipe) == DEMO:
-            folder = out or Path("runs") / DEMO
-            done = run_demo(folder, progress, command=command_line(), force=force)
-        else:
-            loaded = load_recipe(recipe)
-            folder = out or Path("runs") / artifact_name(loaded.name)
-            done = run_recipe(
-                loaded, folder, progress, command=command_line(), force=force, download=download
-            )
+        loaded = None if str(recipe) == DEMO else load_recipe(recipe)
+        folder = out or Path("runs") / (artifact_name(loaded.name) if loaded else DEMO)
+        with alone_in(folder):
+            if loaded is None:
+                done = run_demo(folder, progress, command=command_line(), force=force)
+            else:
+                done = run_recipe(
+                    loaded, folder, progress, command=command_line(), force=force, download=download
+                )
     code = exit_code([verdict for _, verdict in done.verdicts]) if done.verdicts else 0
     if as_json:
         document = {

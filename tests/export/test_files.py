@@ -1,11 +1,16 @@
 import hashlib
+import os
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
 import pytest
 
 from export.errors import ArtifactError
-from export.files import check_writable, new_files, sha256_of
+from export.files import alone_in, check_writable, new_files, sha256_of
+
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
 
 
 def test_sha256(tmp_path: Path) -> None:
@@ -178,3 +183,96 @@ def test_older_files_are_replaced_where_hard_links_are_not_allowed(
     with new_files(tmp_path / "a") as (first,):
         first.write_text("new")
     assert (tmp_path / "a").read_text() == "new"
+
+
+def _interrupt(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """Have the `number`th renaming interrupted, before it does anything."""
+    replace, calls = Path.replace, []
+
+    def interrupted(self: Path, target: Path) -> Path:
+        calls.append(target)
+        if len(calls) == number:
+            raise KeyboardInterrupt
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", interrupted)
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_an_interrupt_between_two_renames_brings_the_older_files_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    for name in "ab":
+        (tmp_path / name).write_text("old")
+    _interrupt(monkeypatch, number)
+    with (
+        pytest.raises(KeyboardInterrupt),
+        new_files(tmp_path / "a", tmp_path / "b") as (first, second),
+    ):
+        first.write_text("new")
+        second.write_text("new")
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"a": "old", "b": "old"}
+
+
+@pytest.mark.parametrize("older", [True, False])
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_a_kill_between_two_renames_never_leaves_the_first_beside_another_files_second(
+    tmp_path: Path, number: int, older: bool
+) -> None:
+    if older:
+        for name in "ab":
+            (tmp_path / name).write_text("old")
+    code = f"""
+import os, signal
+from pathlib import Path
+from export.files import new_files
+replace, calls = Path.replace, []
+def killed(self, target):
+    calls.append(target)
+    if len(calls) == {number}:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return replace(self, target)
+Path.replace = killed
+with new_files(Path("a"), Path("b")) as (first, second):
+    first.write_text("new")
+    second.write_text("new")
+"""
+    answer = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=ENVIRONMENT)
+    assert answer.returncode == (-9 if number < 3 else 0)
+    found = {path.name: path.read_text() for path in tmp_path.iterdir() if path.is_file()}
+    assert "a" not in found or found["a"] == found["b"] == "new"
+    with new_files(tmp_path / "c") as (third,):
+        third.write_text("")
+    assert {path.name for path in tmp_path.iterdir()} == {*found, "c"}  # scratch is gone
+
+
+def test_the_umask_is_respected(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        with new_files(tmp_path / "new/a") as (first,):
+            first.write_text("new")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "new").stat().st_mode & 0o777 == 0o750
+    assert (tmp_path / "new/a").stat().st_mode & 0o777 == 0o640
+
+
+def test_one_process_at_a_time_is_alone_in_a_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "made/for it"
+    with (
+        alone_in(folder),
+        pytest.raises(ArtifactError, match=f"^{folder}: another run writes to it"),
+        alone_in(folder),
+    ):
+        pass
+    assert list(tmp_path.iterdir()) == []  # nothing was written
+    with alone_in(folder):
+        (folder / "file").write_text("")
+    assert [path.name for path in folder.iterdir()] == ["file"]
+
+
+def test_a_lock_that_a_killed_process_left_is_none(tmp_path: Path) -> None:
+    (tmp_path / ".segport-run").mkdir()
+    with alone_in(tmp_path), new_files(tmp_path / "a") as (first,):
+        first.write_text("new")
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]

@@ -13,12 +13,15 @@ import numpy as np
 import pytest
 
 from export.artifact import Artifact, load_artifact
+from export.checkpoint import read_state_dict
 from export.classes import VOC_CLASSES, read_classes
 from export.errors import DataError, SegportError
 from segport.recipe import load_recipe
+from tests.fuzz import seeds
 from tests.validate.data.coco import HEIGHT, WIDTH, box, crowd, instance, write_coco
 from tests.validate.fakes import save_mask, save_rgb
 from tests.validate.results import written
+from validate.data.sbd import read_mat
 from validate.datasets import Item, open_dataset
 from validate.gate import gate
 from validate.gating.acceptance import update_baseline
@@ -130,6 +133,16 @@ PARSERS = {
         name: Parser(_picture(f"x.{name}"), lambda file: read_image(Item("x", file, None)))
         for name in ("png", "jpg", "bmp", "tif", "webp")
     },
+    "stage record": Parser(seeds.record, seeds.load_record),
+    "cache entry": Parser(seeds.cache_entry, seeds.load_cache_entry),
+    "checkpoint": Parser(seeds.checkpoint, read_state_dict),
+    "safetensors": Parser(seeds.safetensors, read_state_dict),
+    "onnx": Parser(seeds.onnx_file, seeds.load_onnx_file),
+    "label map": Parser(seeds.label_map, seeds.load_label_map),
+    "csv": Parser(seeds.listing, seeds.load_listing),
+    "split file": Parser(seeds.split, seeds.load_split),
+    "mat": Parser(seeds.mat, read_mat),
+    "pictures": Parser(seeds.pictures, seeds.load_pictures),
     "mask": Parser(_mask, lambda file: read_mask(Item("x", file, file), (9, 9), 21)),
 }
 

@@ -5,6 +5,7 @@ import shutil
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -12,6 +13,7 @@ import pytest
 from PIL import Image
 
 from export.artifact import Artifact
+from export.files import sha256_of
 from segport import dependencies
 from segport.progress import Stages
 from segport.recipe import Recipe
@@ -130,6 +132,78 @@ def test_a_record_that_says_nothing_is_no_error(tmp_path: Path, heard: _Heard, t
     (tmp_path / RECORD_FILE).write_text(text, encoding="latin-1")
     assert not _done(tmp_path, heard, {}).done
     assert _done(tmp_path, heard, {}).done
+
+
+def _edit(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    record = json.loads((folder / RECORD_FILE).read_text())
+    change(record)
+    (folder / RECORD_FILE).write_text(json.dumps(record))
+
+
+def test_a_forged_record_is_not_believed(tmp_path: Path, heard: _Heard) -> None:
+    """Somebody changes a file and writes its digest into the record."""
+    _done(tmp_path, heard, {"n": 1})
+    (tmp_path / "b.txt").write_text("forged")
+    digest = sha256_of(tmp_path / "b.txt")
+    _edit(tmp_path, lambda record: record["stages"]["make"]["files"].update({"b.txt": digest}))
+    heard.lines.clear()
+
+    assert not _done(tmp_path, heard, {"n": 1}).done
+
+    assert heard.lines == [f"make: again (this user did not sign {RECORD_FILE})"]
+    assert (tmp_path / "b.txt").read_text() == "as made"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda record: record["stages"]["make"].update(files={}),
+        lambda record: record["stages"]["make"].update(files={"../b.txt": "0" * 64}),
+        lambda record: record["stages"].update(other=record["stages"]["make"]),
+        lambda record: record.update(signature=None),
+        lambda record: record.update(signature="0" * 64),
+        lambda record: record.update(signature="\xff"),
+    ],
+)
+def test_no_edit_of_a_record_goes_unseen(
+    tmp_path: Path, heard: _Heard, change: Callable[[dict[str, Any]], object]
+) -> None:
+    _done(tmp_path, heard, {"n": 1})
+    _edit(tmp_path, change)
+    assert not _done(tmp_path, heard, {"n": 1}).done
+
+
+def test_another_users_record_is_not_believed(
+    tmp_path: Path, heard: _Heard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "out").mkdir()
+    _done(tmp_path / "out", heard, {})
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "another"))
+    assert not _done(tmp_path / "out", heard, {}).done
+    assert _done(tmp_path / "out", heard, {}).done
+    assert (tmp_path / "another/segport/key").stat().st_mode & 0o777 == 0o600
+
+
+def test_without_a_place_for_the_key_nothing_is_reused(
+    tmp_path: Path, heard: _Heard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("no folder")
+    (tmp_path / "out").mkdir()
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
+    monkeypatch.setenv("HOME", str(tmp_path / "file"))
+    _done(tmp_path / "out", heard, {})
+    assert not _done(tmp_path / "out", heard, {}).done
+
+
+def test_a_damaged_key_is_made_anew(
+    tmp_path: Path, heard: _Heard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    (tmp_path / "out").mkdir()
+    _done(tmp_path / "out", heard, {})
+    (tmp_path / "state/segport/key").write_bytes(b"")
+    assert not _done(tmp_path / "out", heard, {}).done
+    assert _done(tmp_path / "out", heard, {}).done
 
 
 def test_the_record_is_sorted_and_says_nothing_of_time_or_place(

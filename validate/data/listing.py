@@ -25,6 +25,9 @@ def read_listing(root: Path, split: str, masks: bool) -> Dataset:
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"data {root}: cannot read it as CSV ({error})") from error
     columns, rows = _columns(rows)
+    for row in rows:
+        if not PurePath(row[columns[0]].strip() if columns[0] < len(row) else "").name:
+            raise DataError(f"data {root}: a line names no image: {','.join(row)[:80]!r}")
     pairs = [tuple(row[c].strip() if c < len(row) else "" for c in columns) for row in rows]
     named = _ids([image for image, *_ in pairs])
     items = tuple(

@@ -6,11 +6,11 @@ A copy goes the whole way that a result goes: written to a folder, read, counted
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 
 from export.errors import DataError
+from export.files import scratch_folder
 from validate.comparison import write_result
 from validate.evidence import Evidence
 from validate.figures import figures
@@ -61,16 +61,16 @@ def self_test(
         raise DataError(
             "self-test: needs all counts beside the result; 'segport validate' makes them"
         )
-    with TemporaryDirectory(prefix="segport-") as scratch:
+    with scratch_folder() as scratch:
         own = baseline
         if own is None:
-            own = Path(scratch) / "baseline.json"
+            own = scratch / "baseline.json"
             update_baseline([replace(counted, verdicts=())], own, "the result itself")
         return [
             trial
             for artifact in counted.result.artifacts
             if artifact.id != counted.result.reference
-            for trial in _trials(counted, artifact, own, rules, Path(scratch) / "planted", seed)
+            for trial in _trials(counted, artifact, own, rules, scratch / "planted", seed)
         ]
 
 

@@ -7,6 +7,7 @@ from torchvision.datasets import SBDataset
 
 from export.errors import DataError
 from tests.validate.fakes import save_rgb
+from validate.data.sbd import read_mat
 from validate.datasets import open_dataset
 from validate.labels import read_mask
 
@@ -78,9 +79,25 @@ def test_a_mat_of_something_else_is_named(tmp_path: Path) -> None:
         read_mask(item, SIZE, 21)
 
 
-def test_without_scipy_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = _write_sbd(tmp_path)
-    monkeypatch.setattr("validate.data.sbd.find_spec", lambda name: None)
-    with pytest.raises(DataError, match=r"pip install 'segport\[sbd\]'"):
-        open_dataset(str(folder), "val")
-    assert open_dataset(str(folder), "val", masks=False).items
+def test_the_reader_equals_scipys(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    for number in range(40):
+        size = tuple(rng.integers(1, 12, 2))
+        dtype = rng.choice(["u1", "u2", "i4", "f8"])
+        content = {
+            "Boundaries": np.ones(3),
+            "Segmentation": rng.integers(0, 256 if number % 2 else 2, size).astype(dtype),
+            "CategoriesPresent": np.arange(number % 5),
+        }
+        file = tmp_path / "x.mat"
+        scipy_io.savemat(file, {"other": 1, "GTcls": content}, do_compression=bool(number % 3 == 0))
+        theirs = scipy_io.loadmat(file)["GTcls"]["Segmentation"][0, 0]
+        np.testing.assert_array_equal(read_mat(file), theirs)
+
+
+@pytest.mark.parametrize("values", [[[256]], [[-1]], [[0.5]], [[[1], [2]]]])
+def test_what_is_no_picture_of_classes_is_refused(tmp_path: Path, values: object) -> None:
+    file = tmp_path / "x.mat"
+    scipy_io.savemat(file, {"GTcls": {"Segmentation": np.array(values)}})
+    with pytest.raises(DataError, match="not one of SBD's"):
+        read_mat(file)
