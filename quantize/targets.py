@@ -90,7 +90,7 @@ class Cpu(Target):
     activation: QuantType = QuantType.QUInt8
     operators: tuple[str, ...] = (*_OPERATORS, *MOVES)
     mask_head: str = "cells"
-    lossless: tuple[str, ...] = ("merge-pixels", "skip-padding")
+    lossless: tuple[str, ...] = ("merge-pixels", "skip-padding", "merge-groups")
     methods: tuple[str, ...] = (*_METHODS, "convolve-before-resize")
 
 
