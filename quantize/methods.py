@@ -10,10 +10,12 @@ from quantize.targets import Target
 FOLD_CLIP = "fold-clip"
 CORRECT_BIAS = "correct-bias"
 METHODS: dict[str, str] = {
+    "simplify-pooling": "compute adaptive pooling, exported as many nodes, by one convolution",
     "repair-dead-channels": "set weights that are next to zero to zero, so that scales hold",
     "equalize": "cross-layer equalization: make the channels of each weight tensor alike",
     "absorb-bias": "move the constant part of channels that are always on into the next bias",
     "convolve-before-resize": "let a convolution behind a Resize work on the small rows",
+    "write-out-prelu": "compute PRelu by convolutions of one channel and Relu, which are faster",
     FOLD_CLIP: "leave out a Relu or Clip that the quantized range replaces",
     "gptq": "round weights so that the layer's output keeps its values (error compensation)",
     "adaround": "learn for each weight whether to round up or down, in place of gptq; slow",

@@ -26,7 +26,7 @@ _FUSES = {
     "GlobalAveragePool": "QLinearGlobalAveragePool",
 }
 
-_METHODS = ("repair-dead-channels", "fold-clip", "gptq")
+_METHODS = ("simplify-pooling", "repair-dead-channels", "fold-clip", "gptq")
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,8 @@ class Target:
     `float_weights` keeps weights in float32 behind a Q/DQ pair, `quantized_bias` makes biases
     int32. Without `quantized_outputs` only what layers read gets a pair; `residual_only`
     leaves it out where an Add reads the convolution it can be fused with. With `everything`
-    layers are quantized too whose result only float layers read. A file that gives a mask ends in
+    layers are quantized too whose result only float layers read; with `by_cost` only those that
+    take less time so (see `quantize.partition`). A file that gives a mask ends in
     `mask_head`, one of `export.mask_head.heads`. `lossless` are rewrites of the finished file (see
     `quantize.lossless`). `options` are further ones of onnxruntime's
     quantizer. `range` and `methods` are the range rule and the steps (see
@@ -66,6 +67,7 @@ class Target:
     quantized_outputs: bool = True
     residual_only: bool = False
     everything: bool = False
+    by_cost: bool = False
     mask_head: str = PLAIN
     lossless: tuple[str, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -91,7 +93,7 @@ class Cpu(Target):
     operators: tuple[str, ...] = (*_OPERATORS, *MOVES)
     mask_head: str = "cells"
     lossless: tuple[str, ...] = ("merge-pixels", "skip-padding", "merge-groups")
-    methods: tuple[str, ...] = (*_METHODS, "convolve-before-resize")
+    methods: tuple[str, ...] = (*_METHODS, "convolve-before-resize", "write-out-prelu")
 
 
 @dataclass(frozen=True)
@@ -178,11 +180,11 @@ class Npu(Target):
     symmetric: bool = True
     per_channel: bool = False
     everything: bool = True
-    methods: tuple[str, ...] = ("repair-dead-channels", "equalize", "gptq")
+    methods: tuple[str, ...] = ("simplify-pooling", "repair-dead-channels", "equalize", "gptq")
 
 
 TARGETS: dict[str, Target] = {
-    "cpu": Cpu(),
+    "cpu": Cpu(by_cost=True),
     "cpu-avx2": CpuAvx2(),
     "arm": Arm(),
     "openvino": OpenVino(),

@@ -19,13 +19,17 @@ from quantize.rewrites.bias_absorption import absorb_high_bias
 from quantize.rewrites.change import Rescaled, Rewrite, Seen, inputs_of
 from quantize.rewrites.dead_channels import repair_dead_channels, suspicious_inputs
 from quantize.rewrites.equalization import equalize
+from quantize.rewrites.pooling import simplify_pooling
+from quantize.rewrites.prelu import write_out_prelu
 from quantize.rewrites.upsampled_conv import convolve_before_resize
 
 REWRITES: dict[str, Rewrite] = {
+    "simplify-pooling": Rewrite(lambda model: set(), simplify_pooling),
     "repair-dead-channels": Rewrite(suspicious_inputs, repair_dead_channels, images=4),
     "equalize": Rewrite(inputs_of("Clip"), equalize),
     "absorb-bias": Rewrite(inputs_of("Relu", "Clip"), absorb_high_bias),
     "convolve-before-resize": Rewrite(lambda model: set(), convolve_before_resize),
+    "write-out-prelu": Rewrite(lambda model: set(), write_out_prelu),
 }
 """In the order they are applied."""
 
@@ -44,11 +48,15 @@ class Step:
 
 @dataclass(frozen=True)
 class Prepared:
-    """The rewritten network, the steps that led there, and how its tensors changed."""
+    """The rewritten network, the steps that led there, and how its tensors changed.
+
+    `kept_float` are new layers that stay in float.
+    """
 
     model: ModelProto
     steps: tuple[Step, ...] = ()
     rescaled: dict[str, Rescaled] = field(default_factory=dict)
+    kept_float: frozenset[str] = frozenset()
 
 
 def prepare_for(
@@ -101,7 +109,8 @@ def prepare(
         rewritten = infer_shapes(change.model)
         step = _checked(name, change.summary, model, rewritten, samples)
         rescaled = _chained(prepared.rescaled, change.rescaled)
-        prepared = Prepared(rewritten, (*prepared.steps, step), rescaled)
+        kept = prepared.kept_float | change.kept_float
+        prepared = Prepared(rewritten, (*prepared.steps, step), rescaled, kept)
     return prepared
 
 
