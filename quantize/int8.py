@@ -22,7 +22,7 @@ from quantize.calibration.calibration import Progress
 from quantize.calibration.measurement import Measurement, Steps
 from quantize.calibration.statistics import Statistic
 from quantize.methods import CORRECT_BIAS, FOLD_CLIP, rounding_method
-from quantize.partition.partition import paying
+from quantize.partition.partition import estimate, paying
 from quantize.plan import Plan, build
 from quantize.ranges.grid import Grid
 from quantize.ranges.ranges import Range, range_rule
@@ -70,12 +70,13 @@ def plan_int8(
     prepared = yield from prepare_for(
         artifact, model, choices.methods, samples, protocol=choices.protocol, progress=progress
     )
+    fp32 = estimate(model)
     del model  # as large as the one that was made of it
     kept |= prepared.kept_float
     candidates = _quantizable(prepared.model, target)
     layers = worthwhile(prepared.model, [n for n in candidates if n.name not in kept], target)
     if target.by_cost:
-        layers = paying(prepared.model, layers)
+        layers = paying(prepared.model, layers, fp32)
     if not layers:
         raise QuantizeError(f"{artifact.path.name}: no layer is left that could become int8")
     ranges, rounded = yield from _observed(prepared.model, layers, samples, choices)

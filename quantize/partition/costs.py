@@ -17,11 +17,15 @@ from quantize.lossless.groups import merged_groups
 
 Shapes = Mapping[str, tuple[int | None, ...]]
 
-CONVERSION = 0.5
+CONVERSION = 0.65
 """Per value, either way, with the change of layout that goes with it: 0.45 to 0.9 measured."""
 _BLOCK = 16
 _FLOAT_MACS, _INT8_MACS = 80.0, 330.0
 """MACs per nanosecond of convolutions and products; 75 to 85 and 320 to 340 measured."""
+
+
+_KERNEL = 5000.0
+"""To start any kernel: what a network takes beyond the sum of its kernels, by their number."""
 
 
 class Cost(NamedTuple):
@@ -37,12 +41,30 @@ _PER_VALUE: dict[str, Cost] = {
     "Concat": Cost(0.15, 0.2),
     "Sigmoid": Cost(0.8, 0.2),
     "LeakyRelu": Cost(0.1, 0.2),
+    "PRelu": Cost(1.2, 1.2),
 }
 """Per value of the result; what is not listed costs the same in both."""
 
 
 def cost(node: NodeProto, shapes: Shapes, constants: Mapping[str, TensorProto]) -> Cost:
-    """Return the cost of a layer, nothing for what is the same in both or of unknown size."""
+    """Return the cost of a layer; of those not in the table, only what starting it takes."""
+    found = _work(node, shapes, constants)
+    return Cost(_KERNEL + found.float, _KERNEL + found.int8)
+
+
+def macs(node: NodeProto, shapes: Shapes, constants: Mapping[str, TensorProto]) -> int:
+    """Return the MACs of a convolution of constant weights, 0 for other layers."""
+    if node.op_type != "Conv" or node.input[1] not in constants:
+        return 0
+    return size(node.output[0], shapes) * prod(constants[node.input[1]].dims[1:])
+
+
+def size(tensor: str, shapes: Shapes) -> int:
+    """Return how many values a tensor has; a dimension that varies counts as 1."""
+    return prod(d or 1 for d in shapes[tensor]) if tensor in shapes else 0
+
+
+def _work(node: NodeProto, shapes: Shapes, constants: Mapping[str, TensorProto]) -> Cost:
     values = size(node.output[0], shapes)
     if node.op_type == "Conv" and node.input[1] in constants:
         return _conv(node, tuple(constants[node.input[1]].dims), values)
@@ -58,19 +80,16 @@ def cost(node: NodeProto, shapes: Shapes, constants: Mapping[str, TensorProto]) 
     return Cost(each.float * values, each.int8 * values)
 
 
-def size(tensor: str, shapes: Shapes) -> int:
-    """Return how many values a tensor has; a dimension that varies counts as 1."""
-    return prod(d or 1 for d in shapes[tensor]) if tensor in shapes else 0
-
-
 def _conv(node: NodeProto, weight: tuple[int, ...], values: int) -> Cost:
     groups = attributes(node).get("group", 1)
     inputs, taps, rows = weight[1], prod(weight[2:]), weight[0] // groups
     if rows == inputs == 1:
         return Cost((0.1 + 0.02 * taps) * values, (0.2 + 0.035 * taps) * values)
     pixels = values // weight[0]
-    # float kernels fill up blocks of channels
-    padded = _filled(inputs) * _filled(rows) * groups * taps * pixels
+    blocked = groups == 1 or (inputs % _BLOCK == 0 and rows % _BLOCK == 0)
+    in_float = _filled(inputs) * _filled(rows) * groups * taps * pixels / _FLOAT_MACS
+    if not blocked:  # one small product per group
+        in_float = inputs * groups * taps * pixels * (0.3 + rows / 20)
     merged = merged_groups(rows, inputs, groups)
     inputs, groups = inputs * merged, groups // merged
     rows *= merged
@@ -79,7 +98,7 @@ def _conv(node: NodeProto, weight: tuple[int, ...], values: int) -> Cost:
         int8 += 1.4 * taps * groups * pixels
     if inputs * taps % 4:  # products of four
         int8 += 0.35 * inputs * taps * groups * pixels
-    return Cost(padded / _FLOAT_MACS, int8)
+    return Cost(in_float, int8)
 
 
 def _filled(channels: int) -> int:

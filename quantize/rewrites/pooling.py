@@ -3,7 +3,7 @@
 torch's exporter writes an adaptive pooling out: it gathers the pixels of all windows, sets those
 beyond a window's end to zero and adds them one by one. In ESPNetv2 that is 950 of 1150 nodes and 17
 of 65 ms. The windows repeat: 192 pixels to 20 are four times 48 to 5. A convolution whose stride is
-the period makes all results of a period at once, as channels, which DepthToSpace puts in place.
+the period makes all results of a period at once, as channels, which are then put in place.
 """
 
 from collections.abc import Iterator
@@ -162,9 +162,13 @@ def _replace(graph: GraphProto, place: Place) -> list[NodeProto]:
             kernel_shape=[tall, wide],
             strides=[tall, wide],
         )
-        shape = np.array([n * channels, rows, columns, *steps])
-        tensor = add("Reshape", [tensor, constant("periods", shape)])
-        tensor = add("Transpose", [tensor], perm=[0, 3, 1, 4, 2])
+        # axis by axis, for which onnxruntime has fast ways: 0.4 ms instead of 1.6
+        shape = np.array([n * channels * rows, columns, *steps])
+        tensor = add("Reshape", [tensor, constant("columns", shape)])
+        tensor = add("Transpose", [tensor], perm=[0, 2, 3, 1])
+        shape = np.array([n * channels, rows, steps[0], place.pixels[1]])
+        tensor = add("Reshape", [tensor, constant("rows", shape)])
+        tensor = add("Transpose", [tensor], perm=[0, 2, 1, 3])
         size = np.array([n, channels, *place.pixels])
         add("Reshape", [tensor, constant("size", size)], place.result)
     gone = {node.name for node in place.nodes}
