@@ -74,4 +74,5 @@ def parted(weight: NDArray[Any], inputs: int, groups: int) -> NDArray[Any]:
     rows, count = len(weight) // groups, weight.shape[1] // inputs
     at = np.arange(len(weight)) // rows % count
     spread = weight.reshape(len(weight), count, inputs, *weight.shape[2:])
-    return spread[np.arange(len(weight)), at]
+    found: NDArray[Any] = spread[np.arange(len(weight)), at]
+    return found

@@ -31,8 +31,8 @@ _KERNEL = 5000.0
 class Cost(NamedTuple):
     """Nanoseconds."""
 
-    float: float
-    int8: float
+    in_float: float
+    in_int8: float
 
 
 _PER_VALUE: dict[str, Cost] = {
@@ -49,7 +49,7 @@ _PER_VALUE: dict[str, Cost] = {
 def cost(node: NodeProto, shapes: Shapes, constants: Mapping[str, TensorProto]) -> Cost:
     """Return the cost of a layer; of those not in the table, only what starting it takes."""
     found = _work(node, shapes, constants)
-    return Cost(_KERNEL + found.float, _KERNEL + found.int8)
+    return Cost(_KERNEL + found.in_float, _KERNEL + found.in_int8)
 
 
 def macs(node: NodeProto, shapes: Shapes, constants: Mapping[str, TensorProto]) -> int:
@@ -77,7 +77,7 @@ def _work(node: NodeProto, shapes: Shapes, constants: Mapping[str, TensorProto])
         taps = prod(attributes(node).get("kernel_shape", [1]))
         return Cost(0.05 * taps * values, 2.0 * taps * values)
     each = _PER_VALUE.get(node.op_type, Cost(0.0, 0.0))
-    return Cost(each.float * values, each.int8 * values)
+    return Cost(each.in_float * values, each.in_int8 * values)
 
 
 def _conv(node: NodeProto, weight: tuple[int, ...], values: int) -> Cost:

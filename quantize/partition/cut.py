@@ -28,19 +28,20 @@ class Cut:
                 for start, end in path:
                     self._left[start][end] -= flow
                     self._left[end][start] += flow
-        found, waiting = {self.SINK}, deque[Hashable]([self.SINK])
+        found: set[Hashable] = {self.SINK}
+        waiting = deque[Hashable]([self.SINK])
         while waiting:
             end = waiting.popleft()
             for start in self._left[end]:
                 if start not in found and self._left[start][end]:
                     found.add(start)
                     waiting.append(start)
-        return set(found)
+        return found
 
     def _levels(self) -> dict[Hashable, int]:
         """Return how far each vertex is from the source; nothing when the sink is out of reach."""
-        levels, waiting = {self.SOURCE: 0}, deque[Hashable]([self.SOURCE])
-        found: dict[Hashable, int] = dict(levels)
+        found: dict[Hashable, int] = {self.SOURCE: 0}
+        waiting = deque[Hashable]([self.SOURCE])
         while waiting:
             start = waiting.popleft()
             for end, left in self._left[start].items():

@@ -1,9 +1,10 @@
 """Choose which layers become int8 by what they and the conversions between them cost.
 
 A layer costs what its float or its int8 kernel takes; a tensor whose maker and reader differ is
-converted, to int8 once and to float for each reader, as onnxruntime does. The choice with the smallest sum is a minimum cut. It may be nearly
-all float where convolutions are small, although a few per cent of the time would buy half of the
-MACs in int8: part of what was saved is spent on that.
+converted, to int8 once and to float for each reader, as onnxruntime does. The choice with the
+smallest sum is a minimum cut. It may be nearly all float where convolutions are small,
+although a few per cent of the time would buy half of the MACs in int8: part of what was saved is
+spent on that.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -89,8 +90,8 @@ def _cheapest(graph: _Graph, free: Collection[str], reward: float) -> set[str]:
             continue
         found = _cost(graph, node)
         more = reward * macs(node, graph.shapes, graph.constants)
-        cut.edge(Cut.SOURCE, node.name, round(found.float + more))
-        cut.edge(node.name, Cut.SINK, round(found.int8))
+        cut.edge(Cut.SOURCE, node.name, round(found.in_float + more))
+        cut.edge(node.name, Cut.SINK, round(found.in_int8))
         before = graph.makers.get(node.input[0])
         if node.op_type in _CLIPPING and before in free:  # part of the kernel before it
             cut.edge(node.name, before, INFINITE)

@@ -9,6 +9,7 @@ the period makes all results of a period at once, as channels, which are then pu
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import gcd
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,7 +47,8 @@ def simplify_pooling(model: ModelProto, seen: Seen) -> Change:
     for place in places:
         new.update(node.name for node in _replace(changed.graph, place))
     names = ", ".join(place.nodes[-1].name for place in places)
-    return Change(changed, f"{len(places)} adaptive poolings{names and ': ' + names}", {}, frozenset(new))
+    summary = f"{len(places)} adaptive poolings{names and ': ' + names}"
+    return Change(changed, summary, kept_float=frozenset(new))
 
 
 def find_places(model: ModelProto) -> Iterator[Place]:
@@ -93,14 +95,16 @@ def _closed(graph: GraphProto, first: NodeProto) -> Iterator[tuple[NodeProto, ..
         inside.update(node.output)
         names = {one.name for one in nodes}
         last = node.output[0]
-        leaving = [t for t in inside if t in outputs or any(r.name not in names for r in readers[t])]
+        leaving = [
+            t for t in inside if t in outputs or any(r.name not in names for r in readers[t])
+        ]
         if leaving == [last] and last not in outputs:
             yield tuple(nodes)
 
 
 def _pools(model: ModelProto, place: Place) -> bool:
     """Whether the nodes do what adaptive pooling does, shown by random numbers."""
-    (n, channels, h, w), (height, width) = place.shape, place.pixels
+    (h, w), (height, width) = place.shape[2:], place.pixels
     if height > h or width > w or _period(h, height)[0] * _period(w, width)[0] > _LARGEST:
         return False
     values = np.random.default_rng(0).normal(size=place.shape).astype(np.float32)
@@ -118,9 +122,7 @@ def _alone(model: ModelProto, place: Place) -> ModelProto:
         [helper.make_tensor_value_info(place.result, 1, None)],
         [tensor for tensor in model.graph.initializer if tensor.name in read],
     )
-    return helper.make_model(
-        graph, opset_imports=model.opset_import, ir_version=model.ir_version
-    )
+    return helper.make_model(graph, opset_imports=model.opset_import, ir_version=model.ir_version)
 
 
 def _period(pixels: int, results: int) -> tuple[int, int]:
@@ -136,7 +138,7 @@ def _replace(graph: GraphProto, place: Place) -> list[NodeProto]:
     name = place.nodes[-1].name
     made: list[NodeProto] = []
 
-    def add(operator: str, inputs: list[str], result: str = "", **given: object) -> str:
+    def add(operator: str, inputs: list[str], result: str = "", **given: Any) -> str:
         result = result or f"{name}/{operator}_{len(made)}"
         label = name if not made else f"{name}/{operator}_{len(made)}"
         made.append(helper.make_node(operator, inputs, [result], name=label, **given))

@@ -4,9 +4,11 @@ from export.errors import UsageError
 from quantize.methods import METHODS, chosen_methods, rounding_method
 from quantize.targets import TARGETS
 
-BEFORE = ("repair-dead-channels", "convolve-before-resize")
+BEFORE = (
+    "simplify-pooling", "repair-dead-channels", "convolve-before-resize", "write-out-prelu",
+)  # fmt: skip
 DEFAULT = (*BEFORE, "fold-clip", "gptq")
-OTHERS = ("repair-dead-channels", "fold-clip", "gptq")
+OTHERS = ("simplify-pooling", "repair-dead-channels", "fold-clip", "gptq")
 
 
 @pytest.mark.parametrize(
@@ -17,8 +19,8 @@ OTHERS = ("repair-dead-channels", "fold-clip", "gptq")
         ("arm", DEFAULT),
         ("openvino", OTHERS),
         ("tensorrt", OTHERS),
-        ("npu", ("repair-dead-channels", "equalize", "gptq")),
-        ("npu-pow2", ("repair-dead-channels", "equalize", "gptq")),
+        ("npu", ("simplify-pooling", "repair-dead-channels", "equalize", "gptq")),
+        ("npu-pow2", ("simplify-pooling", "repair-dead-channels", "equalize", "gptq")),
         ("per-tensor", ("fold-clip",)),
     ],
 )
@@ -35,10 +37,12 @@ def test_no_target_is_forgotten() -> None:
     ("added", "skipped", "methods"),
     [
         (["equalize"], [],
-         ("repair-dead-channels", "equalize", "convolve-before-resize", "fold-clip", "gptq")),
+         ("simplify-pooling", "repair-dead-channels", "equalize", "convolve-before-resize",
+          "write-out-prelu", "fold-clip", "gptq")),
         # in the order they are applied, not that of the command line
         (["correct-bias", "equalize"], ["fold-clip", "convolve-before-resize"],
-         ("repair-dead-channels", "equalize", "gptq", "correct-bias")),
+         ("simplify-pooling", "repair-dead-channels", "equalize", "write-out-prelu", "gptq",
+          "correct-bias")),
         (["gptq", "gptq"], [], DEFAULT),
         ([], ["gptq"], (*BEFORE, "fold-clip")),
         ([], ["equalize"], DEFAULT),  # not among the target's own, so nothing to leave out
