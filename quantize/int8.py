@@ -32,6 +32,10 @@ from quantize.selection import matching_layers, output_layers, range_sources, wo
 from quantize.targets import MOVES, Target, verifiable
 
 
+_WORTH_CHOOSING = 1e6
+"""Nanoseconds that the float layers take, below which no choice among them is noticed."""
+
+
 @dataclass(frozen=True)
 class Choices:
     """How to quantize: target, range rule, methods by name, and layers to leave in float.
@@ -75,8 +79,8 @@ def plan_int8(
     kept |= prepared.kept_float
     candidates = _quantizable(prepared.model, target)
     layers = worthwhile(prepared.model, [n for n in candidates if n.name not in kept], target)
-    if target.by_cost:
-        layers = paying(prepared.model, layers, fp32)
+    if target.by_cost and fp32 >= _WORTH_CHOOSING:
+        layers = paying(prepared.model, layers, fp32) or layers
     if not layers:
         raise QuantizeError(f"{artifact.path.name}: no layer is left that could become int8")
     ranges, rounded = yield from _observed(prepared.model, layers, samples, choices)
