@@ -31,7 +31,6 @@ from quantize.rounding.rounding import Rounded, input_moments, round_weights
 from quantize.selection import matching_layers, output_layers, range_sources, worthwhile
 from quantize.targets import MOVES, Target, verifiable
 
-
 _WORTH_CHOOSING = 1e6
 """Nanoseconds that the float layers take, below which no choice among them is noticed."""
 
