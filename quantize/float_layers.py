@@ -12,6 +12,7 @@ from quantize.targets import MOVES, Target
 
 OUTPUT = "gives the output"
 ASKED = "--keep-float"
+FASTER = "faster in float"
 SEARCHED = "the search leaves it"
 _UNSUPPORTED = "no int8 operator for it"
 _GELU = "part of a GELU, one float kernel"

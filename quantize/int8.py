@@ -23,8 +23,9 @@ from quantize.calibration.coverage import Coverage
 from quantize.calibration.coverage import facts as coverage_facts
 from quantize.calibration.measurement import Measurement, Steps
 from quantize.calibration.statistics import Statistic
-from quantize.float_layers import ASKED, OUTPUT, SEARCHED, float_layers
+from quantize.float_layers import ASKED, FASTER, OUTPUT, SEARCHED, float_layers
 from quantize.methods import CORRECT_BIAS, FOLD_CLIP, rounding_method
+from quantize.partition.partition import estimate, paying
 from quantize.plan import Plan, build
 from quantize.ranges.grid import Grid
 from quantize.ranges.ranges import Range, range_rule
@@ -33,12 +34,16 @@ from quantize.rounding.rounding import Rounded, input_moments, round_weights
 from quantize.selection import matching_layers, output_layers, range_sources, worthwhile
 from quantize.targets import MOVES, Target, verifiable
 
+_WORTH_CHOOSING = 1e6
+"""Nanoseconds that the float layers take, below which no choice among them is noticed."""
+
 
 @dataclass(frozen=True)
 class Choices:
     """How to quantize: target, range rule, methods by name, and layers to leave in float.
 
-    `protocol` is how the calibration images were prepared.
+    `protocol` is how the calibration images were prepared. With `by_cost` only what is faster in
+    int8 becomes it, on targets whose costs are known.
     """
 
     target: Target
@@ -46,6 +51,7 @@ class Choices:
     methods: tuple[str, ...]
     keep_float: Sequence[str] = ()
     protocol: str = ""
+    by_cost: bool = True
 
 
 @dataclass(frozen=True)
@@ -78,9 +84,13 @@ def plan_int8(
     prepared = yield from prepare_for(
         artifact, model, choices.methods, samples, protocol=choices.protocol, progress=progress
     )
+    fp32 = estimate(model)
     del model  # as large as the one that was made of it
+    told |= dict.fromkeys(prepared.kept_float, FASTER)
     candidates = _quantizable(prepared.model, target)
     layers = worthwhile(prepared.model, [n for n in candidates if n.name not in told], target)
+    if choices.by_cost and target.by_cost and fp32 >= _WORTH_CHOOSING:
+        layers = paying(prepared.model, layers, fp32) or layers
     if not layers:
         raise QuantizeError(f"{artifact.path.name}: no layer is left that could become int8")
     ranges, rounded, coverage = yield from _observed(prepared.model, layers, samples, choices)

@@ -103,6 +103,7 @@ def _int8(job: Job) -> Making:
         methods=settings.methods(),
         keep_float=settings.keep_float,
         protocol=job.protocol or "",
+        by_cost=job.search is None,  # a search weighs accuracy against latency by itself
     )
     planned = yield from plan_int8(job.artifact, job.samples, choices, job.progress)
     spec = job.artifact.manifest

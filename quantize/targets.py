@@ -26,7 +26,7 @@ _FUSES = {
     "GlobalAveragePool": "QLinearGlobalAveragePool",
 }
 
-_METHODS = ("sub-pixel-conv", "repair-dead-channels", "fold-clip", "gptq")
+_METHODS = ("simplify-pooling", "sub-pixel-conv", "repair-dead-channels", "fold-clip", "gptq")
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,9 @@ class Target:
     `float_weights` keeps weights in float32 behind a Q/DQ pair, `quantized_bias` makes biases
     int32. Without `quantized_outputs` only what layers read gets a pair; `residual_only`
     leaves it out where an Add reads the convolution it can be fused with, `float_results` behind
-    such layers that only float ones read. With `everything`
-    layers are quantized too whose result only float layers read. A file that gives a mask ends in
+    such layers that only float ones read. With `everything` layers are quantized too whose result
+    only float layers read; with `by_cost` only those that take less time so (see
+    `quantize.partition`). A file that gives a mask ends in
     `mask_head`, one of `export.mask_head.heads`. `lossless` are rewrites of the finished file (see
     `quantize.lossless`). `options` are further ones of onnxruntime's
     quantizer. `range` and `methods` are the range rule and the steps (see
@@ -68,6 +69,7 @@ class Target:
     residual_only: bool = False
     float_results: tuple[str, ...] = ()
     everything: bool = False
+    by_cost: bool = False
     mask_head: str = PLAIN
     lossless: tuple[str, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -93,8 +95,10 @@ class Cpu(Target):
     operators: tuple[str, ...] = (*_OPERATORS, *MOVES)
     float_results: tuple[str, ...] = ("MatMul",)
     mask_head: str = "cells"
-    lossless: tuple[str, ...] = ("merge-pixels", "skip-padding")
-    methods: tuple[str, ...] = (*_METHODS, "convolve-before-resize", "hard-sigmoid", "gelu")
+    lossless: tuple[str, ...] = ("merge-pixels", "skip-padding", "merge-groups")
+    methods: tuple[str, ...] = (
+        *_METHODS, "convolve-before-resize", "hard-sigmoid", "gelu", "write-out-prelu",
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -182,12 +186,13 @@ class Npu(Target):
     per_channel: bool = False
     everything: bool = True
     methods: tuple[str, ...] = (
-        "sub-pixel-conv", "hard-sigmoid", "repair-dead-channels", "equalize", "gptq",
+        "simplify-pooling", "sub-pixel-conv", "hard-sigmoid", "repair-dead-channels", "equalize",
+        "gptq",
     )  # fmt: skip
 
 
 TARGETS: dict[str, Target] = {
-    "cpu": Cpu(),
+    "cpu": Cpu(by_cost=True),
     "cpu-avx2": CpuAvx2(),
     "arm": Arm(),
     "openvino": OpenVino(),

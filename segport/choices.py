@@ -12,7 +12,8 @@ TARGETS = (
 )  # fmt: skip
 RANGE_RULES = ("minmax", "moving-average", "percentile", "entropy", "mse")
 METHODS = (
-    "repair-dead-channels", "equalize", "absorb-bias", "fold-clip", "gptq", "adaround",
+    "simplify-pooling", "sub-pixel-conv", "hard-sigmoid", "gelu", "repair-dead-channels",
+    "equalize", "absorb-bias", "convolve-before-resize", "write-out-prelu", "fold-clip", "gptq", "adaround",
     "correct-bias",
 )  # fmt: skip
 IO_TYPES = ("fp32", "fp16")

@@ -11,6 +11,7 @@ from onnx import ModelProto, NodeProto, TensorProto, numpy_helper
 
 from export.graph import attribute, initializers
 from quantize.diagnosis.errors import energy, sqnr_db
+from quantize.lossless.groups import parted
 from quantize.lossless.pixels import separated
 
 FLOAT16_NOISE = 2.0**-22 / 3
@@ -51,7 +52,8 @@ def weight_errors(
         original = originals.get(node.name)
         sqnr = None
         if original and not set(rescaled) & {*original.input, *original.output, *node.output}:
-            sqnr = _sqnr(exact.of(original), weights)
+            groups = attribute(original, "group", 1)
+            sqnr = _sqnr(exact.of(original), weights, groups)
         relative = noise / signal if isfinite(signal) and signal > 0 else 0.0
         errors[node.name] = WeightError(sqnr, relative, isfinite(signal))
     return errors
@@ -61,9 +63,11 @@ Weight = tuple[NDArray[np.float32], float]
 """Values, and the energy of the noise that rounding them makes."""
 
 
-def _sqnr(exact: list[Weight], found: list[Weight]) -> float | None:
+def _sqnr(exact: list[Weight], found: list[Weight], groups: int) -> float | None:
     if len(exact) == len(found) == 1 and exact[0][0].ndim == 4:
-        found = [(separated(found[0][0], exact[0][0].shape), found[0][1])]
+        shape, (values, rounding) = exact[0][0].shape, found[0]
+        values = parted(separated(values, shape), shape[1], groups)
+        found = [(values, rounding)]
     if [values.shape for values, _ in exact] != [values.shape for values, _ in found]:
         return None
     noise = sum(energy(right - left) for (left, _), (right, _) in zip(exact, found, strict=True))

@@ -121,7 +121,7 @@ class Writer:
         if layer.bias is not None and layer.bias_grid is not None:
             bias = [self._rows(layer.bias_grid, np.tile(layer.bias, times))]
         inputs = [data, rows, *bias]
-        made = self.add("Conv", inputs, kernel_shape=kernel, group=layer.groups, **given)
+        made = self.add("Conv", inputs, kernel_shape=kernel, **{"group": layer.groups} | given)
         return self.add("QuantizeLinear", [made, *layer.after.node.input[1:]])
 
     def _weight_grid(self) -> list[str]:

@@ -10,12 +10,14 @@ from onnx import ModelProto
 from export.artifact import Sample
 from export.graph import dims, normalise
 from export.sessions import open_session, run
+from quantize.lossless.groups import merge_groups
 from quantize.lossless.padding import skip_padding
 from quantize.lossless.pixels import merge_pixels
 
 LOSSLESS: dict[str, Callable[[ModelProto], list[str]]] = {
     "merge-pixels": merge_pixels,
     "skip-padding": skip_padding,
+    "merge-groups": merge_groups,
 }
 """Each changes a QDQ model in place and returns the names of the layers it rewrote."""
 

@@ -29,12 +29,14 @@ class Rescaled:
 class Change:
     """The rewritten network (tensors keep their names), in words what changed, and how values did.
 
-    `rescaled` holds the tensors whose values are not those of the original any more.
+    `rescaled` holds the tensors whose values are not those of the original any more, `kept_float`
+    the names of layers that are new and better left in float.
     """
 
     model: ModelProto
     summary: str
     rescaled: dict[str, Rescaled] = field(default_factory=dict)
+    kept_float: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)

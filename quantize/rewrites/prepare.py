@@ -21,10 +21,13 @@ from quantize.rewrites.dead_channels import repair_dead_channels, suspicious_inp
 from quantize.rewrites.equalization import equalize
 from quantize.rewrites.gelu import order_gelu
 from quantize.rewrites.hard_sigmoid import write_out_hard_sigmoid
+from quantize.rewrites.pooling import simplify_pooling
+from quantize.rewrites.prelu import write_out_prelu
 from quantize.rewrites.sub_pixel_conv import sub_pixel_conv
 from quantize.rewrites.upsampled_conv import convolve_before_resize
 
 REWRITES: dict[str, Rewrite] = {
+    "simplify-pooling": Rewrite(nothing, simplify_pooling, silent=True),
     "sub-pixel-conv": Rewrite(nothing, sub_pixel_conv, silent=True),
     "hard-sigmoid": Rewrite(nothing, write_out_hard_sigmoid, silent=True),
     "gelu": Rewrite(nothing, order_gelu, silent=True),
@@ -32,6 +35,7 @@ REWRITES: dict[str, Rewrite] = {
     "equalize": Rewrite(inputs_of("Clip"), equalize),
     "absorb-bias": Rewrite(inputs_of("Relu", "Clip"), absorb_high_bias),
     "convolve-before-resize": Rewrite(nothing, convolve_before_resize),
+    "write-out-prelu": Rewrite(nothing, write_out_prelu, silent=True),
 }
 """In the order they are applied."""
 
@@ -50,11 +54,15 @@ class Step:
 
 @dataclass(frozen=True)
 class Prepared:
-    """The rewritten network, the steps that led there, and how its tensors changed."""
+    """The rewritten network, the steps that led there, and how its tensors changed.
+
+    `kept_float` are new layers that stay in float.
+    """
 
     model: ModelProto
     steps: tuple[Step, ...] = ()
     rescaled: dict[str, Rescaled] = field(default_factory=dict)
+    kept_float: frozenset[str] = frozenset()
 
 
 def prepare_for(
@@ -107,7 +115,8 @@ def prepare(
         rewritten = infer_shapes(change.model)
         step = _checked(name, change.summary, model, rewritten, samples)
         rescaled = _chained(prepared.rescaled, change.rescaled)
-        prepared = Prepared(rewritten, (*prepared.steps, step), rescaled)
+        kept = prepared.kept_float | change.kept_float
+        prepared = Prepared(rewritten, (*prepared.steps, step), rescaled, kept)
     return prepared
 
 

@@ -133,8 +133,10 @@ def test_manifest_says_what_the_file_was_made_from(
     assert manifest.settings["target"] == "cpu"
     assert (manifest.settings["added"], manifest.settings["skipped"]) == ((), ())
     assert [step["rewrite"] for step in manifest.checks["int8"]["prepared"]] == [
+        "simplify-pooling",
         "repair-dead-channels",
         "convolve-before-resize",
+        "write-out-prelu",
     ]
     # Tiny has five convolutions, each rounded by gptq, which is never worse than nearest
     gains = manifest.checks["int8"]["rounding_gain_db"]
@@ -209,7 +211,11 @@ def test_methods_can_be_added_and_left_out(
     settings = Settings(target="cpu", added=("equalize",), skipped=skipped)
     other = quantize(tiny, "int8", tmp_path, samples=samples, settings=settings)
     facts = other.manifest.checks["int8"]
-    assert [step["rewrite"] for step in facts["prepared"]] == ["equalize"]
+    assert [step["rewrite"] for step in facts["prepared"]] == [
+        "simplify-pooling",
+        "equalize",
+        "write-out-prelu",
+    ]
     assert facts["rounding_gain_db"] == {}
     assert other.manifest.settings["added"] == ("equalize",)
 

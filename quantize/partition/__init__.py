@@ -1,0 +1,1 @@
+"""Which layers int8 pays for."""
