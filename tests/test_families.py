@@ -17,7 +17,6 @@ from PIL import Image
 from benchmarks.networks.table import exported
 from export.artifact import Artifact
 from export.zoo import IMAGENET_MEAN, IMAGENET_STD
-from quantize.targets import TARGETS
 from tests.segport.command import Answer, segport
 
 INT8_MACS = {
@@ -91,7 +90,7 @@ def test_int8_for_cpu(fp32: Artifact, photos: Path, tmp_path: Path) -> None:
     assert by_hand > 80
 
 
-@pytest.mark.parametrize("target", sorted(TARGETS.keys() - {"cpu"}))
+@pytest.mark.parametrize("target", ["arm", "openvino", "tensorrt", "npu"])
 def test_a_target_gets_a_file_that_agrees_or_one_line(
     target: str, fp32: Artifact, photos: Path, tmp_path: Path
 ) -> None:
@@ -99,7 +98,7 @@ def test_a_target_gets_a_file_that_agrees_or_one_line(
     if answer.code == 0:
         checks = _checks(tmp_path)
         assert checks["self"]["agreement"] >= 95 and checks["self"]["held_back"]
-        assert checks["int8"]["quantized_macs_share"] > 0.9
+        assert checks["int8"]["quantized_macs_share"] >= INT8_MACS[fp32.manifest.name]
     else:
         assert answer.code == 2 and len(answer.errors) == 1, answer.err
         assert "agrees with fp32 on" in answer.errors[0]
