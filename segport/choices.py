@@ -13,8 +13,8 @@ TARGETS = (
 RANGE_RULES = ("minmax", "moving-average", "percentile", "entropy", "mse")
 METHODS = (
     "simplify-pooling", "sub-pixel-conv", "hard-sigmoid", "gelu", "repair-dead-channels",
-    "equalize", "absorb-bias", "convolve-before-resize", "write-out-prelu", "fold-clip", "gptq", "adaround",
-    "correct-bias",
+    "equalize", "absorb-bias", "convolve-before-resize", "write-out-prelu", "fold-clip",
+    "gptq", "adaround", "correct-bias",
 )  # fmt: skip
 IO_TYPES = ("fp32", "fp16")
 PROTOCOLS = ("squash", "center-crop", "full", "torchvision")

@@ -133,10 +133,8 @@ def test_manifest_says_what_the_file_was_made_from(
     assert manifest.settings["target"] == "cpu"
     assert (manifest.settings["added"], manifest.settings["skipped"]) == ((), ())
     assert [step["rewrite"] for step in manifest.checks["int8"]["prepared"]] == [
-        "simplify-pooling",
         "repair-dead-channels",
         "convolve-before-resize",
-        "write-out-prelu",
     ]
     # Tiny has five convolutions, each rounded by gptq, which is never worse than nearest
     gains = manifest.checks["int8"]["rounding_gain_db"]
