@@ -160,14 +160,16 @@ class Agreement(_Score):
 
 
 def session_times(
-    artifact: Artifact, image: NDArray[np.float32], models: Sequence[ModelProto]
+    artifact: Artifact, image: NDArray[np.float32], models: Sequence[ModelProto | Path]
 ) -> list[float]:
     """Return the median milliseconds of each of an artifact's variants, measured in turns.
 
     `image` is float32 (1, 3, H, W), prepared for the artifact.
     """
     runtimes = {
-        str(index): _opened(model.SerializeToString(), artifact)
+        str(index): _opened(
+            model if isinstance(model, Path) else model.SerializeToString(), artifact
+        )
         for index, model in enumerate(models)
     }
     return [found.session.median for found in measure_latency(runtimes, image).values()]

@@ -16,7 +16,7 @@ from segport.arguments import (
     Protocol,
 )
 from segport.choices import IO_TYPES, METHODS, PRECISIONS, RANGE_RULES, TARGETS, one_of
-from segport.output import say_artifact
+from segport.output import say, say_artifact
 
 
 def quantize(
@@ -109,6 +109,7 @@ def quantize(
         from quantize.self_check import SelfCheck
         from quantize.settings import Settings
         from segport.searching import Request, held_back, open_search, requested
+        from segport.speed_check import speed_lines
         from validate.datasets import Dataset, open_dataset
         from validate.frontier_plot import write_frontier
         from validate.samples import Preparation, Samples
@@ -168,4 +169,7 @@ def quantize(
             check=SelfCheck(unseen, min_self_agreement, force),
         )
         write_frontier(made)
+        timed = speed_lines(loaded, made, Samples(images, preparation)[0]) if images else []
     say_artifact(made, as_json, default_target=target is None)
+    if timed and not as_json:
+        say("\n".join(timed), as_json)

@@ -33,13 +33,12 @@ def activation_scale(artifact: Artifact, layer: str) -> str:
     return str(next(n.input[1] for n in nodes if n.op_type[0] == "Q" and n.input[0] == output))
 
 
-def weight_names(artifact: Artifact, layer: str) -> tuple[str, str]:
-    """Names of a layer's weight and bias: its inputs, or what is dequantized to them."""
+def weight_names(artifact: Artifact, layer: str) -> list[str]:
+    """Names of a layer's weight and, if it has one, bias: inputs, or what is dequantized to it."""
     nodes = onnx.load(artifact.path).graph.node
     scales = {n.output[0]: n.input[1] for n in nodes if n.op_type == "DequantizeLinear"}
     (found,) = [n for n in nodes if n.name == layer]
-    weight, bias = (scales.get(name, name) for name in found.input[1:3])
-    return weight, bias
+    return [scales.get(name, name) for name in found.input[1:3]]
 
 
 def folded_again(channels: int) -> tuple[Change, Change]:
@@ -51,7 +50,7 @@ def folded_again(channels: int) -> tuple[Change, Change]:
 
 
 def fold_twice(fp32: Artifact, layer: str, folder: Path) -> Artifact:
-    weight, bias = weight_names(fp32, layer)
+    weight, *bias = weight_names(fp32, layer)
     sizes = {t.name: t.dims[0] for t in onnx.load(fp32.path).graph.initializer if t.dims}
     change, shift = folded_again(sizes[weight])
-    return edited(fp32, folder, {weight: change, bias: shift})
+    return edited(fp32, folder, {weight: change} | dict.fromkeys(bias, shift))
