@@ -111,7 +111,6 @@ def quantize(
         from segport.searching import Request, held_back, open_search, requested
         from segport.speed_check import speed_lines
         from validate.datasets import Dataset, open_dataset
-        from validate.frontier_plot import write_frontier
         from validate.samples import Preparation, Samples
         from validate.traps import MASK_SIZE, check_accepted
 
@@ -168,7 +167,10 @@ def quantize(
             progress=step,
             check=SelfCheck(unseen, min_self_agreement, force),
         )
-        write_frontier(made)
+        if request:
+            from validate.frontier_plot import write_frontier  # imports matplotlib
+
+            write_frontier(made)
         timed = speed_lines(loaded, made, Samples(images, preparation)[0]) if images else []
     say_artifact(made, as_json, default_target=target is None)
     if timed and not as_json:

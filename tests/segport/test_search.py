@@ -31,7 +31,11 @@ def test_a_search_ends_in_time_with_a_file_or_the_frontier(
     manifests = list(tmp_path.glob("net-int8*.json"))
     if answer.code == 0:
         search = json.loads(manifests[0].read_text())["checks"]["int8"]["search"]
-        assert search["chosen"]["accepted"] and search["chosen"]["score"] >= BUDGET
+        chosen = search["chosen"]
+        assert chosen["score"] >= BUDGET
+        assert chosen["accepted"] or (
+            chosen["images"] >= 64 and "time is over" in search["verdict"]
+        )
         shares = [one["int8_macs_share"] for one in search["frontier"]]
         scores = [one["score"] for one in search["frontier"]]
         # more in float is no worse, and all of it is fp32
