@@ -12,12 +12,12 @@ CORRECT_BIAS = "correct-bias"
 METHODS: dict[str, str] = {
     "simplify-pooling": "compute adaptive pooling, exported as many nodes, by one convolution",
     "sub-pixel-conv": "let a convolution and a DepthToSpace do what a ConvTranspose does",
-    "hard-sigmoid": "write HardSigmoid and HardSwish as products and sums that int8 has",
     "gelu": "order the factors of a GELU so that one kernel computes it",
     "repair-dead-channels": "set weights that are next to zero to zero, so that scales hold",
     "equalize": "cross-layer equalization: make the channels of each weight tensor alike",
     "absorb-bias": "move the constant part of channels that are always on into the next bias",
     "convolve-before-resize": "let a convolution behind a Resize work on the small rows",
+    "hard-sigmoid": "write HardSigmoid and HardSwish as products and sums that int8 has",
     "write-out-prelu": "compute PRelu by convolutions of one channel and Relu, which are faster",
     FOLD_CLIP: "leave out a Relu or Clip that the quantized range replaces",
     "gptq": "round weights so that the layer's output keeps its values (error compensation)",

@@ -12,8 +12,8 @@ TARGETS = (
 )  # fmt: skip
 RANGE_RULES = ("minmax", "moving-average", "percentile", "entropy", "mse")
 METHODS = (
-    "simplify-pooling", "sub-pixel-conv", "hard-sigmoid", "gelu", "repair-dead-channels",
-    "equalize", "absorb-bias", "convolve-before-resize", "write-out-prelu", "fold-clip",
+    "simplify-pooling", "sub-pixel-conv", "gelu", "repair-dead-channels", "equalize",
+    "absorb-bias", "convolve-before-resize", "hard-sigmoid", "write-out-prelu", "fold-clip",
     "gptq", "adaround", "correct-bias",
 )  # fmt: skip
 IO_TYPES = ("fp32", "fp16")

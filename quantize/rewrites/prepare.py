@@ -29,12 +29,13 @@ from quantize.rewrites.upsampled_conv import convolve_before_resize
 REWRITES: dict[str, Rewrite] = {
     "simplify-pooling": Rewrite(nothing, simplify_pooling, silent=True),
     "sub-pixel-conv": Rewrite(nothing, sub_pixel_conv, silent=True),
-    "hard-sigmoid": Rewrite(nothing, write_out_hard_sigmoid, silent=True),
     "gelu": Rewrite(nothing, order_gelu, silent=True),
     "repair-dead-channels": Rewrite(suspicious_inputs, repair_dead_channels, images=4),
     "equalize": Rewrite(inputs_of("Clip"), equalize),
     "absorb-bias": Rewrite(inputs_of("Relu", "Clip"), absorb_high_bias),
     "convolve-before-resize": Rewrite(nothing, convolve_before_resize),
+    # behind those that look at a Clip's channels: its own Clips were not there when these were seen
+    "hard-sigmoid": Rewrite(nothing, write_out_hard_sigmoid, silent=True),
     "write-out-prelu": Rewrite(nothing, write_out_prelu, silent=True),
 }
 """In the order they are applied."""

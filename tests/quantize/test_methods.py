@@ -4,12 +4,13 @@ from export.errors import UsageError
 from quantize.methods import METHODS, chosen_methods, rounding_method
 from quantize.targets import TARGETS
 
-FORMS = ("simplify-pooling", "sub-pixel-conv", "hard-sigmoid", "gelu")
-BEFORE = (*FORMS, "repair-dead-channels", "convolve-before-resize", "write-out-prelu")
+FORMS = ("simplify-pooling", "sub-pixel-conv", "gelu")
+OPERATORS = ("hard-sigmoid", "write-out-prelu")
+BEFORE = (*FORMS, "repair-dead-channels", "convolve-before-resize", *OPERATORS)
 DEFAULT = (*BEFORE, "fold-clip", "gptq")
 OTHERS = ("simplify-pooling", "sub-pixel-conv", "repair-dead-channels", "fold-clip", "gptq")
 NPU = (
-    "simplify-pooling", "sub-pixel-conv", "hard-sigmoid", "repair-dead-channels", "equalize",
+    "simplify-pooling", "sub-pixel-conv", "repair-dead-channels", "equalize", "hard-sigmoid",
     "gptq",
 )  # fmt: skip
 
@@ -40,11 +41,11 @@ def test_no_target_is_forgotten() -> None:
     ("added", "skipped", "methods"),
     [
         (["equalize"], [],
-         (*FORMS, "repair-dead-channels", "equalize", "convolve-before-resize", "write-out-prelu",
+         (*FORMS, "repair-dead-channels", "equalize", "convolve-before-resize", *OPERATORS,
           "fold-clip", "gptq")),
         # in the order they are applied, not that of the command line
         (["correct-bias", "equalize"], ["fold-clip", "convolve-before-resize"],
-         (*FORMS, "repair-dead-channels", "equalize", "write-out-prelu", "gptq", "correct-bias")),
+         (*FORMS, "repair-dead-channels", "equalize", *OPERATORS, "gptq", "correct-bias")),
         (["gptq", "gptq"], [], DEFAULT),
         ([], ["gptq"], (*BEFORE, "fold-clip")),
         ([], ["equalize"], DEFAULT),  # not among the target's own, so nothing to leave out
