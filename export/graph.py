@@ -15,6 +15,8 @@ from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto,
 
 STANDARD_DOMAIN = ""
 _SPELLING = {"ai.onnx": STANDARD_DOMAIN}
+_RESIZE_OPTIONAL = 13
+"""The opset from which on a Resize need not be given a region and scales beside sizes."""
 MAX_IR_VERSION = 10
 """The newest IR that ONNX Runtime 1.20 loads."""
 _WEIGHT = 1000
@@ -184,12 +186,34 @@ def normalise(model: ModelProto) -> ModelProto:
     del copy.training_info[:]
     _forget(copy)
     graph = copy.graph
+    if opset(copy) >= _RESIZE_OPTIONAL:
+        _omit_empty(graph)
     taken = {node.name for node in graph.node}
     for index, node in enumerate(graph.node):
         if not node.name:
             node.name = _free_name(f"{node.op_type}_{index}", taken)
     copy.ir_version = min(copy.ir_version, MAX_IR_VERSION)
     return copy
+
+
+def _omit_empty(graph: GraphProto) -> None:
+    """Leave out what a Resize is given without values, as opset 11 had to write it.
+
+    Once it is converted, as to float16, it is no constant any more, and not known to be empty.
+    """
+    empty = {tensor.name for tensor in graph.initializer if 0 in tensor.dims}
+    for node in graph.node:
+        if node.op_type == "Resize" and empty.intersection(node.input):
+            given = ["" if name in empty else name for name in node.input]
+            while given[-1] == "":
+                given.pop()
+            node.input[:] = given
+    read = {name for node in graph.node for name in [*node.input, *captured(node)]}
+    unread = empty - read
+    for tensor in [tensor for tensor in graph.initializer if tensor.name in unread]:
+        graph.initializer.remove(tensor)
+    for value in [value for value in graph.value_info if value.name in unread]:
+        graph.value_info.remove(value)
 
 
 def _forget(message: Message) -> None:

@@ -285,5 +285,22 @@ def test_small_and_empty_constants_are_no_nodes() -> None:
     ]
     graph = model(nodes, [value("x", [1, 3, 4, 4])], [value("y", [1, 3, 8, 8])])
     tidy = infer_shapes(normalise(graph))
-    assert [node.op_type for node in tidy.graph.node] == ["Resize"]
+    (resize,) = tidy.graph.node
+    assert list(resize.input) == ["x", "", "scales"]
+    assert [tensor.name for tensor in tidy.graph.initializer] == ["scales"]
     assert set(float_tensors(tidy)) == {"x", "y"} == set(float_tensors(infer_shapes(graph)))
+
+
+def test_a_resize_to_sizes_is_left_no_empty_scales() -> None:
+    """As opset 11 writes it; in float16 they were of another type and not known to be empty."""
+    constants = [
+        constant("roi", np.float32([])),
+        constant("scales", np.float32([])),
+        constant("sizes", np.array([1, 3, 7, 9])),
+    ]
+    nodes = [helper.make_node("Resize", ["x", "roi", "scales", "sizes"], ["y"])]
+    graph = model(nodes, [value("x", [1, 3, 4, 4])], [value("y", [1, 3, 7, 9])], constants)
+    tidy = normalise(graph)
+    (resize,) = tidy.graph.node
+    assert list(resize.input) == ["x", "", "", "sizes"]
+    np.testing.assert_array_equal(computed(tidy, x=IMAGE)[0], computed(graph, x=IMAGE)[0])
