@@ -63,6 +63,6 @@ def test_export_fp16_int8_and_inference(name: str, voc: Path, tmp_path: Path) ->
 
     assert error("fp16") < 0.02
     assert error("int8") < 0.3
-    # of MobileNetV3 the partition leaves in float what the conversions around it make slower
-    least = 0.9 if "mobilenet_v3" in name else 0.97
+    # MobileNetV3's depthwise convolutions lie between float HardSwishes, where int8 is not faster
+    least = 0.95 if "mobilenet_v3" in name else 0.97
     assert artifact.manifest.checks["int8"]["int8_macs_share"] > least
