@@ -80,38 +80,13 @@ def _way(family: Family, how: dict[str, Any], folder: Path, weights: Path) -> di
     fp32 = folder / "network-fp32.onnx"
     voc = f"{VOC}:val"
     # nobody trained these networks: whether they agree well is not what is asked here
-    int8 = [
-        "--precision",
-        "int8",
-        "--calibration",
-        f"{VOC}:train",
-        "--samples",
-        _SAMPLES,
-        "--force",
-    ]
+    images = ["--calibration", f"{VOC}:train", "--samples", _SAMPLES, "--force"]
+    int8 = ["quantize", str(fp32), "--precision", "int8", *images, "--target"]
     steps: dict[str, Sequence[str]] = {
         "import": ["import", str(file), *_STATISTICS, "--name", "network"],
         "fp16": ["quantize", str(fp32), "--precision", "fp16"],
-        "int8 cpu": [
-            "quantize",
-            str(fp32),
-            *int8,
-            "--force",
-            "--samples",
-            _SAMPLES,
-            "--target",
-            "cpu",
-        ],
-        "int8 npu": [
-            "quantize",
-            str(fp32),
-            *int8,
-            "--force",
-            "--samples",
-            _SAMPLES,
-            "--target",
-            "npu",
-        ],
+        "int8 cpu": [*int8, "cpu"],
+        "int8 npu": [*int8, "npu"],
         "validate": ["validate", "NETWORKS", "--data", voc, "--limit", _JUDGED],
         "predict": ["predict", "LAST", str(next((VOC / "VOC2012/JPEGImages").glob("*.jpg")))],
     }

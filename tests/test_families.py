@@ -27,8 +27,7 @@ INT8_MACS = {
     "pyramid_prelu": 0.88,
     "torchvision_lraspp_mobilenet": 0.93,
 }
-"""The least share of the MACs in int8, with nothing named to stay in float; but not on `cpu`, where
-what is slower in int8 stays in float."""
+"""The least share of the MACs in int8, with nothing named to stay in float."""
 SIZE = (128, 160)
 CALIBRATING, JUDGING = 4, 2
 
@@ -82,7 +81,8 @@ def test_int8_for_cpu(fp32: Artifact, photos: Path, tmp_path: Path) -> None:
     answer = _quantize(fp32, photos, tmp_path, "--precision", "int8", "--target", "cpu", "--force")
     assert answer.code == 0, answer.err
     checks = _checks(tmp_path)
-    assert 0.2 < checks["int8"]["int8_macs_share"] < 1
+    least = INT8_MACS | {"pyramid_prelu": 0.2}  # most of it is clearly slower in int8
+    assert checks["int8"]["int8_macs_share"] >= least[fp32.manifest.name]
     judged = [photos / f"{image['id']}.jpg" for image in checks["self"]["images"]]
     assert len(judged) == JUDGING and checks["self"]["held_back"]
     (file,) = tmp_path.glob("*.onnx")
