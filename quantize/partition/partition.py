@@ -40,7 +40,8 @@ class _Graph:
 def paying(model: ModelProto, layers: Sequence[NodeProto], fp32: float) -> list[NodeProto]:
     """Return those of the `layers` of a float network with inferred shapes that int8 pays for.
 
-    That is all of them unless others are foreseen to be clearly faster. `fp32` is what the network costs as it was, ns (see `estimate`).
+    That is all of them unless others are foreseen to be clearly faster. `fp32` is what the
+    network costs as it was, ns (see `estimate`).
     """
     graph = _read(model)
     free = {node.name for node in layers}
