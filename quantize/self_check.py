@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from export.artifact import Artifact, Sample
 from export.class_map import class_map
 from export.errors import ComparisonError, QuantizeError
+from export.second_size import second_size
 from export.sessions import open_session, run
 from quantize.diagnosis.diagnosis import diagnose
 
@@ -119,12 +120,11 @@ def agreements(fp32: Artifact, made: Artifact, images: Sequence[Sample]) -> dict
 
 
 def _smaller(image: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Take pixels of about three quarters of each side, as far from multiples of 32 as before."""
+    """Take pixels evenly, as many as `second_size` says."""
     sides = image.shape[2:]
     rows, columns = (
         np.arange(count) * side // count
-        for side in sides
-        for count in [max(32, round(0.75 * side / 32) * 32) + side % 32]
+        for side, count in zip(sides, second_size(sides), strict=True)
     )
     return image[:, :, rows][:, :, :, columns]
 

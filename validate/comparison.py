@@ -32,6 +32,7 @@ from validate.result import (
 from validate.runtimes import REFERENCES, TORCH_ID, Runtime, open_runtime, open_torch
 from validate.samples import Preparation
 from validate.sealing import sealed
+from validate.second_size import at_second_size
 from validate.thumbnail import Thumbnail
 from validate.timing import known, measured
 from validate.traps import MASK_SIZE, check_accepted, refuse_traps
@@ -134,6 +135,15 @@ def validate(
         for key, artifact in by_id.items()
         if noise
     }
+    sizes = at_second_size(
+        runtimes,
+        reference_id,
+        first,
+        dataset,
+        preparation,
+        evaluations,
+        partial(progress, "second size"),
+    )
     entries = [
         entry(
             Judged(
@@ -144,6 +154,7 @@ def validate(
                 timing.latencies[key],
                 timing.runtimes[key],
                 noises.get(key),
+                sizes.get(key),
             ),
             found[key],
             first.classes,

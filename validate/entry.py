@@ -12,8 +12,9 @@ from export.sessions import cpu_facts, threads
 from validate.evaluation import Evaluation
 from validate.latency import Latency
 from validate.protocols import get_protocol
-from validate.result import ArtifactResult, Figures, NoiseFacts, SpreadFacts
+from validate.result import ArtifactResult, Figures, NoiseFacts, SecondSizeFacts, SpreadFacts
 from validate.runtimes import Runtime
+from validate.second_size import size_warnings
 
 _INT8_UNKNOWN = {
     CUDA: f"{CUDA} has no int8 convolution and computes in float",
@@ -36,6 +37,7 @@ class Judged:
     latency: Latency
     latency_runtime: str
     noise: NoiseFacts | None = None
+    second_size: SecondSizeFacts | None = None
 
     @property
     def manifest(self) -> Manifest | None:
@@ -73,8 +75,10 @@ def entry(
             *judged.runtime.warnings,
             *_warnings(manifest, found, protocol),
             *_one_class(found, figures, classes),
+            *(size_warnings(judged.second_size) if judged.second_size else []),
         ],
         noise=judged.noise,
+        second_size=judged.second_size,
         **dict(figures),
     )
 

@@ -102,6 +102,12 @@ def notes(result: Result) -> list[str]:
     said = []
     for a in result.artifacts:
         said += [f"{a.id}: {text}" for text in a.warnings]
+        if at := a.second_size:
+            said.append(
+                f"{a.id}: at {'x'.join(map(str, at.size))} agrees with the reference on "
+                f"{at.agreement:.2f} % of pixels of {at.images} images, of the same at "
+                f"{'x'.join(map(str, result.shape[1:]))} on {at.before:.2f} %"
+            )
         if a.kept_float:
             shown = ", ".join(a.kept_float[:6]) + (" ..." if len(a.kept_float) > 6 else "")
             said.append(f"{a.id}: {len(a.kept_float)} layers kept in float: {shown}")

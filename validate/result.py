@@ -82,12 +82,26 @@ class NoiseFacts(_Model):
     agreement: float
 
 
+class SecondSizeFacts(_Model):
+    """What an artifact that takes any size gives at another one than the result's.
+
+    `size` is (height, width) in pixels, `agreement` in percent of the pixels of `images` images,
+    `before` the same images' at the size of the result.
+    """
+
+    size: tuple[int, int]
+    images: int
+    agreement: float
+    before: float
+
+
 class Facts(_Model):
     """What an artifact is, how it was run and timed.
 
     `latency_runtime` is where latency was measured, which differs from `runtime` when that
     one is an emulation. `execution` is what the runtime says about how it ran: nodes by
-    provider, inference precision, device. `noise` is null where it was not measured.
+    provider, inference precision, device. `noise` is null where it was not measured,
+    `second_size` where the artifact takes one size only or its protocol varies sizes anyway.
     `facts_sha256` is the digest of all other fields of this class (`validate.sealing`).
     """
 
@@ -112,6 +126,7 @@ class Facts(_Model):
     cpu: str
     warnings: list[str]
     noise: NoiseFacts | None = None
+    second_size: SecondSizeFacts | None = None
     facts_sha256: str | None = None
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnxruntime
 import pytest
 import torch
 from PIL import Image
@@ -16,6 +17,8 @@ from torchvision.transforms._presets import SemanticSegmentation
 from tests.networks import tiny as tiny_network
 from tests.segport.command import segport
 from validate.latency import measure_latency
+from validate.result import SecondSizeFacts
+from validate.second_size import size_warnings
 
 MODEL = "tests.networks:tiny"
 
@@ -162,3 +165,41 @@ def test_a_recipe_is_refused_before_anything_is_made(
         assert answer.code == 2
         assert 'protocol torchvision needs [model] size = "dynamic"' in answer.errors[0]
         assert not (tmp_path / "out").exists()
+
+
+def test_both_sizes_are_judged(artifacts: list[Path], data: Path, tmp_path: Path) -> None:
+    answer = segport("validate", *artifacts, "--data", data, "-o", tmp_path, "--limit", 2)
+    assert answer.code == 0, answer.err
+    result = json.loads((tmp_path / "result.json").read_text())
+    fp32, fp16, int8 = (a["second_size"] for a in result["artifacts"])
+    assert fp32 is None  # it is the reference
+    height, width = result["shape"][1:]
+    smaller = [round(side * 0.75 / 32) * 32 + side % 32 for side in (height, width)]
+    session = {
+        name: onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+        for name, path in zip(("fp32", "int8"), (artifacts[0], artifacts[2]), strict=True)
+    }
+    for found, size in ((int8["agreement"], smaller), (int8["before"], [height, width])):
+        same = [_masks_agree(session, data, name, size) for name in ("val_000", "val_001")]
+        # normalised in another order: a near tie may fall the other way
+        assert found == pytest.approx(100 * np.mean(same), abs=1e-3)
+    assert fp16["size"] == smaller and int8["images"] == 2
+    said = f"int8: at {smaller[0]}x{smaller[1]} agrees with the reference on"
+    assert said in answer.out
+
+
+def _masks_agree(
+    session: dict[str, onnxruntime.InferenceSession], data: Path, name: str, size: list[int]
+) -> float:
+    image = Image.open(data / f"JPEGImages/{name}.jpg").convert("RGB")
+    pixels = np.asarray(image.resize((size[1], size[0]), Image.Resampling.BILINEAR), np.float32)
+    mean, std = np.float32([0.485, 0.456, 0.406]), np.float32([0.229, 0.224, 0.225])
+    tensor = ((pixels / 255 - mean) / std).transpose(2, 0, 1)[None]
+    masks = [one.run(None, {"input": tensor})[0].argmax(1) for one in session.values()]
+    return float(np.mean(masks[0] == masks[1]))
+
+
+def test_a_file_that_knows_one_size_only_is_told_apart() -> None:
+    lost = SecondSizeFacts(size=(97, 97), images=8, agreement=61.0, before=99.0)
+    assert "38.0 points less of the pixels at 97x97" in size_warnings(lost)[0]
+    assert size_warnings(lost.model_copy(update={"agreement": 98.5})) == []
