@@ -14,7 +14,8 @@ from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from export.artifact import INPUT_NAME
 from export.graph import attribute, attributes, consumers, initializers, rename_reads
-from export.view import InputView, OutputView, Shape
+from export.output_view import OutputView
+from export.view import InputView, Shape
 
 _SIDES = ("batch", "channels", "height", "width")
 _RANKS = {"logits": 4, "mask": 3}
@@ -94,10 +95,11 @@ class _Border:
         del self._graph.output[:]
         for seen in outputs:
             tensor = self._aside.get(seen.name, seen.name)
-            as_asked = self._mask if seen.kind == "mask" else self._logits
+            as_asked = self._mask if seen.becomes == "mask" else self._logits
             self._ends[seen.becomes] = as_asked(tensor, seen)
-            kind = _MASK_TYPES.get(seen.dtype, TensorProto.UINT8)
-            self._kinds[seen.becomes] = kind if seen.kind == "mask" else TensorProto.FLOAT
+            indices = seen.kind == "mask" and seen.dtype in _MASK_TYPES
+            kind = _MASK_TYPES[seen.dtype] if indices else TensorProto.UINT8
+            self._kinds[seen.becomes] = kind if seen.becomes == "mask" else TensorProto.FLOAT
 
     def name_outputs(self) -> None:
         """Give the tensors that became outputs their names."""
@@ -118,6 +120,9 @@ class _Border:
         if seen.layout != "nhw" and not self._flattened(tensor, seen):
             axis = np.array([1 if seen.layout == "nchw" else 3])
             tensor = self._add("Squeeze", tensor, self._constant(axis))
+        if seen.kind == "binary-mask":
+            shown = self._add("Cast", tensor, to=TensorProto.BOOL)
+            return self._add("Cast", shown, to=TensorProto.UINT8)
         if seen.dtype not in _MASK_TYPES:
             tensor = self._add("Cast", tensor, to=TensorProto.UINT8)
         return tensor

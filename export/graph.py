@@ -22,7 +22,7 @@ MAX_IR_VERSION = 10
 _WEIGHT = 1000
 """Entries from which on a constant is a weight: one whose values decide no shape."""
 _TIDYING = (
-    passes.LiftConstantsToInitializersPass(lift_all_constants=False, size_limit=0),
+    passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0),
     passes.RemoveUnusedNodesPass(),
     passes.RemoveUnusedOpsetsPass(),
     passes.TopologicalSortPass(),
@@ -102,7 +102,8 @@ def nodes_within(graph: GraphProto) -> Iterator[NodeProto]:
 def dims(value: ValueInfoProto) -> tuple[int | None, ...]:
     """Return a tensor's shape, null for a dimension that may vary."""
     return tuple(
-        d.dim_value if d.HasField("dim_value") else None for d in value.type.tensor_type.shape.dim
+        d.dim_value if d.HasField("dim_value") and d.dim_value >= 0 else None
+        for d in value.type.tensor_type.shape.dim
     )
 
 

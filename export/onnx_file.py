@@ -73,6 +73,7 @@ def tidied(file: Path, model: ModelProto) -> ModelProto:
         raise ArtifactError(f"{file}: not a valid ONNX model (its nodes form a circle)")
     del graph.node[:]
     graph.node.extend(ordered)
+    _free_sides(graph)
     del graph.value_info[:]  # what is declared inside may be wrong; it is inferred anew
     return copy
 
@@ -125,6 +126,14 @@ def _end_training(file: Path, graph: GraphProto) -> None:
                 f"{file}: {node.op_type} {node.name or node.output[0]} is in training form, it "
                 "normalises by the images at hand; export the network after network.eval()"
             )
+
+
+def _free_sides(graph: GraphProto) -> None:
+    """Let sides be free that older converters write as -1, which onnx refuses."""
+    for value in [*graph.input, *graph.output]:
+        for dim in value.type.tensor_type.shape.dim:
+            if dim.dim_value < 0:
+                dim.Clear()
 
 
 def _give_names(graph: GraphProto) -> None:

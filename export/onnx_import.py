@@ -28,6 +28,7 @@ from export.graph import infer_shapes, normalise, opset, with_input_shape
 from export.onnx_cost import graph_cost
 from export.onnx_source import Reading, Size, Source, read_source
 from export.opsets import MIN_OPSET, converted, culprit
+from export.output_view import Asked
 from export.parity import (
     HALF,
     SINGLE,
@@ -43,7 +44,7 @@ from export.signature import resize_logits, with_output_shapes
 from export.simplify import simplify
 from export.single import HALVES
 from export.versions import versions
-from export.view import MODES, Asked
+from export.view import MODES
 
 
 def import_model(

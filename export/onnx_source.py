@@ -15,19 +15,12 @@ from export.errors import ArtifactError, UsageError
 from export.graph import opset
 from export.image import as_mode, normalised, synthetic_images
 from export.onnx_file import parse_model, tidied
+from export.output_view import Asked, OutputView, chosen_outputs
 from export.parity import Outputs
 from export.probing import MAX_INPUT, Arrays, run_safely
 from export.scale import Scale, find_scale
 from export.single import other_float
-from export.view import (
-    CHANNELS,
-    MODES,
-    Asked,
-    InputView,
-    OutputView,
-    chosen_outputs,
-    image_input,
-)
+from export.view import CHANNELS, MODES, InputView, image_input
 
 CHECK_IMAGES = 2
 _DYNAMIC_SIZES = ((NOMINAL_SIZE, (353, 289)), ((512, 512), (352, 288)))
@@ -89,11 +82,11 @@ def read_source(file: Path, classes: int, reading: Reading) -> Source:
     view = image_input(file, model, reading.layout, reading.channels)
     channels = CHANNELS[view.channels]
     scale = find_scale(reading.mean, reading.std, reading.range, channels, view.dtype)
-    sides = _sides(file, view, reading.size)
-    shape = (view.shape[0], channels, *sides)
+    shape = (view.shape[0], channels, *_sides(file, view, reading.size))
     images, given = run_on_images(file, model, view, scale, shape)
     wide = tidied(file, model)
-    outputs = chosen_outputs(file, wide.graph, given[0], classes, view, reading.output)
+    sides = images[0].shape[2:]
+    outputs = chosen_outputs(file, wide.graph, given[0], classes, view, reading.output, sides)
     probes = [
         _seen(file, outputs, arrays, image) | {INPUT_NAME: image}
         for image, arrays in zip(images, given, strict=True)
@@ -191,7 +184,7 @@ def _seen(file: Path, outputs: Sequence[OutputView], arrays: Arrays, image: Floa
                 "and that --mean, --std and --range are those it was trained with"
             )
         found |= seen.seen(array)
-        if seen.kind == "mask" and found["mask"].shape[1:] != image.shape[2:]:
+        if seen.becomes == "mask" and found["mask"].shape[1:] != image.shape[2:]:
             height, width = found["mask"].shape[1:]
             raise ArtifactError(
                 f"{file}: its mask is {height}x{width}, the image {image.shape[2]}x"

@@ -23,9 +23,10 @@ from export.errors import ArtifactError, UsageError
 from export.graph import attribute, consumers, dims, infer_shapes, initializers, opset
 from export.onnx_file import parse_model, tidied
 from export.onnx_source import Shape, run_on_images
+from export.output_view import BINARY, MASKS, ends_in_sigmoid, like_image, white
 from export.probing import Arrays
 from export.scale import Scale
-from export.view import BINARY, CHANNELS, InputView, ends_in_sigmoid, image_input
+from export.view import CHANNELS, InputView, image_input
 
 _IMAGENET = ("0.485 0.456 0.406", "0.229 0.224 0.225")
 _SIZES = (None, (512, 512), (513, 513), (256, 256), (224, 224), (1024, 1024))
@@ -191,8 +192,8 @@ def _choose_output(
     if not candidates:
         names = ", ".join(f"{name} {array.shape}" for name, array in given.items())
         raise ArtifactError(f"{file}: outputs are {names}, none of them is a segmentation")
-    best = max(candidates, key=lambda o: (o.kind != "mask", o.pixels, o.name.lower() in _MAIN))
-    alike = [o for o in candidates if o.kind != "mask" and o.classes == best.classes]
+    best = max(candidates, key=lambda o: (o.kind not in MASKS, o.pixels, o.name.lower() in _MAIN))
+    alike = [o for o in candidates if o.kind not in MASKS and o.classes == best.classes]
     if len(alike) > 1:
         found.options += ["--output-name", best.name]
         others = ", ".join(o.name for o in candidates if o is not best)
@@ -209,6 +210,10 @@ def _choose_output(
     if best.kind == "mask" and given[best.name].dtype.kind == "f":
         found.options += ["--kind", "mask"]
         found.assumed.append(f"output {best.name} is a mask of class indices, as floats")
+    if best.kind == "binary-mask":
+        found.options += ["--kind", best.kind, "--classes", "background,foreground"]
+        found.assumed.append(f"output {best.name} is a mask of 0 and 255, where its one class is")
+        return
     names = _PRESETS.get(best.classes, str(best.classes))
     found.options += ["--classes", names]
     found.assumed.append(
@@ -224,6 +229,8 @@ def _read(
         return None
     if array.dtype.kind in "iub":
         flat = array.ndim == 3 or 1 in (array.shape[1], array.shape[3])
+        if flat and white(array):
+            return _Output(name, "binary-mask", 2, array[0].size)
         classes = max(_argmax_classes(model, name) or int(array.max()) + 1, 2)
         return _Output(name, "mask", classes, array[0].size) if flat else None
     if array.dtype.kind != "f":
@@ -231,9 +238,13 @@ def _read(
     if chosen := _argmax_classes(model, name):  # a mask that was cast
         return _Output(name, "mask", chosen, array[0].size)
     if array.ndim == 3:
+        if not like_image(array.shape[1:], sides):
+            return None
         return _Output(name, _binary_kind(array, model, name), 2, array[0].size)
     last = _as_image(array.shape[1:3], sides) and not _as_image(array.shape[2:4], sides)
     count = array.shape[3] if last else array.shape[1]
+    if not like_image(array.shape[1:3] if last else array.shape[2:4], sides):
+        return None
     pixels = array[0].size // count
     if count == 1:
         return _Output(name, _binary_kind(array, model, name), 2, pixels)

@@ -24,6 +24,7 @@ from export.graph import opset
 from export.image import synthetic_images
 from export.onnx_import import import_model
 from export.probing import run_all
+from quantize.quantization import quantize
 from tests.export.build import computed, constant, model, operators, saved, value, weight
 
 SIDE = 48
@@ -261,14 +262,33 @@ Judge = Callable[[Array], Array]
             lambda y: y[0, 0],
             {},
         ),
+        (
+            _binary(
+                helper.make_node("Greater", ["l", "zero"], ["g"]),
+                helper.make_node("Where", ["g", "white", "black"], ["y"]),
+                gives_kind=TensorProto.UINT8,
+            ),
+            lambda y: y[0, 0] == 255,
+            {},
+        ),
     ],
-    ids=["logit", "probability", "threshold", "channels last", "no axis of channels", "bool"],
+    ids=[
+        "logit",
+        "probability",
+        "threshold",
+        "channels last",
+        "no axis of channels",
+        "bool",
+        "0 and 255",
+    ],
 )
 def test_one_channel_against_background(
     network: onnx.ModelProto, judge: Judge, options: dict[str, Any], tmp_path: Path
 ) -> None:
     network.graph.initializer.append(constant("zero", np.float32(0)))
     network.graph.initializer.append(constant("shape", np.array([1, SIDE, SIDE])))
+    network.graph.initializer.append(constant("white", np.uint8(255)))
+    network.graph.initializer.append(constant("black", np.uint8(0)))
     file = saved(network, tmp_path)
 
     artifact = _import(file, tmp_path, "person", **STATISTICS, **options)
@@ -323,6 +343,68 @@ def test_a_mask_that_keeps_its_axis(axis: int, tmp_path: Path) -> None:
     np.testing.assert_array_equal(_artifact_mask(artifact), computed(file, x=_rgb())[0].squeeze())
     assert artifact.manifest.outputs[0].shape == (1, SIDE, SIDE)
     assert "Squeeze" not in operators(artifact.path)
+
+
+def test_a_map_of_another_shape_than_the_image_is_none(tmp_path: Path) -> None:
+    """(1, classes, pixels), as some give it, must not pass for a mask of one class."""
+    flat = helper.make_node("Reshape", ["l", "shape"], ["y"])
+    graph = _network([*_nodes(out="l"), flat], [*_weights(), constant("shape", [1, 3, SIDE**2])])
+    for classes in ("3", "person"):
+        with pytest.raises(
+            ArtifactError, match=r"outputs are y \(1, 3, 2304\) float32; needed are"
+        ):
+            _import(saved(graph, tmp_path), tmp_path, classes, **STATISTICS)
+
+
+def test_outputs_that_bear_each_others_names(tmp_path: Path) -> None:
+    """What is called mask are the logits, and the other way about."""
+    nodes = [
+        *_nodes(out="mask"),
+        helper.make_node("ArgMax", ["mask"], ["logits"], axis=1, keepdims=0),
+    ]
+    gives = [value("mask", None), value("logits", None, TensorProto.INT64)]
+    graph = model(nodes, [value("x", (1, 3, SIDE, SIDE))], gives, _weights(), opset=17)
+    file = saved(graph, tmp_path)
+
+    artifact = _import(file, tmp_path, **STATISTICS)
+
+    scores, indices = computed(file, x=_rgb())
+    session = onnxruntime.InferenceSession(artifact.path, providers=["CPUExecutionProvider"])
+    mask, logits = session.run(["mask", "logits"], {"input": _rgb()})
+    np.testing.assert_array_equal(mask, indices)
+    np.testing.assert_allclose(logits, scores, atol=1e-5)
+    for name, wanted in (("mask", scores[0].argmax(0)), ("logits", indices[0])):
+        chosen = _import(file, tmp_path / name, output_name=name, **STATISTICS)
+        np.testing.assert_array_equal(_artifact_mask(chosen), wanted)
+
+
+def test_sides_of_minus_one_are_free(tmp_path: Path) -> None:
+    """So older converters write them; onnx's checker refuses such a file."""
+    file = saved(_network(_nodes(), _weights(), (-1, 3, -1, -1), gives=(-1, 3, -1, -1)), tmp_path)
+
+    artifact = _import(file, tmp_path, size="dynamic", **STATISTICS)
+
+    assert artifact.manifest.input.shape == (None, 3, None, None)
+    wanted = computed(file, x=_rgb())[0][0].argmax(0)
+    np.testing.assert_array_equal(_artifact_mask(artifact), wanted)
+
+
+def test_constants_that_are_numbers_are_lifted(tmp_path: Path) -> None:
+    """A Constant may hold a float or a list instead of a tensor; all later steps know tensors."""
+    nodes = [
+        helper.make_node("Constant", [], ["low"], value_float=0.0),
+        helper.make_node("Constant", [], ["high"], value_float=6.0),
+        helper.make_node("Conv", ["x", "w"], ["a"], pads=[1] * 4, name="first"),
+        helper.make_node("Clip", ["a", "low", "high"], ["b"], name="relu6"),
+        helper.make_node("Conv", ["b", "h"], ["y"], name="head"),
+    ]
+    artifact = _import(saved(_network(nodes, _weights()), tmp_path), tmp_path, **STATISTICS)
+
+    assert "Constant" not in operators(artifact.path)
+    half = quantize(artifact, "fp16", tmp_path / "out")
+    wanted = computed(artifact.path, input=_rgb())[0]
+    found = computed(half.path, input=_rgb())[0]
+    assert np.abs(found - wanted).max() < 0.01 * np.abs(wanted).max()
 
 
 def test_of_two_alike_outputs_the_user_says_which(tmp_path: Path) -> None:

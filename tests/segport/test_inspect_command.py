@@ -59,6 +59,18 @@ def _normalised_inside() -> onnx.ModelProto:
     return graph
 
 
+def _white_on_black() -> onnx.ModelProto:
+    graph = _network(classes=1, tail="Relu")
+    graph.graph.node[-1].output[0] = "r"
+    graph.graph.node.append(helper.make_node("Cast", ["r"], ["g"], to=TensorProto.BOOL))
+    graph.graph.node.append(helper.make_node("Where", ["g", "white", "black"], ["y"]))
+    graph.graph.initializer.extend(
+        [constant("white", np.uint8(255)), constant("black", np.uint8(0))]
+    )
+    graph.graph.output[0].CopyFrom(value("y", None, TensorProto.UINT8))
+    return graph
+
+
 @pytest.mark.parametrize(
     ("network", "said"),
     [
@@ -71,8 +83,22 @@ def _normalised_inside() -> onnx.ModelProto:
         (_network((1, 3, SIDE, "w")), ["--size 48 512"]),
         (_two_outputs(), ["--output-name"]),
         (_normalised_inside(), ["--range 0-255"]),
+        (_network((-1, 3, -1, -1)), ["--size dynamic"]),
+        (_white_on_black(), ["--kind binary-mask", "--classes background,foreground"]),
     ],
-    ids=["plain", "bytes", "grey", "binary", "voc", "any size", "any width", "two", "inside"],
+    ids=[
+        "plain",
+        "bytes",
+        "grey",
+        "binary",
+        "voc",
+        "any size",
+        "any width",
+        "two",
+        "inside",
+        "minus one",
+        "0 and 255",
+    ],
 )
 def test_the_command_works(
     network: onnx.ModelProto, said: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -91,7 +117,7 @@ def test_the_command_works(
     assert words[0] == "segport"
     made = segport(*words[1:])
     assert made.code == 0, made.err
-    assert (tmp_path / "artifacts/my-net-v1-2-fp32.onnx").is_file()
+    assert list((tmp_path / "artifacts").glob("my-net-v1-2-fp32*.onnx"))
     assert segport("inspect", file, "--json").json["command"] == command
 
 
