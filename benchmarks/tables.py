@@ -246,6 +246,27 @@ def _family_target(target: Facts) -> str:
     return str(target["error"] or f"{target['agreement']:.2f} %")
 
 
+def exporters_table(files: Facts) -> str:
+    """Return a row per family: what came of the file of each exporter."""
+    families = list(dict.fromkeys(key.split()[0] for key in files))
+    exporters = list(dict.fromkeys(key.split()[1] for key in files))
+    rows = [
+        [family, *(_exported(files.get(f"{family} {exporter}")) for exporter in exporters)]
+        for family in families
+    ]
+    return markdown_table(rows, ["family", *exporters])
+
+
+def _exported(steps: dict[str, str] | None) -> str:
+    """Return the first step that did not pass, and why."""
+    if steps is None:
+        return "-"
+    held = next(((name, text) for name, text in steps.items() if text != "passed"), None)
+    if held is None:
+        return "passed"
+    return held[1] if held[0] == "export" else f"{held[0]} {held[1]}"
+
+
 LIMITS = {"whole run / inferences": 1.3, "peak memory": 2000.0, "second run": 5.0}
 """The most that a run may take: a ratio, MB (a ResNet-101: twice that) and seconds."""
 

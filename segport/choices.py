@@ -26,7 +26,9 @@ OUTPUTS = ("logits", "mask", "both")
 LAYOUTS = ("nchw", "nhwc")
 CHANNELS = ("rgb", "bgr", "grey", "rgba", "bgra")
 RANGES = ("0-1", "0-255")
-KINDS = ("logits", "probabilities", "binary-logit", "binary-probability", "mask")
+KINDS = (
+    "logits", "probabilities", "binary-logit", "binary-probability", "mask", "binary-mask",
+)  # fmt: skip
 BINARY_KINDS = ("binary-logit", "binary-probability")
 LABEL_MAPS = (
     "indices", "voc", "binary", "cityscapes", "cityscapes-labelids", "cityscapes-trainids",

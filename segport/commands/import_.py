@@ -59,7 +59,8 @@ def import_(
     kind: Annotated[
         str | None,
         typer.Option(
-            help="logits, probabilities, binary-logit, binary-probability or mask.",
+            help="logits, probabilities, binary-logit, binary-probability, mask or binary-mask "
+            "(0, and any other value where the class is).",
             autocompletion=one_of(KINDS),
         ),
     ] = None,
