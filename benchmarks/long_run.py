@@ -6,6 +6,9 @@ Images are synthetic, 24x24, the network is that of the tests; each command runs
 its own, whose resident memory and file descriptors are read twice a second and whose progress is
 read as it is written. Compared are the medians of the second and of the last quarter of the time
 that images are worked on, and the time that was said to remain with that it took.
+
+What grows is the evidence a result consists of: two confusion matrices of int64 per image and
+artifact, 7 kB with 21 classes.
 """
 
 import os
