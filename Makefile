@@ -1,6 +1,9 @@
 # make demo: install everything into .venv and run the whole job on generated scenes.
 # make test: install and run the tests. make lint: ruff and mypy.
 # make fuzz: 5,000 mutations of a file per parser. make faults: 50 kills of a run, and what else may happen to it.
+# make fuzz-guided: each parser for SECONDS=60, guided by coverage; a crash-* in runs/fuzz goes to tests/fuzz/corpus.
+# make lock: requirements.lock anew, the pinned versions with their hashes.
+# make audit: known vulnerabilities of the locked versions. make lowest: the fast tests with the lowest versions.
 # make reports REASON=why: run demo and every recipe, renew reports/ (needs ../shared and an idle machine).
 # make bench: measure benchmarks/README.md anew in a venv of its own with NNCF (needs ../shared);
 #   make bench-timed: the part that needs an idle machine; make bench-page: the page alone.
@@ -13,8 +16,12 @@ BENCH := .venv-bench
 BENCH_PYTHON := $(BENCH)/bin/python
 BENCHED := runs/bench
 MADE := runs/reports
+SECONDS := 60
+FUZZED := runs/fuzz
+UV := $(BIN)/uv
+LOWEST := .venv-lowest
 
-.PHONY: demo test test-fast fuzz faults lint reports bench bench-timed bench-untimed bench-page demo-network clean
+.PHONY: demo test test-fast fuzz fuzz-guided faults lock audit lowest lint reports bench bench-timed bench-untimed bench-page demo-network clean
 
 demo: $(STAMP)
 	@$(BIN)/segport run demo -o runs/demo
@@ -28,8 +35,25 @@ test-fast: $(STAMP)
 fuzz: $(STAMP)
 	SEGPORT_FUZZ=5000 $(BIN)/pytest tests/fuzz
 
+fuzz-guided: $(STAMP)
+	for parser in $$($(BIN)/python -c 'from tests.fuzz.parsers import PARSERS; print(*PARSERS)'); do \
+		$(BIN)/python -m tests.fuzz.guided $$parser $(FUZZED)/$$parser -max_total_time=$(SECONDS) || exit; \
+	done
+
 faults: $(STAMP)
 	SEGPORT_FAULTS=50 $(BIN)/pytest tests/faults
+
+lock: $(STAMP)
+	$(UV) pip compile --universal --python-version 3.11 --extra dev --constraint constraints.txt \
+		--generate-hashes --no-annotate --no-header --quiet --output-file requirements.lock pyproject.toml
+
+audit: $(STAMP)
+	$(BIN)/pip-audit --requirement requirements.lock --require-hashes --disable-pip
+
+lowest: $(STAMP)
+	$(UV) venv --quiet --clear --python $(PYTHON) $(LOWEST)
+	$(UV) pip install --quiet --python $(LOWEST) --resolution lowest-direct --editable '.[dev]'
+	$(LOWEST)/bin/pytest -m "not slow and not browser"
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
@@ -87,11 +111,12 @@ bench-page: $(BENCH)/.installed
 demo-network: $(STAMP)
 	$(BIN)/python benchmarks/train_demo.py
 
-$(STAMP): pyproject.toml constraints.txt
+$(STAMP): pyproject.toml requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "segport needs Python 3.11 or newer, this is " + sys.version)'
 	@echo "installing into $(VENV), about two minutes:"
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/pip install -qq --disable-pip-version-check --constraint constraints.txt --editable '.[dev]' & pip=$$!; \
+	@{ $(BIN)/pip install -qq --disable-pip-version-check --require-hashes --requirement requirements.lock && \
+		$(BIN)/pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --editable .; } & pip=$$!; \
 	while kill -0 $$pip 2>/dev/null; do printf .; sleep 2; done; echo; wait $$pip
 	@touch $(STAMP)
 
@@ -101,4 +126,4 @@ $(BENCH)/.installed: pyproject.toml constraints.txt
 	@touch $@
 
 clean:
-	rm -rf $(VENV) $(BENCH) build dist *.egg-info
+	rm -rf $(VENV) $(BENCH) $(LOWEST) build dist *.egg-info

@@ -23,7 +23,7 @@ from pydantic import (
 from export.classes import MAX_CLASSES
 from export.errors import ArtifactError, UsageError
 from export.escaping import visible
-from export.files import new_files, sha256_of
+from export.files import file_bytes, new_files, sha256_of
 from export.graph import dims, dtype_name
 from export.names import LONGEST, is_file_name, is_plain
 
@@ -284,7 +284,7 @@ def load_artifact(path: Path) -> Artifact:
             f"{path}: its manifest {manifest_path.name} is missing; 'segport import' makes one"
         )
     try:
-        manifest = Manifest.model_validate_json(manifest_path.read_bytes())
+        manifest = Manifest.model_validate_json(file_bytes(manifest_path))
     except (ValidationError, OSError) as error:
         first = error.errors()[0] if isinstance(error, ValidationError) else None
         where = f"{'.'.join(map(str, first['loc']))}: {first['msg']}" if first else str(error)

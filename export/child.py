@@ -18,6 +18,7 @@ from typing import Any
 from export.ending import end
 from export.errors import ExportError
 from export.files import scratch_folder
+from export.quiet import quiet_libraries
 
 _CALL = "call.pickle"
 _OUTCOME = "outcome.pickle"
@@ -130,6 +131,7 @@ def _kill(child: "subprocess.Popen[bytes]") -> None:
 
 def _main(scratch: Path) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    quiet_libraries()
     gc.disable()  # what is made here is gone soon anyway; looking for it takes a tenth of the time
     value, error = None, None
     try:

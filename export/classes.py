@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from export.errors import DataError
+from export.files import file_text
 from export.names import first_odd
 
 VOC_CLASSES = (
@@ -133,7 +134,7 @@ def _spelt_out(source: str) -> list[str] | None:
 
 def _from_file(source: str) -> list[str]:
     try:
-        lines = Path(source).read_text(encoding="utf-8").splitlines()
+        lines = file_text(Path(source)).splitlines()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
         raise DataError(

@@ -7,7 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from errno import ENOENT
+from errno import ENOENT, ENOMEM
 from filecmp import cmp
 from pathlib import Path
 
@@ -20,27 +20,43 @@ def is_regular(path: Path) -> bool:
     return os.path.isfile(path)  # noqa: PTH113 - Path.is_file raises for a name that is too long
 
 
-def read_file(path: Path) -> bytes:
+def file_bytes(path: Path) -> bytes:
     """Return a regular file's bytes.
 
-    Raises DataError for what is none, which might never end, and for one that memory is not
+    Raises OSError, also for what is none, which might never end, and for one that memory is not
     enough for.
     """
-    if not is_regular(path):
-        raise DataError("no such file, or not a regular one")
+    _refuse_irregular(path)
     try:
         refuse_beyond(path.stat().st_size, "the file")
-        return path.read_bytes()
+    except DataError as error:
+        raise OSError(ENOMEM, str(error), str(path)) from error
+    return path.read_bytes()
+
+
+def file_text(path: Path) -> str:
+    """Return a regular file's UTF-8 text, raising as `file_bytes` and UnicodeDecodeError."""
+    return file_bytes(path).decode("utf-8")
+
+
+def read_file(path: Path) -> bytes:
+    """Return what `file_bytes` does; what it raises becomes a DataError that does not say where."""
+    try:
+        return file_bytes(path)
     except OSError as error:
         raise DataError(error.strerror or str(error)) from error
 
 
 def sha256_of(path: Path) -> str:
     """Return the hex sha256 of a file. Raises OSError, also for what is no regular one."""
-    if not is_regular(path):
-        raise FileNotFoundError(ENOENT, "no such file, or not a regular one", str(path))
+    _refuse_irregular(path)
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _refuse_irregular(path: Path) -> None:
+    if not is_regular(path):
+        raise FileNotFoundError(ENOENT, "no such file, or not a regular one", str(path))
 
 
 _SCRATCH = ".segport-"

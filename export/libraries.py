@@ -19,6 +19,7 @@ from pydantic import BaseModel, FiniteFloat, ValidationError
 from torch import nn
 
 from export.errors import CheckpointError, SegportError, UsageError, first_line, unknown
+from export.files import file_bytes
 
 _FOREIGN = ("encoder_weights", "in_channels")
 """Arguments of segmentation-models-pytorch that would download, or take other than RGB."""
@@ -222,7 +223,7 @@ def _hugging_face_preset(source: str) -> Preset:
 
 def _read(file: Path, kind: type[Read]) -> Read:
     try:
-        return kind.model_validate_json(file.read_bytes())
+        return kind.model_validate_json(file_bytes(file))
     except OSError as error:
         raise UsageError(f"{file}: cannot be read ({error.strerror})") from error
     except ValidationError as error:

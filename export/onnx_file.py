@@ -10,7 +10,7 @@ from onnx import GraphProto, ModelProto, NodeProto, TensorProto, numpy_helper
 from onnx.inliner import inline_local_functions
 
 from export.errors import ArtifactError, first_line
-from export.graph import attribute, captured, nodes_within, opset
+from export.graph import attribute, captured, nodes_within, opset, subgraphs
 from export.single import OTHERS, to_single
 
 MIN_OPSET = 7
@@ -37,6 +37,8 @@ def parse_model(file: Path) -> ModelProto:
         raise ArtifactError(f"{file}: not a valid ONNX model (no nodes in it)")
     if broken := _broken_name(model.graph):
         raise ArtifactError(f"{file}: not a valid ONNX model ({broken!r} is no UTF-8 name)")
+    if broken := _broken_tensor(model.graph):
+        raise ArtifactError(f"{file}: not a valid ONNX model (tensor {broken})")
     version = opset(model)
     if not MIN_OPSET <= version <= onnx.defs.onnx_opset_version():
         raise ArtifactError(
@@ -87,6 +89,18 @@ def _broken_name(graph: GraphProto) -> object:
     names = [value.name for value in [*graph.input, *graph.output, *graph.value_info]]
     names += [tensor.name for tensor in graph.initializer]
     return next((name for name in names if not isinstance(name, str)), None)
+
+
+def _broken_tensor(graph: GraphProto) -> str | None:
+    """Return a constant whose data are not what its shape and type say, with the reason."""
+    inner = (a.t for node in nodes_within(graph) for a in node.attribute if a.HasField("t"))
+    bodies = (body for node in nodes_within(graph) for body in subgraphs(node))
+    for tensor in (*graph.initializer, *inner, *(t for b in bodies for t in b.initializer)):
+        try:
+            numpy_helper.to_array(tensor)
+        except Exception as error:  # whatever damaged bytes provoke
+            return f"{tensor.name}: {first_line(error)}"
+    return None
 
 
 def _refuse_operators(file: Path, model: ModelProto) -> None:

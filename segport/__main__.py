@@ -2,6 +2,7 @@
 
 import sys
 
+from export.quiet import quiet_libraries
 from segport import signals
 from segport.memory_limit import too_little_memory
 from segport.strangers import stranger
@@ -26,6 +27,7 @@ def _code() -> int:
             return _refuse(problem)
         from segport.cli import main as command_line
 
+        quiet_libraries()
         command_line()
     except SystemExit as ended:
         return int(ended.code or 0)

@@ -13,12 +13,15 @@ from rich.progress import (
     Progress,
     TextColumn,
     TimeElapsedColumn,
+    TimeRemainingColumn,
 )
 
 Step = Callable[[int, int], None]
 
 QUIET_SECONDS = 2.0
 """Without a terminal, the longest silence of a stage that is still at work."""
+_WORTH_SAYING = 10.0
+"""Seconds that remain, below which nobody plans by them."""
 
 
 class Stages:
@@ -64,12 +67,16 @@ class _Lines(Stages):
     def __init__(self) -> None:
         self._stage: str | None = None
         self._counter = ""
+        self._begun = (0.0, 0)
         self._spoke = time.monotonic()
         self._lock = threading.Lock()
 
     def __call__(self, name: str, done: int, total: int) -> None:
         with self._lock:
-            self._counter = f" {done}/{total}" if total else " ."
+            now = time.monotonic()
+            if name != self._stage or not done:
+                self._begun = (now, done)  # its work; what comes before is opening files
+            self._counter = f" {done}/{total}{self._left(now, done, total)}" if total else " ."
             if name != self._stage:
                 start = "" if self._stage is None else "\n"
                 self._stage = name
@@ -88,6 +95,14 @@ class _Lines(Stages):
             if self._stage is not None:
                 self._write("\n")
 
+    def _left(self, now: float, done: int, total: int) -> str:
+        """Return ", M:SS left" at the speed that the stage had up to now."""
+        start, first = self._begun
+        if done <= first:
+            return ""
+        seconds = round((now - start) / (done - first) * (total - done))
+        return f", {seconds // 60}:{seconds % 60:02d} left" if seconds >= _WORTH_SAYING else ""
+
     def _write(self, text: str) -> None:
         print(text, end="", file=sys.stderr, flush=True)
         self._spoke = time.monotonic()
@@ -105,6 +120,7 @@ def stages() -> Iterator[Stages]:
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
+        TimeRemainingColumn(elapsed_when_finished=True),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         yield _Bar(progress)

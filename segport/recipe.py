@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 from export.errors import UsageError, first_line
+from export.files import file_text
 from quantize.search.clock import MINUTES
 from segport.choices import LABEL_MAPS
 from validate.gating.budgets import parse_key
@@ -195,7 +196,7 @@ def load_recipe(file: Path) -> Recipe:
     value, and an unknown key (with the nearest valid one).
     """
     try:
-        content = tomllib.loads(file.read_text(encoding="utf-8"))
+        content = tomllib.loads(file_text(file))
     except OSError as error:
         raise UsageError(f"recipe {file}: cannot read ({error.strerror})") from error
     except (ValueError, RecursionError) as error:  # also 5,000 digits, or as many brackets

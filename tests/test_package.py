@@ -79,10 +79,10 @@ def test_the_wheel_holds_every_file_of_the_packages_and_nothing_else(
 
 def test_the_sdist_holds_what_a_rebuild_and_the_tests_need(sdist_names: set[str]) -> None:
     top = {name.partition("/")[0] for name in sdist_names}
-    assert PACKAGES | {"tests", "recipes", "LICENSE", "Makefile", "constraints.txt"} <= top
+    assert PACKAGES | {"tests", "recipes", "LICENSE", "Makefile", "constraints.txt", "docs"} <= top
     assert top - PACKAGES <= {
         "tests", "recipes", "benchmarks", "README.md", "LICENSE", "Makefile", "constraints.txt",
-        "pyproject.toml", "PKG-INFO", ".gitignore",
+        "pyproject.toml", "PKG-INFO", ".gitignore", "requirements.lock", "docs",
     }  # fmt: skip
     assert not [name for name in sdist_names if name.endswith(".pyc")]
 

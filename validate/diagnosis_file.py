@@ -6,6 +6,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from export.diagnosis import Diagnosis
 from export.errors import DataError
+from export.files import file_bytes
 
 DIAGNOSIS_FILE = "diagnosis.json"
 
@@ -14,7 +15,7 @@ def load_diagnosis(folder: Path) -> Diagnosis:
     """Return the diagnosis in `folder`; raise DataError when it is missing or damaged."""
     path = folder / DIAGNOSIS_FILE
     try:
-        found = TypeAdapter(Diagnosis).validate_json(path.read_bytes())
+        found = TypeAdapter(Diagnosis).validate_json(file_bytes(path))
     except OSError as error:
         raise DataError(
             f"{path}: cannot read ({error.strerror}); 'segport diagnose' makes it"

@@ -21,7 +21,7 @@ def write_diagnosis(diagnosis: Diagnosis, folder: Path) -> list[Path]:
     targets = [folder / name for name in DIAGNOSIS_FORMATS]
     with new_files(*targets) as temporary:
         for path, render in zip(temporary, DIAGNOSIS_FORMATS.values(), strict=True):
-            path.write_text(render(diagnosis))
+            path.write_text(render(diagnosis), encoding="utf-8")
     return targets
 
 

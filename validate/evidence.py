@@ -27,6 +27,8 @@ from validate.npz import read_npz
 IMAGES = "images"
 _KINDS = {"against": 3, "near": 2, "nonfinite": 1}
 """Arrays beside the confusion matrices: the prefix of their names, and how many axes each has."""
+_MOST = 1 << 48
+"""Pixels of a count; sums of more would not be exact, and no image has as many."""
 
 Matrices = NDArray[np.int64]
 
@@ -115,6 +117,7 @@ def _check(path: Path, name: str, array: NDArray[Any]) -> None:
         square = kind == "near" or (array.ndim == 3 and array.shape[1] == array.shape[2])
         axes = _KINDS[kind] if kind else 3
         whole = array.dtype.kind in "iu" and array.min(initial=0) >= 0
+        whole = whole and array.max(initial=0) < _MOST
         fits = array.ndim == axes and square and whole
     if not fits:
         raise DataError(

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from export.errors import DataError
 from export.escaping import Markdown, markdown
-from export.files import new_files
+from export.files import file_bytes, new_files
 from validate.cells import Cell, markdown_table
 from validate.result import RESULT_FILE, Result, load_result
 from validate.result_cells import OVERLAP_WARNING, artifact_rows, machine_cells
@@ -140,6 +140,6 @@ def _machine_table(entries: Sequence[Entry]) -> tuple[list[list[Cell]], list[str
 
 def _is_index(path: Path) -> bool:
     try:
-        return path.read_bytes().startswith(MARK.encode())
+        return file_bytes(path).startswith(MARK.encode())
     except OSError as error:
         raise DataError(f"{path}: cannot read ({error.strerror})") from error

@@ -24,6 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from export.classes import VOID
 from export.errors import DataError, unknown
+from export.files import file_text
 
 Colour = tuple[int, int, int]
 UNKNOWN = -1
@@ -119,7 +120,7 @@ def read_label_map(source: str | None, names: Sequence[str]) -> LabelMap:
     if path.suffix != ".toml" and not os.path.isfile(path):  # noqa: PTH113, any text will do
         raise DataError(f"{unknown('label map', source, LABEL_MAPS)}, or a TOML file")
     try:
-        content = _File.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        content = _File.model_validate(tomllib.loads(file_text(path)))
     except OSError as error:
         raise DataError(f"label map {source}: cannot read ({error.strerror})") from error
     except ValidationError as error:

@@ -51,7 +51,8 @@ def read_values(
 ) -> tuple[NDArray[np.integer], NDArray[np.integer]]:
     """Return the values that a mask holds, (h, w), and the class of each or 255.
 
-    A picture of another size than `size` is not even decoded. Raises as `read_mask`.
+    A picture of another size than `size` is not even decoded, nor are instances drawn. Raises as
+    `read_mask`.
     """
     try:
         values, by_colour = _values(item.mask, classes, colours or palette(classes), labels, size)
@@ -88,6 +89,7 @@ def _values(
             raise DataError(
                 f"COCO's labels are VOC's {mask.classes} classes, the network has {classes}"
             )
+        _refuse_other_size(mask.size, size)
         return mask.draw(), True
     if mask is not None and mask.suffix == ".mat":
         return read_mat(mask), False

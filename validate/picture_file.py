@@ -14,6 +14,7 @@ from PIL import Image
 
 from export.classes import palette
 from export.errors import DataError, first_line
+from export.files import is_regular
 from export.memory import refuse_beyond
 from validate.result import Result
 from validate.thumbnail import Classes, Thumbnail
@@ -59,6 +60,8 @@ def read_pictures(result: Result, file: Path) -> list[Picture]:
 
     Raises DataError when the file is damaged or was made with another result.
     """
+    if not is_regular(file):
+        raise DataError(f"{file}: no such file, or not a regular one")
     try:
         with ZipFile(file) as archive:
             refuse_beyond(sum(one.file_size for one in archive.infolist()), str(file))

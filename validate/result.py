@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from export.errors import DataError
+from export.files import file_bytes
 
 RESULT_FILE = "result.json"
 CONFUSION_FILE = "confusion.npz"
@@ -220,7 +221,7 @@ class Result(_Model):
 def load_result(path: Path) -> Result:
     """Read result.json; raise DataError when it is missing or not one of schema 1."""
     try:
-        return Result.model_validate_json(path.read_bytes())
+        return Result.model_validate_json(file_bytes(path))
     except OSError as error:
         raise DataError(
             f"{path}: cannot read ({error.strerror}); 'segport validate' makes it"

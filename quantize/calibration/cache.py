@@ -9,7 +9,7 @@ another calibration under its name is taken for what was collected.
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from export.artifact import Artifact, ImageRef, Sample
 from export.errors import ArtifactError
-from export.files import new_files
+from export.files import is_regular, new_files
 from export.versions import versions
 from quantize.calibration.calibration import Progress, collect
 from quantize.calibration.measurement import Measurement, Statistics
@@ -140,6 +140,8 @@ def _checksum(key: str, arrays: State) -> NDArray[np.uint8]:
 
 def _restored(statistics: Statistics, path: Path) -> bool:
     """Restore all statistics, or none and return False."""
+    if not is_regular(path):
+        return False
     try:
         with np.load(path, allow_pickle=False) as file:
             if set(file.files) != {_CHECKSUM, *_arrays(statistics)}:
@@ -166,11 +168,15 @@ def _keep(statistics: Statistics, path: Path) -> None:
             checksum = {_CHECKSUM: _checksum(path.stem, arrays)}
             np.savez(temporary, allow_pickle=False, **arrays, **checksum)
         total = 0
-        for file in sorted(path.parent.glob("*.npz"), key=_last_used, reverse=True):
-            total += file.stat().st_size
+        for _, size, file in sorted(_used(path.parent), reverse=True):
+            total += size
             if total > LIMIT:
                 file.unlink(missing_ok=True)
 
 
-def _last_used(file: Path) -> float:
-    return file.stat().st_mtime
+def _used(folder: Path) -> Iterator[tuple[float, int, Path]]:
+    """Yield when each file was used last, its bytes and name; another run may remove some."""
+    for file in folder.glob("*.npz"):
+        with suppress(OSError):
+            facts = file.stat()
+            yield facts.st_mtime, facts.st_size, file

@@ -5,7 +5,6 @@ feature maps that a photo would excite are not silent.
 """
 
 from collections.abc import Mapping
-from math import comb
 from typing import Any
 
 import numpy as np
@@ -93,10 +92,14 @@ def _expected(extremes: NDArray[np.float64], images: int, drawn: int) -> float:
     """Return the expected first of `extremes` among `drawn` of the `images` they are of.
 
     They come in the order of their size, largest magnitude first. The k-th is the first drawn one
-    in C(images - 1 - k, drawn - 1) of C(images, drawn) draws.
+    in C(images - 1 - k, drawn - 1) of C(images, drawn) draws: in drawn / images for the first, and
+    from one to the next times what is left undrawn of what is left. No float holds the
+    numbers of draws themselves, from a thousand images on.
     """
-    ways = [comb(images - 1 - k, drawn - 1) for k in range(len(extremes))]
-    return float(extremes @ np.array(ways, np.float64)) / comb(images, drawn)
+    k = np.arange(1, len(extremes))
+    left = (images - drawn - k + 1) / (images - k)
+    shares = np.cumprod([drawn / images, *left.clip(0)])
+    return float(extremes @ shares)
 
 
 def facts(seen: Mapping[str, Coverage]) -> dict[str, Any]:

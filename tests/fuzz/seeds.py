@@ -1,6 +1,8 @@
 """Sound files of networks, data and what Segport keeps for itself, and how each is read."""
 
+import json
 from collections import OrderedDict
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,16 +11,30 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from export.artifact import Artifact
+from export.checkpoint import fit_state_dict, read_state_dict
 from export.classes import VOC_CLASSES
+from export.diagnosis import Suspect
 from export.errors import DataError
+from export.libraries import LIBRARIES
 from export.onnx_file import parse_model, tidied
 from quantize.calibration.cache import _keep, _restored
 from quantize.calibration.statistics import MinMax, Statistic
 from segport.progress import Stages
 from segport.stages import RECORD_FILE, Reuse
+from tests.validate.data.coco import HEIGHT, WIDTH, box, crowd, instance, write_coco
+from tests.validate.diagnoses import diagnosis_of, layer_of
 from tests.validate.fakes import save_mask, save_rgb
 from tests.validate.results import written
 from validate.datasets import open_dataset
+from validate.diagnosis_file import DIAGNOSIS_FILE, load_diagnosis
+from validate.diagnosis_report import markdown_diagnosis, terminal_diagnosis, write_diagnosis
+from validate.gate import gate
+from validate.gating.acceptance import update_baseline
+from validate.gating.counted import count
+from validate.gating.rules import Rules
+from validate.gating.verdict import exit_code
+from validate.history.page import history_markdown, history_table
+from validate.history.store import add_points, points_of, read_points
 from validate.label_map import read_label_map
 from validate.labels import read_mask
 from validate.picture_file import read_pictures, write_pictures
@@ -77,6 +93,10 @@ def checkpoint(folder: Path, tiny: Artifact) -> Path:
 def safetensors(folder: Path, tiny: Artifact) -> Path:
     save_file(dict(_STATE), folder / "x.safetensors")
     return folder / "x.safetensors"
+
+
+def load_state(file: Path) -> None:
+    fit_state_dict(read_state_dict(file), _STATE)
 
 
 def onnx_file(folder: Path, tiny: Artifact) -> Path:
@@ -149,3 +169,104 @@ def pictures(folder: Path, tiny: Artifact) -> Path:
 
 def load_pictures(file: Path) -> None:
     read_pictures(load_result(file.with_name("result.json")), file)
+
+
+def manifest(folder: Path, tiny: Artifact) -> Path:
+    for path in (tiny.path, tiny.path.with_suffix(".json")):
+        (folder / path.name).write_bytes(path.read_bytes())
+    return folder / f"{tiny.path.stem}.json"
+
+
+def text(name: str, text: str) -> Callable[[Path, Artifact], Path]:
+    def seed(folder: Path, tiny: Artifact) -> Path:
+        (folder / name).write_text(text)
+        return folder / name
+
+    return seed
+
+
+def coco(folder: Path, tiny: Artifact) -> Path:
+    shapes = [box(0, 0, 4, 4), crowd("#" * WIDTH, *["." * WIDTH] * (HEIGHT - 1))]
+    write_coco(folder, [instance(3, 1, shape) for shape in shapes])
+    return folder / "annotations/instances_val2017.json"
+
+
+def load_coco(file: Path) -> None:
+    for item in open_dataset(str(file.parent.parent), "val").items:
+        read_mask(item, (HEIGHT, WIDTH), 21)
+
+
+def picture(name: str) -> Callable[[Path, Artifact], Path]:
+    def seed(folder: Path, tiny: Artifact) -> Path:
+        save_rgb(folder / name, np.random.default_rng(0).integers(0, 255, (9, 9, 3)))
+        return folder / name
+
+    return seed
+
+
+def mask(folder: Path, tiny: Artifact) -> Path:
+    save_mask(folder / "m.png", np.arange(81).reshape(9, 9) % 21)
+    return folder / "m.png"
+
+
+def result(folder: Path, tiny: Artifact) -> Path:
+    matrices = np.stack([np.diag([300, 200, 100])] * 2)
+    written(folder, {"fp32": matrices, "int8": matrices})
+    return folder / "result.json"
+
+
+def counts(folder: Path, tiny: Artifact) -> Path:
+    return result(folder, tiny).with_name("confusion.npz")
+
+
+def baseline(folder: Path, tiny: Artifact) -> Path:
+    file = result(folder, tiny)
+    counted = count(load_result(file), folder, Rules())
+    update_baseline([counted], folder / "baseline.json", "a seed")
+    return folder / "baseline.json"
+
+
+def load_gated(file: Path, baseline: str | None = None) -> None:
+    """What the gate reads; a verdict that it cannot tell counts as a refusal."""
+    found = load_result(file.with_name("result.json"))
+    against = file.with_name(baseline) if baseline else None
+    verdicts = gate(found, folder=file.parent, baseline=against, max_drop={"int8": 99})
+    if exit_code(verdicts) != 0:
+        raise DataError("a doubt")
+
+
+def diagnosis(folder: Path, tiny: Artifact) -> Path:
+    found = diagnosis_of([layer_of(0), layer_of(1)], Suspect(1, True, "a seed"))
+    write_diagnosis(found, folder)
+    return folder / DIAGNOSIS_FILE
+
+
+def load_diagnosis_file(file: Path) -> None:
+    found = load_diagnosis(file.parent)
+    markdown_diagnosis(found)
+    terminal_diagnosis(found)
+
+
+def history(folder: Path, tiny: Artifact) -> Path:
+    points = points_of(load_result(result(folder, tiny)), "c" * 40, "2026-01-02T03:04:05+00:00")
+    add_points(folder / "history.db", points)
+    return folder / "history.db"
+
+
+def load_history(file: Path) -> None:
+    found = read_points(file)
+    if not found:
+        raise DataError("nothing in it")
+    history_markdown(found)
+    history_table(found)
+
+
+def preset(folder: Path, tiny: Artifact) -> Path:
+    (folder / "config.json").write_text('{"id2label": {"0": "background", "1": "cat"}}')
+    content = {"do_rescale": True, "rescale_factor": 1 / 255, "image_mean": [0.5, 0.5, 0.5]}
+    (folder / "preprocessor_config.json").write_text(json.dumps(content))
+    return folder / "preprocessor_config.json"
+
+
+def load_preset(file: Path) -> None:
+    LIBRARIES["hf"].preset(str(file.parent))

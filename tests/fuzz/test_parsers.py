@@ -5,34 +5,18 @@
 
 import os
 import random
-from collections.abc import Callable
-from dataclasses import dataclass
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from export.artifact import Artifact, load_artifact
-from export.checkpoint import read_state_dict
-from export.classes import VOC_CLASSES, read_classes
-from export.errors import DataError, SegportError
-from segport.recipe import load_recipe
-from tests.fuzz import seeds
-from tests.validate.data.coco import HEIGHT, WIDTH, box, crowd, instance, write_coco
-from tests.validate.fakes import save_mask, save_rgb
-from tests.validate.results import written
-from validate.data.sbd import read_mat
-from validate.datasets import Item, open_dataset
-from validate.gate import gate
-from validate.gating.acceptance import update_baseline
-from validate.gating.counted import count
-from validate.gating.rules import Rules
-from validate.gating.verdict import exit_code
-from validate.labels import read_mask
-from validate.result import load_result
-from validate.samples import read_image
+from export.artifact import Artifact
+from tests.fuzz.parsers import PARSERS
 
 TRIES = int(os.environ.get("SEGPORT_FUZZ", "100"))
+CORPUS = Path(__file__).with_name("corpus")
 _TOKENS = (
     b"NaN",
     b"1e999",
@@ -46,105 +30,6 @@ _TOKENS = (
     b"[" * 2000,
     b"9" * 5000,
 )
-RECIPE = 'name = "x"\n[model]\nonnx = "a.onnx"\n[data]\ncalibration = "c"\nvalidation = "v"\n'
-
-
-@dataclass(frozen=True)
-class Parser:
-    """`seed(folder, tiny)` writes sound files and returns the one to mutate; `load` reads it."""
-
-    seed: Callable[[Path, Artifact], Path]
-    load: Callable[[Path], object]
-
-
-def _manifest(folder: Path, tiny: Artifact) -> Path:
-    for path in (tiny.path, tiny.path.with_suffix(".json")):
-        (folder / path.name).write_bytes(path.read_bytes())
-    return folder / f"{tiny.path.stem}.json"
-
-
-def _text(name: str, text: str) -> Callable[[Path, Artifact], Path]:
-    def seed(folder: Path, tiny: Artifact) -> Path:
-        (folder / name).write_text(text)
-        return folder / name
-
-    return seed
-
-
-def _coco(folder: Path, tiny: Artifact) -> Path:
-    shapes = [box(0, 0, 4, 4), crowd("#" * WIDTH, *["." * WIDTH] * (HEIGHT - 1))]
-    write_coco(folder, [instance(3, 1, shape) for shape in shapes])
-    return folder / "annotations/instances_val2017.json"
-
-
-def _load_coco(file: Path) -> None:
-    for item in open_dataset(str(file.parent.parent), "val").items:
-        read_mask(item, (HEIGHT, WIDTH), 21)
-
-
-def _picture(name: str) -> Callable[[Path, Artifact], Path]:
-    def seed(folder: Path, tiny: Artifact) -> Path:
-        save_rgb(folder / name, np.random.default_rng(0).integers(0, 255, (9, 9, 3)))
-        return folder / name
-
-    return seed
-
-
-def _mask(folder: Path, tiny: Artifact) -> Path:
-    save_mask(folder / "m.png", np.arange(81).reshape(9, 9) % 21)
-    return folder / "m.png"
-
-
-def _result(folder: Path, tiny: Artifact) -> Path:
-    matrices = np.stack([np.diag([300, 200, 100])] * 2)
-    written(folder, {"fp32": matrices, "int8": matrices})
-    return folder / "result.json"
-
-
-def _counts(folder: Path, tiny: Artifact) -> Path:
-    return _result(folder, tiny).with_name("confusion.npz")
-
-
-def _baseline(folder: Path, tiny: Artifact) -> Path:
-    file = _result(folder, tiny)
-    counted = count(load_result(file), folder, Rules())
-    update_baseline([counted], folder / "baseline.json", "a seed")
-    return folder / "baseline.json"
-
-
-def _gate(file: Path, baseline: str | None = None) -> None:
-    """What the gate reads; a verdict that it cannot tell counts as a refusal."""
-    result = load_result(file.with_name("result.json"))
-    against = file.with_name(baseline) if baseline else None
-    verdicts = gate(result, folder=file.parent, baseline=against, max_drop={"int8": 99})
-    if exit_code(verdicts) != 0:
-        raise DataError("a doubt")
-
-
-PARSERS = {
-    "result": Parser(_result, _gate),
-    "counts": Parser(_counts, _gate),
-    "baseline": Parser(_baseline, lambda file: _gate(file, "baseline.json")),
-    "manifest": Parser(_manifest, lambda file: load_artifact(file.with_suffix(".onnx"))),
-    "recipe": Parser(_text("x.toml", RECIPE), load_recipe),
-    "class file": Parser(_text("x.txt", "\n".join(VOC_CLASSES)), lambda f: read_classes(str(f))),
-    "coco": Parser(_coco, _load_coco),
-    **{
-        name: Parser(_picture(f"x.{name}"), lambda file: read_image(Item("x", file, None)))
-        for name in ("png", "jpg", "bmp", "tif", "webp")
-    },
-    "stage record": Parser(seeds.record, seeds.load_record),
-    "cache entry": Parser(seeds.cache_entry, seeds.load_cache_entry),
-    "checkpoint": Parser(seeds.checkpoint, read_state_dict),
-    "safetensors": Parser(seeds.safetensors, read_state_dict),
-    "onnx": Parser(seeds.onnx_file, seeds.load_onnx_file),
-    "label map": Parser(seeds.label_map, seeds.load_label_map),
-    "csv": Parser(seeds.listing, seeds.load_listing),
-    "split file": Parser(seeds.split, seeds.load_split),
-    "mat": Parser(seeds.mat, read_mat),
-    "pictures": Parser(seeds.pictures, seeds.load_pictures),
-    "mask": Parser(_mask, lambda file: read_mask(Item("x", file, file), (9, 9), 21)),
-}
 
 
 def mutated(data: bytes, rng: random.Random) -> bytes:
@@ -170,14 +55,69 @@ def test_no_mutated_file_is_a_traceback(name: str, tmp_path: Path, tiny: Artifac
     parser = PARSERS[name]
     file = parser.seed(tmp_path, tiny)
     sound = file.read_bytes()
-    parser.load(file)
+    assert not parser.refuses(file)
+    there = sorted(tmp_path.rglob("*"))
     refused = 0
     for number in range(TRIES):
         file.write_bytes(mutated(sound, random.Random(number)))
         try:
-            parser.load(file)
-        except SegportError:
-            refused += 1
-        except Exception as error:
-            raise AssertionError(f"mutation {number}: {type(error).__name__}") from error
+            refused += parser.refuses(file)
+        except AssertionError as error:
+            raise AssertionError(f"mutation {number}") from error
     assert refused > 0
+    assert sorted(tmp_path.rglob("*")) == there  # nothing else was written
+
+
+@pytest.mark.parametrize("name", PARSERS)
+def test_what_fuzzing_found_ends_in_an_error(name: str, tmp_path: Path, tiny: Artifact) -> None:
+    """Files that reached deep, and those that once ended in a traceback."""
+    parser = PARSERS[name]
+    file = parser.seed(tmp_path, tiny)
+    kept = sorted((CORPUS / name).iterdir())
+    assert kept
+    for one in kept:
+        file.write_bytes(one.read_bytes())
+        try:
+            parser.refuses(file)
+        except AssertionError as error:
+            raise AssertionError(one.name) from error
+
+
+@contextmanager
+def _soon() -> Iterator[None]:
+    """Interrupt what waits for a writer that never comes."""
+
+    def hung(number: int, frame: object) -> None:
+        pytest.fail("it hangs")  # no Exception, which somebody may catch
+
+    before = signal.signal(signal.SIGALRM, hung)
+    signal.alarm(5)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+NO_FILES: dict[str, Callable[[Path], object]] = {
+    "nothing": lambda path: None,
+    "pipe": os.mkfifo,
+    "folder": Path.mkdir,
+    "dangling link": lambda path: path.symlink_to("nowhere"),
+    "endless device": lambda path: path.symlink_to("/dev/zero"),
+    "empty": Path.touch,
+}
+
+MAY_BE = {"label-map": ["empty"], "preprocessor": [*NO_FILES]}
+"""A label map need not say anything; without preprocessing a checkpoint is read, too."""
+
+
+@pytest.mark.parametrize("kind", NO_FILES)
+@pytest.mark.parametrize("name", PARSERS)
+def test_what_is_no_file_is_refused(name: str, kind: str, tmp_path: Path, tiny: Artifact) -> None:
+    file = PARSERS[name].seed(tmp_path, tiny)
+    file.unlink()
+    NO_FILES[kind](file)
+    with _soon():
+        refused = PARSERS[name].refuses(file)
+    assert refused or kind in MAY_BE.get(name, ())

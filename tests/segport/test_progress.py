@@ -88,3 +88,20 @@ def test_a_note_stays_on_a_terminal_where_the_bar_vanishes(
         progress.stage("export")
         progress.note("quantize int8: again ([validate] changed)")
     assert "quantize int8: again ([validate] changed)\n" in terminal.getvalue()
+
+
+def test_a_long_stage_says_how_long_it_will_take(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [0.0]
+    monkeypatch.setattr(module.time, "monotonic", lambda: clock[0])
+    lines = module._Lines()
+    step = lines.stage("validate")
+    clock[0] = 50.0  # files are opened: no part of the work
+    for done in range(1001):
+        step(done, 1000)
+        if done in (400, 990):
+            lines.remind()
+        clock[0] += 0.5
+    # 600 images of half a second; 5 s are not worth a word
+    assert _without_times(capsys.readouterr().err) == ["validate 400/1000, 5:00 left 990/1000"]

@@ -15,9 +15,13 @@ from numpy.typing import NDArray
 
 from export.classes import VOID
 from export.errors import DataError
+from export.memory import refuse_beyond
 from validate.data.shapes import checked_polygons, other_size, run_lengths
 
 EXTRA = "COCO labels need pycocotools: pip install 'segport[coco]'"
+
+_BYTES_PER_PIXEL = 5
+"""The label, how often a pixel is covered, and an instance as pycocotools and we hold it."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +53,10 @@ class Instances:
     def draw(self) -> NDArray[np.uint8]:
         """Return the class of every pixel, uint8 (H, W), 255 where instances overlap.
 
-        Raises DataError for a shape that cannot be drawn.
+        Raises DataError for a shape that cannot be drawn, and a size that memory is not enough for.
         """
+        height, width = self.size
+        refuse_beyond(height * width * _BYTES_PER_PIXEL, f"an image of {width}x{height} pixels")
         label = np.zeros(self.size, np.uint8)
         covered = np.zeros(self.size, np.uint8)
         for one in self.shapes:

@@ -4,9 +4,11 @@ The first line may name the columns; those called image and mask count, else the
 """
 
 import csv
+from io import StringIO
 from pathlib import Path, PurePath
 
 from export.errors import DataError
+from export.files import file_bytes
 from validate.data.items import Dataset, Item, refuse_absent, refuse_repeats
 
 COLUMNS = ("image", "mask")
@@ -20,8 +22,8 @@ def listing_root(root: Path) -> Path | None:
 def read_listing(root: Path, split: str, masks: bool) -> Dataset:
     """List the pairs in their order. Without a column of masks they are unlabelled."""
     try:
-        with root.open(newline="", encoding="utf-8-sig") as file:
-            rows = [row for row in csv.reader(file) if any(cell.strip() for cell in row)]
+        text = StringIO(file_bytes(root).decode("utf-8-sig"), newline="")
+        rows = [row for row in csv.reader(text) if any(cell.strip() for cell in row)]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"data {root}: cannot read it as CSV ({error})") from error
     columns, rows = _columns(rows)

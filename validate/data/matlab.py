@@ -69,7 +69,9 @@ def _unpacked(element: _Element, order: str) -> _Element:
     if element.kind != _COMPRESSED:
         return element
     data = zlib.decompressobj().decompress(element.data, _LARGEST)
-    return next(_elements(data, order))
+    for inner in _elements(data, order):
+        return inner
+    raise ValueError("a compressed element is empty")
 
 
 def _array(element: _Element, order: str) -> _Array:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from export.errors import DataError
 from export.escaping import visible
+from export.files import file_text
 from export.names import is_inside
 from validate.data.items import Dataset, Item, refuse_absent, refuse_repeats
 
@@ -91,7 +92,7 @@ def _list_file(root: Path, split: str) -> Path:
 def read_list(root: Path, file: Path) -> list[list[str]]:
     """Return the words of every line that has any. Raises DataError for an empty list."""
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
+        lines = file_text(file).splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"data {root}: cannot read {file.name} ({error})") from error
     found = [line.split() for line in lines if line.strip()]

@@ -14,6 +14,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from export.errors import DataError
+from export.files import file_bytes
 from validate.label_set import LabelSet
 from validate.result import ArtifactResult, NoiseFacts, Result
 
@@ -157,7 +158,7 @@ def key_of(result: Result, artifact: ArtifactResult) -> Key:
 def load_baseline(path: Path) -> Baseline:
     """Read a baseline, also one of format 1; raise DataError when it is missing or damaged."""
     try:
-        document = json.loads(path.read_bytes())
+        document = json.loads(file_bytes(path))
     except OSError as error:
         raise DataError(
             f"baseline {path}: cannot read ({error.strerror}); 'segport gate RESULT.json "

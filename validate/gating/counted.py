@@ -166,6 +166,13 @@ def _check_shapes(result: Result, file: EvidenceFile, path: Path) -> None:
                 raise DataError(
                     f"{path}: counts of {artifact.id} are {array.shape}, the result means {shape}"
                 )
+    reference = file.by_id.get(result.reference)
+    if (
+        reference
+        and reference.labels is None
+        and any(one.labels is not None for one in file.by_id.values())
+    ):
+        raise DataError(f"{path}: no labels were counted for the reference, {result.reference}")
     if file.images is not None and len(file.images) != images:
         raise DataError(f"{path}: names {len(file.images)} images, the result has {images}")
 

@@ -11,6 +11,8 @@ from contextlib import closing, contextmanager
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
+from pydantic import FiniteFloat, TypeAdapter, ValidationError
+
 from export.errors import DataError
 from validate.result import Result
 
@@ -34,11 +36,11 @@ class Point:
     ids_sha256: str
     artifact: str
     digest: str
-    miou: float | None
-    loss: float | None
-    agreement: float | None
-    size_ratio: float | None
-    latency_ratio: float | None
+    miou: FiniteFloat | None
+    loss: FiniteFloat | None
+    agreement: FiniteFloat | None
+    size_ratio: FiniteFloat | None
+    latency_ratio: FiniteFloat | None
 
 
 _COLUMNS = [field.name for field in fields(Point)]
@@ -86,7 +88,13 @@ def read_points(file: Path) -> list[Point]:
         if _application(database) != _OURS:
             raise DataError(f"{file}: a database, but none of segport's history")
         rows = database.execute(f"SELECT {', '.join(_COLUMNS)} FROM points ORDER BY date, rowid")
-        return [Point(*row) for row in rows]
+        found = [dict(zip(_COLUMNS, row, strict=True)) for row in rows]
+    try:
+        return TypeAdapter(list[Point]).validate_python(found)
+    except ValidationError as error:
+        first = error.errors(include_input=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise DataError(f"{file}: not a readable history ({where}: {first['msg']})") from error
 
 
 @contextmanager
@@ -94,7 +102,7 @@ def _opened(file: Path) -> Iterator[sqlite3.Connection]:
     try:
         with closing(sqlite3.connect(file, timeout=_WAIT, isolation_level=None)) as database:
             yield database
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:  # the message of a damaged file is none
         raise DataError(f"{file}: not a readable history ({error})") from error
 
 

@@ -55,6 +55,13 @@ def test_growth_of_many_images_needs_few_extremes() -> None:
     assert sum(array.size for array in seen.state().values()) < 60
 
 
+@pytest.mark.parametrize("images", [1500, 20_000])
+def test_growth_of_more_images_than_floats_can_count_the_halves_of(images: int) -> None:
+    seen = _seen(([0.0], [2.0]), *[([0.0], [1.0])] * (images - 1))
+    # the one image that is wider is in every second half: 2 against 1.5 on average
+    assert seen.growth == pytest.approx(1 / 3)
+
+
 def test_the_order_of_the_images_does_not_matter() -> None:
     images = [([-float(i)], [float(i * i % 7)]) for i in range(9)]
     one, other = _seen(*images), _seen(*reversed(images))

@@ -1,0 +1,164 @@
+"""Calibrate and validate on very many images: memory, open files, and what progress promises.
+
+    python benchmarks/long_run.py [--images 20000] [-o runs/bench]
+
+Images are synthetic, 24x24, the network is that of the tests; each command runs in a process of
+its own, whose resident memory and file descriptors are read twice a second and whose progress is
+read as it is written. Compared are the medians of the second and of the last quarter of the time
+that images are worked on, and the time that was said to remain with that it took.
+
+What grows is the evidence a result consists of: two confusion matrices of int64 per image and
+artifact, 7 kB with 21 classes.
+"""
+
+import os
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from argparse import ArgumentParser
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from benchmarks.common import facts, write_json
+from export.onnx_export import export_model
+
+_SAID = re.compile(r" (\d+)/(\d+), (\d+):(\d\d) left$")
+_TICK = 0.5
+
+
+@dataclass
+class Watched:
+    """What was seen of a process: time in seconds, bytes, open files, and what progress said."""
+
+    samples: list[tuple[float, int, int]] = field(default_factory=list)
+    promises: list[tuple[float, float]] = field(default_factory=list)
+    ended: float = 0.0
+    code: int = 0
+    said: str = ""
+
+
+@dataclass(frozen=True)
+class Row:
+    """Memory in MB and files in the second and the last quarter; the promises' worst and median
+    error in percent of the time that was left, of those made in the stage's second half."""
+
+    command: str
+    images: int
+    seconds: float
+    memory_before: float
+    memory_after: float
+    files_before: int
+    files_after: int
+    promises: int
+    promise_error_median: float | None
+    promise_error_worst: float | None
+
+
+def write_images(root: Path, count: int) -> None:
+    """Write a VOC root; `train` and `val` are the same `count` images."""
+    for folder in ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation"):
+        (root / folder).mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    names = [f"{index:06d}" for index in range(count)]
+    for name in names:
+        pixels = rng.integers(0, 256, (24, 24, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(root / f"JPEGImages/{name}.jpg")
+        labels = np.repeat(np.repeat(rng.integers(0, 21, (3, 3), dtype=np.uint8), 8, 0), 8, 1)
+        Image.fromarray(labels).save(root / f"SegmentationClass/{name}.png")
+    for split in ("train", "val"):
+        (root / f"ImageSets/Segmentation/{split}.txt").write_text("\n".join(names) + "\n")
+
+
+def watched(command: list[str]) -> Watched:
+    """Run a command to its end and watch it."""
+    seen, start = Watched(), time.monotonic()
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
+    assert process.stderr is not None
+    pipe = process.stderr.fileno()
+
+    def read() -> None:
+        text = ""
+        while part := os.read(pipe, 4096):
+            text += part.decode()
+            seen.said = text[-2000:]
+            if said := _SAID.search(text):
+                left = int(said[3]) * 60 + int(said[4])
+                seen.promises.append((time.monotonic() - start, left))
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    page = os.sysconf("SC_PAGE_SIZE")
+    while process.poll() is None:
+        try:
+            resident = int(Path(f"/proc/{process.pid}/statm").read_text().split()[1]) * page
+            files = len(list(Path(f"/proc/{process.pid}/fd").iterdir()))
+            seen.samples.append((time.monotonic() - start, resident, files))
+        except OSError:
+            break
+        time.sleep(_TICK)
+    seen.code = process.wait()
+    reader.join()
+    seen.ended = time.monotonic() - start
+    return seen
+
+
+def row(name: str, images: int, seen: Watched) -> Row:
+    """Judge what was seen; the work lies between the first and the last promise."""
+    begun = seen.promises[0][0] if seen.promises else 0.0
+    over = max((at + left for at, left in seen.promises[-1:]), default=seen.ended)
+    quarter = (over - begun) / 4
+    before, after = (
+        [s for s in seen.samples if begun + n * quarter <= s[0] < begun + (n + 1) * quarter]
+        for n in (1, 3)
+    )
+    middle = begun + 2 * quarter
+    errors = [abs(at + left - over) / (over - at) * 100 for at, left in seen.promises
+              if middle <= at and over - at >= 10]  # fmt: skip
+    return Row(
+        name, images, round(seen.ended, 1),
+        *(round(statistics.median(s[1] for s in part) / 1e6, 1) for part in (before, after)),
+        *(int(statistics.median(s[2] for s in part)) for part in (before, after)),
+        len(seen.promises),
+        round(statistics.median(errors), 1) if errors else None,
+        round(max(errors), 1) if errors else None,
+    )  # fmt: skip
+
+
+def main() -> None:
+    """Print and write what was measured; exit 1 where a command failed."""
+    parser = ArgumentParser(description=__doc__)
+    parser.add_argument("--images", type=int, default=20_000)
+    parser.add_argument("-o", "--out", type=Path, default=Path("runs/bench"))
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        write_images(folder / "voc", options.images)
+        tiny = export_model("tests.networks:tiny", "default", folder, size=(33, 33), name="tiny")
+        segport = [sys.executable, "-m", "segport"]
+        commands = {
+            "quantize": [*segport, "quantize", str(tiny.path), "--precision", "int8", "--samples",
+                         str(options.images), "--calibration", f"{folder}/voc:train", "--force",
+                         "-o", f"{folder}/out"],
+            "validate": [*segport, "validate", str(tiny.path), "--data", f"{folder}/voc", "-o",
+                         f"{folder}/result"],
+        }  # fmt: skip
+        os.environ["XDG_CACHE_HOME"] = f"{folder}/cache"
+        rows = []
+        for name, command in commands.items():
+            seen = watched(command)
+            if seen.code:
+                sys.exit(f"{name} ended with {seen.code}: {seen.said.splitlines()[-1]}")
+            rows.append(asdict(row(name, options.images, seen)))
+            print(rows[-1], flush=True)
+    write_json(options.out / "long_run.json", facts(images=options.images) | {"rows": rows})
+
+
+if __name__ == "__main__":
+    main()
