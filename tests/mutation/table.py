@@ -1,0 +1,66 @@
+"""What is mutated, and the tests that have to notice."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Modules (globs, as mutmut reads them) and the tests (files or folders) of them."""
+
+    modules: tuple[str, ...]
+    tests: tuple[str, ...]
+
+
+SUBJECTS = {
+    "metrics": Subject(
+        ("validate/metrics.py", "validate/agreement.py"),
+        (
+            "tests/validate/test_metrics.py",
+            "tests/validate/test_agreement.py",
+            "tests/numerical/test_masks.py",
+        ),
+    ),
+    "intervals": Subject(
+        ("validate/bootstrap.py", "validate/intervals.py"),
+        ("tests/validate/test_intervals.py", "tests/numerical/test_intervals.py"),
+    ),
+    "gating": Subject(
+        (
+            "validate/gating/against_baseline.py",
+            "validate/gating/baseline_counts.py",
+            "validate/gating/budgets.py",
+            "validate/gating/counted.py",
+            "validate/gating/decision.py",
+            "validate/gating/kinds.py",
+            "validate/gating/overall.py",
+            "validate/gating/paired.py",
+            "validate/gating/units.py",
+            "validate/gating/unpaired.py",
+            "validate/gating/verdict.py",
+            "validate/counts.py",
+        ),
+        (
+            "tests/validate/gating",
+            "tests/validate/test_gate.py",
+            "tests/validate/test_baseline.py",
+        ),
+    ),
+    "ranges": Subject(
+        ("quantize/ranges/*.py", "quantize/calibration/histogram.py"),
+        ("tests/quantize/ranges", "tests/numerical/test_ranges.py"),
+    ),
+    "rounding": Subject(
+        ("quantize/rounding/*.py",),
+        ("tests/quantize/rounding", "tests/numerical/test_rounding.py"),
+    ),
+    "costs": Subject(
+        ("export/onnx_cost.py", "export/torch_cost.py", "quantize/partition/costs.py"),
+        (
+            "tests/export/test_onnx_cost.py",
+            "tests/export/test_torch_cost.py",
+            "tests/quantize/partition",
+            "tests/numerical/test_costs.py",
+        ),
+    ),
+    "manifests": Subject(("export/artifact.py",), ("tests/export/test_artifact.py",)),
+}
