@@ -1,6 +1,8 @@
 # make demo: install everything into .venv and run the whole job on generated scenes.
 # make test: install and run the tests. make lint: ruff and mypy.
 # make fuzz: 5,000 mutations of a file per parser. make faults: 50 kills of a run, and what else may happen to it.
+# make numerical: 1,000 random cases per test of numbers. make mutants SUBJECTS="metrics gating": mutate
+#   modules, list what no test notices (tests/mutation/; all subjects without SUBJECTS, about an hour).
 # make reports REASON=why: run demo and every recipe, renew reports/ (needs ../shared and an idle machine).
 # make bench: measure benchmarks/README.md anew in a venv of its own with NNCF (needs ../shared);
 #   make bench-timed: the part that needs an idle machine; make bench-page: the page alone.
@@ -14,7 +16,7 @@ BENCH_PYTHON := $(BENCH)/bin/python
 BENCHED := runs/bench
 MADE := runs/reports
 
-.PHONY: demo test test-fast fuzz faults lint reports bench bench-timed bench-untimed bench-page demo-network clean
+.PHONY: demo test test-fast fuzz faults numerical mutants lint reports bench bench-timed bench-untimed bench-page demo-network clean
 
 demo: $(STAMP)
 	@$(BIN)/segport run demo -o runs/demo
@@ -30,6 +32,12 @@ fuzz: $(STAMP)
 
 faults: $(STAMP)
 	SEGPORT_FAULTS=50 $(BIN)/pytest tests/faults
+
+numerical: $(STAMP)
+	SEGPORT_NUMERICAL=1000 $(BIN)/pytest tests/numerical
+
+mutants: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.mutation.run $(SUBJECTS)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

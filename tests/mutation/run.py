@@ -52,7 +52,9 @@ def _settings(subject: Subject) -> str:
 source_paths = {list(_PACKAGES)}
 only_mutate = {list(subject.modules)}
 also_copy = ["recipes", "constraints.txt"]
-pytest_add_cli_args = ["-m", "not slow and not shared", "-p", "no:cacheprovider", "-p", "tests.mutation.exported"]
+pytest_add_cli_args = [
+    "-m", "not slow and not shared", "-p", "no:cacheprovider", "-p", "tests.mutation.exported",
+]
 pytest_add_cli_args_test_selection = {tests}
 # torch and onnxruntime have threads, which a fork of a process that ran them lacks
 process_isolation = "forkserver"

@@ -39,7 +39,12 @@ def write(name: str, folder: Path) -> str:
     killed, total = sum(counts[status] for status in KILLED), sum(counts.values())
     first = f"{name}: {killed} of {total} mutants killed ({100 * killed / max(total, 1):.1f} %)"
     reasons = tomllib.loads((HERE / "reasons.toml").read_text())
-    lines = [f"# {first}", "", "| function | before | after | why it may live |", "|---|---|---|---|"]
+    lines = [
+        f"# {first}",
+        "",
+        "| function | before | after | why it may live |",
+        "|---|---|---|---|",
+    ]
     for one in sorted(found):
         cells = [one.function, f"`{one.before}`", f"`{one.after}`", reason(one, reasons)]
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")

@@ -47,11 +47,15 @@ SUBJECTS = {
     ),
     "ranges": Subject(
         ("quantize/ranges/*.py", "quantize/calibration/histogram.py"),
-        ("tests/quantize/ranges", "tests/numerical/test_ranges.py"),
+        (
+            "tests/quantize/ranges",
+            "tests/quantize/calibration/test_statistics.py",
+            "tests/numerical/test_ranges.py",
+        ),
     ),
     "rounding": Subject(
         ("quantize/rounding/*.py",),
-        ("tests/quantize/rounding", "tests/numerical/test_rounding.py"),
+        ("tests/quantize/rounding", "tests/numerical/test_halves.py"),
     ),
     "costs": Subject(
         ("export/onnx_cost.py", "export/torch_cost.py", "quantize/partition/costs.py"),

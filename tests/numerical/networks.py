@@ -133,10 +133,14 @@ def _enlarged(made: Builder) -> None:
     pooled = made.add("AveragePool", small, kernel_shape=[4, 4], strides=[4, 4])
     full = made.put(np.array([1, channels, size, size]))
     mode = "align_corners" if made.pick(0, 1) else "half_pixel"
-    up = made.add("Resize", pooled, "", "", full, mode="linear", coordinate_transformation_mode=mode)
+    up = made.add(
+        "Resize", pooled, "", "", full, mode="linear", coordinate_transformation_mode=mode
+    )
     made.add("Concat", small, up, axis=1)
-    made.channels = 2 * channels
-    made.conv(kernel=3)
+    kernel, pad = made.pick(1, 3, 5), made.pick(0, 1, 1)
+    weight = made.weight(8, 2 * channels, kernel, kernel)
+    made.add("Conv", made.tensor, weight, pads=[pad * (kernel // 2)] * 4)
+    made.channels, made.size = 8, size if pad else size - kernel + 1
 
 
 def _dead(made: Builder) -> None:

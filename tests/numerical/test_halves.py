@@ -98,9 +98,11 @@ def test_rounded_weights_are_halves_and_no_row_is_worse_than_with_the_nearest(sc
     gain = 10 * np.log10(nearest.sum() / left.sum())
     assert gains["conv"] == pytest.approx(gain, abs=0.05)
     # the bias takes over what the rounding changes on average, as exactly as float32 holds it
-    mean = (found - exact).mean(1) + next(
-        after[name] for name in rounded.graph.node[0].input[2:]
-    ) - bias
+    mean = (
+        (found - exact).mean(1)
+        + next(after[name] for name in rounded.graph.node[0].input[2:])
+        - bias
+    )
     assert np.abs(mean).max() <= 1e-4 * np.abs(plain - exact).max() + 2.0**-23 * np.abs(bias).max()
 
 

@@ -102,3 +102,69 @@ def test_shares_beyond_0_and_100_are_cut() -> None:
     matrices[0] = [[50, 0], [49, 1]]
     found = Intervals({"a": matrices}, resamples=2000).miou("a")
     assert found is not None and found[1] == 100.0
+
+
+def test_what_no_image_changes_has_no_width() -> None:
+    """Nothing to stretch: all resamples and all that leave one out give the same."""
+    same = np.full(50, 7.0)
+    assert interval(7.0, same, np.full(4, 7.0)) == (7.0, 7.0)
+    # two images: what one leaves out is as far off as the other, kurtosis 1, any degree of freedom
+    resampled = np.repeat([4.0, 5.0, 6.0], [25, 50, 25])
+    found = interval(5.0, resampled, np.array([4.0, 6.0]))
+    # Tukey's error is 1, the spread sqrt(0.5); Student's t of infinite freedom is the normal's
+    assert found == pytest.approx((5 - 2**0.5, 5 + 2**0.5))
+    # a spread without a difference between those left out, and the other way round, stretch nothing
+    assert interval(5.0, resampled, np.array([5.0, 5.0])) == (4.0, 6.0)
+    assert interval(5.0, np.full(9, 5.0), np.array([4.0, 6.0, 5.5])) == (5.0, 5.0)
+    assert interval(5.0, resampled, np.array([5.0])) is None
+
+
+@pytest.mark.parametrize("resamples", [1, 499, 500, 501, 1250])
+def test_there_are_as_many_resamples_as_were_asked_for(resamples: int) -> None:
+    found = resampled_sums(np.ones((7, 2)), resamples)
+    assert found.shape == (resamples, 2) and found.dtype == np.float64
+    assert (found == 7).all()
+
+
+def test_another_seed_gives_other_resamples_and_the_same_one_the_same() -> None:
+    matrices = np.random.default_rng(0).integers(0, 100, (20, 3, 3))
+    one, same, other = (
+        Intervals({"a": matrices}, resamples=200, seed=seed).class_iou["a"].resampled
+        for seed in (1, 1, 2)
+    )
+    np.testing.assert_array_equal(one, same)
+    assert (one != other).any()
+
+
+def test_differences_are_those_of_each_image_left_out() -> None:
+    rng = np.random.default_rng(1)
+    both = {key: rng.integers(1, 90, (8, 3, 3)) for key in "ab"}
+    both["b"][:, :, 0] += both["a"].sum(2) - both["b"].sum(2) + 300
+    both["a"][:, :, 0] += 300
+    figures = Intervals(both, resamples=30).class_iou
+    lost = figures["a"] - figures["b"]
+    for image in range(8):
+        a, b = (class_iou(np.delete(both[key], image, 0).sum(0)) for key in "ab")
+        expected = [(one or 0) - (two or 0) for one, two in zip(a, b, strict=True)]
+        assert lost.left_out[image] == pytest.approx(expected)
+    whole = [class_iou(both[key].sum(0)) for key in "ab"]
+    assert lost.whole == pytest.approx([(x or 0) - (y or 0) for x, y in zip(*whole, strict=True)])
+
+
+def test_a_class_of_a_single_labelled_pixel_counts() -> None:
+    matrices = np.zeros((3, 2, 2), np.int64)
+    matrices[:, 0, 0] = 10
+    matrices[0, 1, 1] = 1
+    figures = Intervals({"a": matrices}, resamples=40).class_iou["a"]
+    assert figures.whole == pytest.approx([100, 100])
+    assert np.isnan(figures.left_out[0, 1]) and (figures.left_out[1:, 1] == 100).all()
+
+
+@pytest.mark.parametrize("freedom", [10, 20, 60])
+def test_students_quantile_is_as_good_as_its_last_term_is_small(freedom: int) -> None:
+    """What the series leaves out is below its last term, that of 1 / f^4, divided by f / 10."""
+    for level in (80, 95, 99):
+        z = float(stats.norm.isf((1 - level / 100) / 2))
+        last = (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / (92160 * freedom**4)
+        expected = stats.t.isf((1 - level / 100) / 2, freedom)
+        assert student_quantile(freedom, z) == pytest.approx(expected, abs=abs(last) * 10 / freedom)
