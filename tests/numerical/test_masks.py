@@ -28,7 +28,7 @@ def masks(draw: st.DrawFn) -> tuple[Mask, Mask, int]:
     return label, draw(arrays.arrays(np.uint8, shape, elements=known)), classes
 
 
-@settings(max_examples=max(100, len(cases(100))), deadline=None, derandomize=True)
+@settings(max_examples=len(cases(100)), deadline=None, derandomize=True)
 @given(masks())
 def test_figures_of_any_masks_equal_counting(case: tuple[Mask, Mask, int]) -> None:
     label, prediction, classes = case
@@ -48,7 +48,7 @@ def test_figures_of_any_masks_equal_counting(case: tuple[Mask, Mask, int]) -> No
     assert invented_classes(total) == sorted({int(b) for _, b in pairs} - set(labelled))
 
 
-@settings(max_examples=max(60, len(cases(60))), deadline=None, derandomize=True)
+@settings(max_examples=len(cases(60)), deadline=None, derandomize=True)
 @given(arrays.arrays(np.uint8, st.tuples(st.integers(1, 25), st.integers(1, 25)),
                      elements=st.sampled_from([0, 1, 254, 255]), fill=st.just(0)))  # fmt: skip
 def test_borders_are_those_of_scipys_filters(mask: Mask) -> None:
