@@ -4,7 +4,7 @@ import json
 import re
 import tomllib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import chdir
 from pathlib import Path
 from typing import NamedTuple
@@ -12,6 +12,8 @@ from typing import NamedTuple
 from mutmut.configuration import reset_config
 from mutmut.mutation.diff_apply import get_diff_for_mutant
 from mutmut.stats import status_by_exit_code
+
+from tests.mutation.table import SUBJECTS
 
 HERE = Path(__file__).parent
 KILLED = ("killed", "timeout", "segfault")
@@ -32,7 +34,7 @@ def write(name: str, folder: Path) -> str:
     found: list[Survivor] = []
     with chdir(folder):
         reset_config()
-        for path, key, status in verdicts():
+        for path, key, status in verdicts(SUBJECTS[name].modules):
             counts[status] += 1
             if status not in KILLED:
                 found.append(_survivor(path, key))
@@ -54,10 +56,12 @@ def write(name: str, folder: Path) -> str:
     return first
 
 
-def verdicts() -> Iterator[tuple[Path, str, str]]:
+def verdicts(modules: Sequence[str]) -> Iterator[tuple[Path, str, str]]:
     """Yield source, name and verdict of each mutant, in mutmut's folder."""
     for meta in sorted(Path("mutants").rglob("*.py.meta")):
         path = meta.relative_to("mutants").with_suffix("")
+        if not any(path.match(pattern) for pattern in modules):
+            continue
         for key, code in json.loads(meta.read_text())["exit_code_by_key"].items():
             yield path, key, status_by_exit_code[code]
 

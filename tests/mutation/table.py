@@ -24,24 +24,41 @@ SUBJECTS = {
         ("validate/bootstrap.py", "validate/intervals.py"),
         ("tests/validate/test_intervals.py", "tests/numerical/test_intervals.py"),
     ),
-    "gating": Subject(
+    "budgets": Subject(
+        (
+            "validate/gating/budgets.py",
+            "validate/gating/kinds.py",
+            "validate/gating/units.py",
+        ),
+        ("tests/validate/gating/test_budgets.py", "tests/validate/test_gate.py"),
+    ),
+    "changes": Subject(
+        (
+            "validate/counts.py",
+            "validate/gating/decision.py",
+            "validate/gating/overall.py",
+            "validate/gating/paired.py",
+            "validate/gating/unpaired.py",
+            "validate/gating/verdict.py",
+        ),
+        (
+            "tests/validate/gating/test_decision.py",
+            "tests/validate/gating/test_paired.py",
+            "tests/validate/gating/test_sentences.py",
+            "tests/validate/gating/test_unpaired.py",
+            "tests/validate/test_gate.py",
+        ),
+    ),
+    "baseline": Subject(
         (
             "validate/gating/against_baseline.py",
             "validate/gating/baseline_counts.py",
-            "validate/gating/budgets.py",
             "validate/gating/counted.py",
-            "validate/gating/decision.py",
-            "validate/gating/kinds.py",
-            "validate/gating/overall.py",
-            "validate/gating/paired.py",
-            "validate/gating/units.py",
-            "validate/gating/unpaired.py",
-            "validate/gating/verdict.py",
-            "validate/counts.py",
         ),
         (
-            "tests/validate/gating",
-            "tests/validate/test_gate.py",
+            "tests/validate/gating/test_counted.py",
+            "tests/validate/gating/test_paired.py",
+            "tests/validate/gating/test_sentences.py",
             "tests/validate/test_baseline.py",
         ),
     ),
@@ -54,8 +71,17 @@ SUBJECTS = {
         ),
     ),
     "rounding": Subject(
-        ("quantize/rounding/*.py",),
-        ("tests/quantize/rounding", "tests/numerical/test_halves.py"),
+        (
+            "quantize/rounding/gptq.py",
+            "quantize/rounding/half.py",
+            "quantize/rounding/settling.py",
+            "quantize/rounding/steps.py",
+        ),
+        (
+            "tests/quantize/rounding/test_gptq.py",
+            "tests/quantize/rounding/test_steps.py",
+            "tests/numerical/test_halves.py",
+        ),
     ),
     "costs": Subject(
         ("export/onnx_cost.py", "export/torch_cost.py", "quantize/partition/costs.py"),
