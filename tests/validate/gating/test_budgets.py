@@ -74,14 +74,38 @@ def test_every_kind_is_tested_above() -> None:
     ("kind", "key", "changes", "says"),
     [
         ("max_drop", "int8", {"drop": None}, "--min-agreement or --min-fidelity"),
-        ("max_class_drop", "cat", {"class_iou": {}}, "no labels"),
-        ("max_class_drop", "int8:dog", {}, "in no label"),
-        ("max_class_drop", "int8:cta", {}, "did you mean 'cat'"),
-        ("min_fidelity", "int8", {"fidelity_miou": None}, "no fidelity"),
-        ("max_size", "int8", {"size_bytes": None}, "no file"),
-        ("max_latency_ratio", "int8", {"latency_ms": None}, "not timed"),
+        ("max_class_drop", "cat", {"class_iou": {}}, "no drop: the images have no labels; "),
+        ("max_class_drop", "int8:dog", {}, "no 'dog' drop: the class is in no label"),
+        (
+            "max_class_drop",
+            "int8:dog",
+            {"class_iou": {"dog": 5.0}},  # the reference has none
+            "no 'dog' drop: the class is in no label",
+        ),
+        (
+            "max_class_drop",
+            "int8:cat",
+            {"class_iou": {"cat": None}},
+            "no 'cat' drop: the class is in no label",
+        ),
+        (
+            "max_class_drop",
+            "int8:cat",
+            {"invented_classes": ["cat"]},
+            "no 'cat' drop: the class is in no label",
+        ),
+        ("max_class_drop", "int8:cta", {}, "unknown class 'cta': did you mean 'cat'?"),
+        ("min_fidelity", "int8", {"fidelity_miou": None}, "no fidelity mIoU in the result"),
+        ("max_size", "int8", {"size_bytes": None}, "no size: it is no file"),
+        ("max_size_ratio", "int8", {"size_bytes": None}, "no size ratio: it is no file"),
+        (
+            "max_latency_ratio",
+            "int8",
+            {"latency_ms": None},
+            "no latency ratio: it was not timed",
+        ),
         ("min_int8_macs", "int8", {"int8_macs_share": None, "int8_note": "an NPU"}, "an NPU"),
-        ("min_int8_macs", "fp32", {}, "no int8 file"),
+        ("min_int8_macs", "fp32", {}, "no share of MACs in int8: it is no int8 file"),
     ],
 )
 def test_a_value_that_is_not_there_cannot_be_told(
@@ -90,8 +114,35 @@ def test_a_value_that_is_not_there_cannot_be_told(
     limit = "1MB" if kind == "max_size" else 2 if kind == "min_fidelity" else 0.5
     verdicts = trusted(_result(**changes), **{kind: {key: limit}})
     verdict = verdicts[-1]
-    assert verdict.outcome is UNKNOWN and says in verdict.reason
-    assert verdict.value is None
+    assert verdict.outcome is UNKNOWN
+    assert verdict.reason.startswith(says) or verdict.reason.endswith(says)
+    assert (verdict.value, verdict.limit) == (None, 1e6 if kind == "max_size" else limit)
+
+
+def test_class_drops_need_the_reference_in_the_result() -> None:
+    """Of results of earlier versions, which state no class drops."""
+    int8 = _result().artifacts[2]
+    verdict = _one(result_of(artifacts=[int8]), max_class_drop={"int8:cat": 5})
+    assert verdict.reason == "no 'cat' drop: the class is in no label"
+
+
+@pytest.mark.parametrize(
+    ("kind", "key", "says"),
+    [
+        ("max_drop", "int9", "int9"),
+        ("max_drop", "net/int9", "net/int9"),
+        ("max_class_drop", "int9:cat", "int9:cat"),
+        ("max_class_drop", "net/int9:cat", "net/int9:cat"),
+    ],
+)
+def test_a_budget_for_what_is_not_there_is_named_as_it_was_written(
+    kind: str, key: str, says: str
+) -> None:
+    verdict = _one(_result(), **{kind: {key: 1}})
+    assert (verdict.id, verdict.outcome) == (says, UNKNOWN)
+    assert verdict.reason == "not in the result; there: fp32, int8"
+    alone = _one(result_of(), **{kind: {key: 1}})
+    assert alone.reason == "not in the result; there: nothing"
 
 
 @pytest.mark.parametrize("kind", ["max_size_ratio", "max_latency_ratio"])
@@ -217,7 +268,13 @@ def test_broken_logits_fail_by_every_kind(kind: str) -> None:
         ("max_drop", "int8", "1_0", "POINTS"),
         ("max_drop", "int8", "\u0661", "POINTS"),
         ("max_drop", "/int8", 1, "artifact id"),
-        ("max_dorp", "int8", 1, "did you mean 'max_drop'"),
+        ("max_dorp", "int8", 1, "unknown budget 'max_dorp': did you mean 'max_drop'"),
+        ("max_drop", "int8", -100.5, "--max-drop int8=-100.5: give POINTS, such as 0.5"),
+        ("min_agreement", "int8", 1.9, "give PERCENT from 2 to 100, such as 99"),
+        ("max_size", "int8", "999", "give a SIZE of 1KB or more, such as 6MB"),
+        ("min_int8_macs", "int8", -0.01, "give a SHARE from 0 to 1, such as 0.97"),
+        ("max_size_ratio", "int8", "2e9", "give a RATIO above 0, such as 0.5"),
+        ("max_class_drop", "", 1, "give a class, such as person, int8:person or net/int8:person"),
     ],
 )
 def test_a_budget_that_is_none_is_a_usage_error(
