@@ -19,7 +19,7 @@ GRIDS = {"u8": U8, "s8": Grid(symmetric=True, levels=254), "u4": Grid(levels=15)
 
 
 def tensor(seed: int) -> Floats:
-    """Normal, skewed, all of one sign, few values, nearly constant, with outliers."""
+    """Normal, skewed, all of one sign, few values, nearly constant, with outliers, lopsided."""
     rng = np.random.default_rng(seed)
     made = [
         lambda: rng.normal(size=4000),
@@ -29,7 +29,8 @@ def tensor(seed: int) -> Floats:
         lambda: 5 + 1e-3 * rng.normal(size=4000),
         lambda: np.append(rng.normal(size=4000), [300, -7]),
         lambda: np.maximum(rng.normal(size=4000), 0),
-    ][seed % 7]()
+        lambda: np.append(rng.uniform(-1, 0, 4000), [3]),
+    ][seed % 8]()
     return np.asarray(made * 10.0 ** rng.integers(-5, 6), np.float32)
 
 
@@ -45,7 +46,7 @@ def found(rule: str, values: Floats, grid: Grid = U8) -> tuple[float, float]:
 
 
 @pytest.mark.parametrize("grid", GRIDS)
-@pytest.mark.parametrize("seed", cases(14))
+@pytest.mark.parametrize("seed", cases(16))
 def test_square_errors_are_those_of_rounding_values(seed: int, grid: str) -> None:
     """The histogram takes values for even within a bin; so are these."""
     histogram = seen("mse", tensor(seed))
@@ -94,7 +95,7 @@ def test_divergences_are_scipys(seed: int, groups: int) -> None:
 
 
 @pytest.mark.parametrize("rule", ["percentile:99", "percentile:90", "percentile:50.5"])
-@pytest.mark.parametrize("seed", cases(14))
+@pytest.mark.parametrize("seed", cases(16))
 def test_percentiles_leave_out_their_share(seed: int, rule: str) -> None:
     values = tensor(seed)
     low, high = found(rule, values)
@@ -108,7 +109,7 @@ def test_percentiles_leave_out_their_share(seed: int, rule: str) -> None:
 
 @pytest.mark.parametrize("grid", GRIDS)
 @pytest.mark.parametrize("rule", RANGE_RULES)
-@pytest.mark.parametrize("seed", cases(7))
+@pytest.mark.parametrize("seed", cases(8))
 def test_a_rescaled_tensor_has_a_rescaled_range(seed: int, rule: str, grid: str) -> None:
     """By a power of two, which changes no digit."""
     values = tensor(seed)
@@ -117,7 +118,7 @@ def test_a_rescaled_tensor_has_a_rescaled_range(seed: int, rule: str, grid: str)
 
 
 @pytest.mark.parametrize("rule", [r for r in RANGE_RULES if r != "entropy"])
-@pytest.mark.parametrize("seed", cases(7))
+@pytest.mark.parametrize("seed", cases(8))
 def test_an_opposite_tensor_has_the_opposite_range(seed: int, rule: str) -> None:
     """Within the bin that a value on an edge belongs to on one side only."""
     values = tensor(seed)
@@ -126,7 +127,7 @@ def test_an_opposite_tensor_has_the_opposite_range(seed: int, rule: str) -> None
     assert (-high2, -low2) == pytest.approx((low, high), abs=0.01 * float(np.abs(values).max()))
 
 
-@pytest.mark.parametrize("seed", cases(14))
+@pytest.mark.parametrize("seed", cases(16))
 def test_mse_is_no_worse_than_any_range_of_a_fine_search(seed: int) -> None:
     values = tensor(seed)
     low, high = found("mse", values, GRIDS["u4"])
