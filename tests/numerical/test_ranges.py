@@ -94,6 +94,17 @@ def test_divergences_are_scipys(seed: int, groups: int) -> None:
         assert divergences[one] == pytest.approx(expected, rel=1e-6, abs=1e-9)
 
 
+@pytest.mark.parametrize("grid", ["u8", "s8"])
+def test_entropy_keeps_as_many_bins_as_the_grid_has_integers(grid: str) -> None:
+    """Fewer could be kept exactly, whatever is clipped: here all but five values lie in sixteen."""
+    rng = np.random.default_rng(0)
+    values = np.append(rng.normal(size=5000) * 1e-3, [1, -1, 0.5, 0.7, -0.3]).astype(np.float32)
+    histogram = seen("entropy", values)
+    assert isinstance(histogram, Histogram)
+    low, high = found("entropy", values, GRIDS[grid])
+    assert high - low >= (GRIDS[grid].levels + 1) * histogram.width * (1 - 1e-6)
+
+
 @pytest.mark.parametrize("rule", ["percentile:99", "percentile:90", "percentile:50.5"])
 @pytest.mark.parametrize("seed", cases(16))
 def test_percentiles_leave_out_their_share(seed: int, rule: str) -> None:
