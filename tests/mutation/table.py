@@ -43,6 +43,7 @@ SUBJECTS = {
         ),
         (
             "tests/validate/gating/test_decision.py",
+            "tests/validate/gating/test_formats.py",
             "tests/validate/gating/test_paired.py",
             "tests/validate/gating/test_sentences.py",
             "tests/validate/gating/test_unpaired.py",
