@@ -33,6 +33,8 @@ class _PerPixel(nn.Module):
     [
         # 140 positions x 8 kernels of 3x3x3
         (nn.Conv2d(3, 8, 3, padding=1), 8 * 27 + 8, 140 * 8 * 27),
+        # a single result per position
+        (nn.Conv2d(3, 1, 1), 4, 140 * 3),
         # 5 x 7 positions
         (nn.Conv2d(3, 8, 3, stride=2, padding=1, bias=False), 8 * 27, 35 * 8 * 27),
         # each of 6 outputs reads one of the 3 inputs

@@ -46,6 +46,12 @@ def conv(rows: int, inputs: int, kernel: int, group: int = 1) -> tuple[float, fl
         # 2 groups of 32 stay two, and are gathered one by one
         ((64, 32, 3, 2), 2 * 1024 * 900 / 80,
          2 * 1024 * 900 / 330 + 0.12 * 6400 + 1.4 * 9 * 2 * 100),
+        # as these, over nine taps
+        ((15, 4, 3, 5), 4 * 5 * 900 * (0.3 + 3 / 20),
+         20 * 16 * 900 / 330 + 0.12 * 1500 + 1.4 * 9 * 100),
+        # 2 groups of 33 to 32 stay two, whose products are no multiple of 4
+        ((64, 33, 1, 2), 33 * 2 * 100 * (0.3 + 32 / 20),
+         2 * 33 * 32 * 100 / 330 + 0.12 * 6400 + 0.35 * 33 * 2 * 100),
         # one result of two channels each is not depthwise
         ((4, 2, 1, 4), 2 * 4 * 100 * (0.3 + 1 / 20), 8 * 16 * 100 / 330 + 0.12 * 400),
         ((4, 1, 1, 2), 1 * 2 * 100 * (0.3 + 2 / 20),
