@@ -90,6 +90,25 @@ def test_operators_without_a_rule_are_reported_with_their_number_of_calls() -> N
     assert cost.uncounted == {"relu": 2, "_adaptive_avg_pool2d": 1, "upsample_bilinear2d": 1}
 
 
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+def test_every_batch_norm_counts_for_thop(device: str) -> None:
+    with torch.device(device):
+        network = nn.Sequential(nn.Conv2d(3, 5, 1), nn.BatchNorm2d(5), nn.BatchNorm2d(5))
+    cost = torch_cost(network, SIZE)
+    assert (cost.macs, cost.thop) == (140 * 15, 140 * 15 + 2 * 4 * 5 * 140)
+    assert cost.uncounted == {}
+
+
+def test_operators_get_all_that_the_network_gives_them() -> None:
+    class Named(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            total = x.sum(1, dtype=torch.float64)
+            assert total.dtype == torch.float64
+            return total.float().relu_()
+
+    assert torch_cost(Named(), SIZE).uncounted == {"sum": 1, "relu": 1}
+
+
 def test_counting_leaves_the_network_as_it_was() -> None:
     network = nn.Sequential(nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3), nn.Dropout(0.5)).train()
     before = {key: value.clone() for key, value in network.state_dict().items()}
