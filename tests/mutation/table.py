@@ -30,7 +30,11 @@ SUBJECTS = {
             "validate/gating/kinds.py",
             "validate/gating/units.py",
         ),
-        ("tests/validate/gating/test_budgets.py", "tests/validate/test_gate.py"),
+        (
+            "tests/validate/gating/test_budgets.py",
+            "tests/validate/gating/test_counted.py",
+            "tests/validate/test_gate.py",
+        ),
     ),
     "changes": Subject(
         (

@@ -290,3 +290,59 @@ def test_a_budget_that_is_none_is_a_usage_error(
 )
 def test_sizes_have_units(text: str, size: float) -> None:
     assert _one(_result(), max_size={"int8": text}).limit == size
+
+
+def test_verdicts_are_whole() -> None:
+    """Who, what, by which check, and the numbers, for each outcome."""
+    drop = {"int8": 0.5}
+    assert _one(_result(), max_drop=drop) == Verdict(
+        "int8", PASS, "drop +0.400 is within 0.5", "max-drop", 0.4, 0.5, None, False
+    )
+    assert _one(_result(drop=0.75), max_drop=drop) == Verdict(
+        "int8", FAIL, "drop +0.750 exceeds 0.5", "max-drop", 0.75, 0.5, None, False
+    )
+    assert _one(_result(), min_agreement={"int8": 98}) == Verdict(
+        "int8", PASS, "agreement 98.500 % reaches 98 %", "min-agreement", 98.5, 98, None, False
+    )
+    assert _one(_result(), min_agreement={"int8": 99}) == Verdict(
+        "int8", FAIL, "agreement 98.500 % falls short of 99 %", "min-agreement", 98.5, 99, None,
+        False,
+    )  # fmt: skip
+    assert _one(_result(), max_size={"int8": "5 MB"}) == Verdict(
+        "int8", FAIL, "size 5.500 MB exceeds 5 MB", "max-size", 5.5e6, 5e6, None, False
+    )
+    assert _one(_result(), max_class_drop={"int8:dog": 1}) == Verdict(
+        "int8", UNKNOWN, "no 'dog' drop: the class is in no label", "max-class-drop dog",
+        limit=1.0,
+    )  # fmt: skip
+    assert _one(_result(), max_class_drop={"int9:cat": 1}) == Verdict(
+        "int9:cat", UNKNOWN, "not in the result; there: fp32, int8", "max-class-drop cat"
+    )
+    assert _one(_result(nonfinite_images=3), max_drop=drop) == Verdict(
+        "int8", FAIL, "inf or NaN in the logits of 3 images", "max-drop"
+    )
+
+
+@pytest.mark.parametrize("text", ["5e-1", "5E-1", " +.5 ", "0.5"])
+def test_numbers_may_have_exponents(text: str) -> None:
+    assert _one(_result(), max_drop={"int8": text}).limit == 0.5
+
+
+def test_the_network_counts_more_than_the_id_and_the_id_more_than_the_precision() -> None:
+    npu = lost("int8@npu", 1.0)
+    result = result_of(npu)
+    keys = ["int8", "int8@npu", "net/int8", "net/int8@npu"]
+    for index, closest in enumerate(keys):
+        given = {key: float(place) for place, key in enumerate(keys[: index + 1])}
+        (verdict,) = trusted(result, max_drop=given)
+        assert verdict.limit == given[closest]
+    assert [v.id for v in trusted(result, max_drop={"fp16": 1.0})] == ["fp16"]
+    whole = {"net/": 0.25, "int8@npu": 0.5}
+    assert [v.limit for v in trusted(result, max_drop=whole)] == [0.25]
+
+
+def test_how_small_a_drop_shows_follows_from_the_level() -> None:
+    """An interval of 95 % is 2 x 1.960 standard errors wide, one of 99 % 2 x 2.576."""
+    result = result_of(lost("int8", 0.4, drop_ci95=(0.1, 0.7)))
+    verdict = _one(result, max_drop={"int8": 1}, confidence=99)
+    assert verdict.reason.endswith(f"detectable from {2.801585 * 0.6 / (2 * 2.575829):.2f}")
