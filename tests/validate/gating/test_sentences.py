@@ -8,8 +8,12 @@ import numpy as np
 import pytest
 
 from tests.validate.gating.test_paired import _accept, _confusions, _gate, _written
-from tests.validate.results import written
-from validate.gating.verdict import Outcome
+from tests.validate.results import result_of, written
+from validate.gating.baseline import Acceptance, load_baseline
+from validate.gating.judged import Judged
+from validate.gating.overall import headline, overall_code, titles
+from validate.gating.paired import _accepted
+from validate.gating.verdict import Outcome, Verdict
 from validate.result import NoiseFacts, load_result
 from validate.sealing import sealed
 
@@ -85,10 +89,35 @@ def test_noise_and_steps_are_told(tmp_path: Path) -> None:
         f" {mious(after) - mious(before):+.3f} (reason {number + 1})"
         for number, (before, after) in enumerate(itertools.pairwise(steps))
     ]
-    said = verdict.evidence[-1]
-    assert said.startswith("accepted since the anchor") and ": 1 more, then " in said
-    assert all(one in said for one in accepted[1:]) and accepted[0] not in said
-    assert said.count("; ") == 2
+    today = load_baseline(path).entries[1].last.date
+    assert verdict.evidence[-1] == (
+        f"accepted since the anchor of {today}: 1 more, then "
+        + "; ".join(f"{today}{one}" for one in accepted[1:])
+    )
+    # three steps are told whole
+    first = tmp_path / "three.json"
+    for number in range(4):
+        _accept(tmp_path / str(number), first, f"reason {number}")
+    assert _gate(tmp_path / "now", first)[1].evidence[-1] == (
+        f"accepted since the anchor of {today}: " + "; ".join(f"{today}{s}" for s in accepted[:3])
+    )
+
+
+def test_acceptances_of_unknown_date_and_figure_are_told_without() -> None:
+    """Baselines of earlier versions, and artifacts that once had labels."""
+
+    def accepted(date: str | None, miou: float | None, fidelity: float | None) -> Acceptance:
+        return Acceptance(
+            date=date, reason="why", reference="fp32", miou=miou, fidelity_miou=fidelity,
+            agreement=99.0, drop=None, environment={},
+        )  # fmt: skip
+
+    history = [accepted(None, 70.0, 90.0), accepted(None, 69.5, 91.0)]
+    assert _accepted(history) == "accepted since the anchor: earlier -0.500 (why)"
+    history = [accepted("2026-01-02", None, None), accepted("2026-01-03", 69.5, 91.0)]
+    assert _accepted(history) == "accepted since the anchor of 2026-01-02: 2026-01-03  (why)"
+    history = [accepted("2026-01-02", 70.0, 90.0), accepted("2026-01-03", None, 91.25)]
+    assert _accepted(history) == "accepted since the anchor of 2026-01-02: 2026-01-03 +1.250 (why)"
 
 
 def unlabelled(folder: Path, int8: Any, classes: tuple[str, ...] = ("a", "b", "c")) -> None:
@@ -174,3 +203,33 @@ def test_a_reference_that_moved_is_said_in_pixels(tmp_path: Path) -> None:
             "more, and there are no labels to say which is right; accept it with --update-baseline"
         )
     assert _gate(tmp_path / "now", path, agreement_tolerance=2.5)[0].outcome is not Outcome.UNKNOWN
+
+
+def judged(name: str, file: str, *outcomes: Outcome) -> Judged:
+    verdicts = [Verdict(str(index), outcome, "why") for index, outcome in enumerate(outcomes)]
+    return Judged(Path(file), result_of(name=name), verdicts)
+
+
+def test_results_of_one_name_are_told_apart_by_their_files() -> None:
+    alone, one, two = judged("a", "x/r.json"), judged("b", "y/r.json"), judged("b", "z/r.json")
+    assert titles([alone, one, two]) == ["a squash", "b squash (y/r.json)", "b squash (z/r.json)"]
+    three = [one, two, judged("b", "w/r.json")]
+    assert titles(three) == [f"b squash ({folder}/r.json)" for folder in "yzw"]
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "code", "says"),
+    [
+        ([], 2, "nothing was judged"),
+        ([Outcome.WARN], 2, "nothing was judged"),
+        ([Outcome.PASS, Outcome.PASS, Outcome.WARN], 0, "all 2 checks pass"),
+        ([Outcome.PASS, Outcome.FAIL], 1, "1 of 2 checks fail"),
+        ([Outcome.PASS, Outcome.UNKNOWN], 2, "1 of 2 checks cannot be told"),
+        ([Outcome.FAIL, Outcome.UNKNOWN, Outcome.UNKNOWN], 1,
+         "1 of 3 checks fail, 2 cannot be told"),
+    ],
+)  # fmt: skip
+def test_the_headline_counts_checks(outcomes: list[Outcome], code: int, says: str) -> None:
+    found = [judged("a", "r.json", *outcomes)]
+    assert headline(found).split(" ", 1)[1] == says
+    assert overall_code(found) == code
