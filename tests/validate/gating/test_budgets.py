@@ -249,7 +249,12 @@ def test_broken_logits_fail_by_every_kind(kind: str) -> None:
         ("max_drop", "int8", float("nan"), "give POINTS"),
         ("max_drop", "int8", 101, "give POINTS"),
         ("max_drop", "int8", True, "give POINTS"),
-        ("max_drop", "", 1, "artifact id or a precision"),
+        (
+            "max_drop",
+            "",
+            1,
+            "--max-drop =1: give an artifact id or a precision, such as int8 or net/int8",
+        ),
         ("max_class_drop", "int8:", 1, "give a class"),
         ("max_class_drop", ":cat", 1, "give a class"),
         # a share where percent is meant would let everything pass
@@ -274,7 +279,12 @@ def test_broken_logits_fail_by_every_kind(kind: str) -> None:
         ("max_size", "int8", "999", "give a SIZE of 1KB or more, such as 6MB"),
         ("min_int8_macs", "int8", -0.01, "give a SHARE from 0 to 1, such as 0.97"),
         ("max_size_ratio", "int8", "2e9", "give a RATIO above 0, such as 0.5"),
-        ("max_class_drop", "", 1, "give a class, such as person, int8:person or net/int8:person"),
+        (
+            "max_class_drop",
+            "",
+            1,
+            "=1: give a class, such as person, int8:person or net/int8:person",
+        ),
     ],
 )
 def test_a_budget_that_is_none_is_a_usage_error(
