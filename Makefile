@@ -4,6 +4,9 @@
 # make fuzz-guided: each parser for SECONDS=60, guided by coverage; a crash-* in runs/fuzz goes to tests/fuzz/corpus.
 # make lock: requirements.lock anew, the pinned versions with their hashes.
 # make audit: known vulnerabilities of the locked versions. make lowest: the fast tests with the lowest versions.
+# make numerical: twenty times the random cases of the tests of numbers, 1,200 int8 networks among them.
+# make mutants SUBJECTS="metrics gating": what tests do not notice, of the subjects in tests/mutation/table.py;
+#   of all without SUBJECTS, some two hours.
 # make reports REASON=why: run demo and every recipe, renew reports/ (needs ../shared and an idle machine).
 # make bench: measure benchmarks/README.md anew in a venv of its own with NNCF (needs ../shared);
 #   make bench-timed: the part that needs an idle machine; make bench-page: the page alone.
@@ -21,7 +24,7 @@ FUZZED := runs/fuzz
 UV := $(BIN)/uv
 LOWEST := .venv-lowest
 
-.PHONY: demo test test-fast fuzz fuzz-guided faults lock audit lowest lint reports bench bench-timed bench-untimed bench-page demo-network clean
+.PHONY: demo test test-fast fuzz fuzz-guided faults lock audit lowest numerical mutants lint reports bench bench-timed bench-untimed bench-page demo-network clean
 
 demo: $(STAMP)
 	@$(BIN)/segport run demo -o runs/demo
@@ -54,6 +57,11 @@ lowest: $(STAMP)
 	$(UV) venv --quiet --clear --python $(PYTHON) $(LOWEST)
 	$(UV) pip install --quiet --python $(LOWEST) --resolution lowest-direct --editable '.[dev]'
 	$(LOWEST)/bin/pytest -m "not slow and not browser"
+numerical: $(STAMP)
+	SEGPORT_NUMERICAL=20 $(BIN)/pytest tests/numerical
+
+mutants: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.mutation.run $(SUBJECTS)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

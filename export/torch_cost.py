@@ -54,6 +54,13 @@ def _addmm(args: Sequence[Any], out: Tensor) -> int:
     return int(out.numel() * args[1].shape[-1])
 
 
+def _attention(args: Sequence[Any], out: Any) -> int:
+    """Count queries x keys, and the weights x values; each (batch, heads, tokens, width)."""
+    query, key, value = args[:3]
+    pairs = query[..., 0].numel() * key.shape[-2]
+    return int(pairs * (key.shape[-1] + value.shape[-1]))
+
+
 def _batch_norm(args: Sequence[Any], out: tuple[Tensor, ...]) -> int:
     return int(4 * args[0].numel())
 
@@ -69,6 +76,15 @@ MAC_RULES: dict[str, Rule] = {
     "aten::mm": _matmul,
     "aten::bmm": _matmul,
     "aten::addmm": _addmm,
+    "aten::baddbmm": _addmm,
+    "aten::mv": _matmul,
+    "aten::dot": _matmul,
+    # which of them a call becomes depends on device and type
+    "aten::_scaled_dot_product_flash_attention_for_cpu": _attention,
+    "aten::_scaled_dot_product_flash_attention": _attention,
+    "aten::_scaled_dot_product_efficient_attention": _attention,
+    "aten::_scaled_dot_product_cudnn_attention": _attention,
+    "aten::_scaled_dot_product_fused_attention_overrideable": _attention,
 }
 THOP_EXTRA_RULES: dict[str, Rule] = {
     "aten::native_batch_norm": _batch_norm,

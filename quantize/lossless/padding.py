@@ -23,7 +23,10 @@ are rewritten: ResNet50 (5 GMACs each) gains 3 of 75 ms, MobileNet (0.8 each) 0.
 
 
 class Block(NamedTuple):
-    """Output pixels `start` to `end` of an axis; taps `first` to `last` of the kernel count."""
+    """Output pixels `start` to `end` of an axis; taps `first` to `last` of the kernel count.
+
+    None where the two are the same: all taps lie in the padding.
+    """
 
     start: int
     end: int
@@ -46,8 +49,9 @@ def blocks(pixels: int, kernel: int, dilation: int, before: int, after: int) -> 
         tuple(k for k in range(kernel) if 0 <= pixel - before + k * dilation < pixels)
         for pixel in made
     ]
-    runs = [list(run) for _, run in groupby(made, key=lambda pixel: taps[pixel])]
-    return [Block(run[0], run[-1] + 1, taps[run[0]][0], taps[run[0]][-1] + 1) for run in runs]
+    runs = [(inside, list(run)) for inside, run in groupby(made, key=lambda pixel: taps[pixel])]
+    ends = [(inside[0], inside[-1] + 1) if inside else (0, 0) for inside, _ in runs]
+    return [Block(run[0], run[-1] + 1, *end) for (_, run), end in zip(runs, ends, strict=True)]
 
 
 def _axes(layer: Layer) -> tuple[list[Block], list[Block]]:
@@ -70,7 +74,10 @@ def _suits(layer: Layer) -> bool:
         or max(layer.pads[1::2]) > across * (wide - 1) / 2
     ):
         return False  # the centre of the kernel may lie outside
-    taken = [sum((b.end - b.start) * (b.last - b.first) for b in axis) for axis in _axes(layer)]
+    axes = _axes(layer)
+    if any(block.first == block.last for axis in axes for block in axis):
+        return False  # a kernel of even size has no centre: some pixel sees the padding alone
+    taken = [sum((b.end - b.start) * (b.last - b.first) for b in axis) for axis in axes]
     return bool(taken[0] * taken[1] <= (1 - SAVED) * rows * columns * tall * wide)
 
 

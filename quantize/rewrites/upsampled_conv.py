@@ -9,6 +9,7 @@ The other channels of the Concat get a convolution of their own. In int8 that ro
 but each tap has scales of its own: agreement with fp32 rises.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -93,7 +94,13 @@ def find_places(model: ModelProto) -> list[Place]:
                 return Place(conv, concat, resize, others, first, (n, channels, h, w), pixels, kind)
         return None
 
-    plain = [n for n in graph.node if n.op_type == "Conv" and n.input[1] in constants and _plain(n)]
+    plain = [
+        node
+        for node in graph.node
+        if node.op_type == "Conv"
+        and node.input[1] in constants
+        and _plain(node, constants[node.input[1]].dims)
+    ]
     return [found for conv in plain if (found := place(conv)) is not None]
 
 
@@ -112,9 +119,9 @@ def interpolation(samples: int, pixels: int, kernel: int, mode: str) -> NDArray[
     return weights.reshape(pixels, -1).astype(np.float32)
 
 
-def _plain(conv: NodeProto) -> bool:
+def _plain(conv: NodeProto, weight: Sequence[int]) -> bool:
     given = attributes(conv)
-    kernel, pads = given.get("kernel_shape", [1, 1]), given.get("pads", [0, 0, 0, 0])
+    kernel, pads = weight[2:], given.get("pads", [0, 0, 0, 0])  # kernel_shape may be left out
     return (
         given.get("group", 1) == 1
         and len(kernel) == 2

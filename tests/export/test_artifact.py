@@ -5,16 +5,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from onnx import TensorProto
 
 from export.artifact import (
     Artifact,
     Manifest,
+    OutputSpec,
     artifact_name,
     load_artifact,
+    output_spec,
     write_artifact,
 )
 from export.errors import ArtifactError, UsageError
 from export.files import sha256_of
+from export.names import LONGEST
+from tests.export.build import value
 
 
 @pytest.fixture
@@ -178,6 +183,46 @@ def test_artifact_name(text: str, name: str) -> None:
 def test_names_that_are_no_file_names(text: str) -> None:
     with pytest.raises(UsageError, match="use letters, digits"):
         artifact_name(text)
+
+
+def test_a_name_may_be_as_long_as_a_file_name_part() -> None:
+    longest = "x" * LONGEST
+    assert artifact_name(longest) == longest
+    found = f"^name '{'x' * 20}...': has {LONGEST + 1} characters, {LONGEST} are enough$"
+    with pytest.raises(UsageError, match=found):
+        artifact_name(longest + "x")
+
+
+def test_outputs_are_described_as_the_graph_has_them() -> None:
+    logits = value("logits", (None, 21, 65, "width"))
+    assert output_spec(logits) == OutputSpec(
+        name="logits", kind="logits", shape=(None, 21, 65, None), dtype="float32"
+    )
+    mask = value("mask", (2, 65, 33), TensorProto.UINT8)
+    assert output_spec(mask) == OutputSpec(
+        name="mask", kind="mask", shape=(2, 65, 33), dtype="uint8"
+    )
+
+
+def test_a_manifest_that_cannot_be_read_says_why(copy: Path) -> None:
+    manifest = copy.with_suffix(".json")
+    manifest.unlink()
+    manifest.symlink_to("/proc/self/mem")  # a file whose first bytes nobody may read
+    advice = "'segport import' makes a new one for a third-party file"
+    _refused(copy, "not a segport manifest ([Errno 5] Input/output error); " + advice)
+    manifest.unlink()
+    manifest.write_text("[]")
+    _refused(copy, "not a segport manifest (: Input should be an object); " + advice)
+
+
+def test_a_changed_file_is_named_with_what_to_do(copy: Path) -> None:
+    copy.write_bytes(copy.read_bytes() + b"x")
+    with pytest.raises(ArtifactError) as caught:
+        load_artifact(copy)
+    assert str(caught.value) == (
+        f"{copy}: its sha256 differs from the manifest's, so the file was changed after it was "
+        "written; make it again with segport export, quantize or import"
+    )
 
 
 HOSTILE_NAMES = ["../../x", "/abs/x", "", ".", "..", "a/b", "a\nb", "a\0b", "\x1b[31m", "x" * 300]

@@ -33,6 +33,8 @@ class _PerPixel(nn.Module):
     [
         # 140 positions x 8 kernels of 3x3x3
         (nn.Conv2d(3, 8, 3, padding=1), 8 * 27 + 8, 140 * 8 * 27),
+        # a single result per position
+        (nn.Conv2d(3, 1, 1), 4, 140 * 3),
         # 5 x 7 positions
         (nn.Conv2d(3, 8, 3, stride=2, padding=1, bias=False), 8 * 27, 35 * 8 * 27),
         # each of 6 outputs reads one of the 3 inputs
@@ -86,6 +88,25 @@ def test_operators_without_a_rule_are_reported_with_their_number_of_calls() -> N
 
     assert cost.macs == 140 * 9
     assert cost.uncounted == {"relu": 2, "_adaptive_avg_pool2d": 1, "upsample_bilinear2d": 1}
+
+
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+def test_every_batch_norm_counts_for_thop(device: str) -> None:
+    with torch.device(device):
+        network = nn.Sequential(nn.Conv2d(3, 5, 1), nn.BatchNorm2d(5), nn.BatchNorm2d(5))
+    cost = torch_cost(network, SIZE)
+    assert (cost.macs, cost.thop) == (140 * 15, 140 * 15 + 2 * 4 * 5 * 140)
+    assert cost.uncounted == {}
+
+
+def test_operators_get_all_that_the_network_gives_them() -> None:
+    class Named(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            total = x.sum(1, dtype=torch.float64)
+            assert total.dtype == torch.float64
+            return total.float().relu_()
+
+    assert torch_cost(Named(), SIZE).uncounted == {"sum": 1, "relu": 1}
 
 
 def test_counting_leaves_the_network_as_it_was() -> None:

@@ -76,6 +76,18 @@ def test_padding_beyond_the_kernel_stays() -> None:
     assert skip_padding(made) == []
 
 
+@pytest.mark.parametrize(("kernel", "rate", "pad"), [(2, 30, 12), (4, 12, 16)])
+def test_pixels_that_see_the_padding_alone_stay(kernel: int, rate: int, pad: int) -> None:
+    """A kernel of even size has no tap in its centre: of 9 pixels some see none at all."""
+    attributes = {"dilations": [rate] * 2, "pads": [pad, pad, pad + 2, pad + 2]}
+    assert skip_padding(quantized((9, 9), (8, 4, kernel, kernel), **attributes)) == []
+
+
+def test_blocks_without_a_tap_by_hand() -> None:
+    # two taps 4 apart, 2 pixels, 3 of padding: one tap sees the first pixel, the other the last
+    assert blocks(2, 2, 4, 3, 3) == [Block(0, 1, 1, 2), Block(1, 3, 0, 0), Block(3, 4, 0, 1)]
+
+
 def test_small_layers_stay(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(padding, "MACS", 8 * 4 * 9 * 33 * 33 + 1)
     assert skip_padding(dilated((33, 33), 18)) == []

@@ -86,6 +86,19 @@ def test_the_result_is_the_same(given: dict[str, Any]) -> None:
     np.testing.assert_allclose(after, before, atol=2e-5 * np.abs(before).max())
 
 
+@pytest.mark.parametrize(("pads", "found"), [(1, 1), (0, 0)])
+def test_a_convolution_need_not_name_its_kernels_size(pads: int, found: int) -> None:
+    """It is that of the weight; without pads the border is lost, which the rewrite does not do."""
+    made = network(conv={"pads": [pads] * 4})
+    conv = next(node for node in made.graph.node if node.op_type == "Conv")
+    conv.attribute.remove(next(a for a in conv.attribute if a.name == "kernel_shape"))
+    change = convolve_before_resize(made, {})
+    assert change.summary.startswith(f"{found} convolutions")
+    images = pictures(made)
+    (before,), (after,) = computed(made, **images), computed(change.model, **images)
+    np.testing.assert_allclose(after, before, atol=2e-5 * np.abs(before).max())
+
+
 def test_it_saves_the_macs_of_the_enlarged_pixels() -> None:
     made = network(joined="none")
     change = convolve_before_resize(made, {})

@@ -74,14 +74,38 @@ def test_every_kind_is_tested_above() -> None:
     ("kind", "key", "changes", "says"),
     [
         ("max_drop", "int8", {"drop": None}, "--min-agreement or --min-fidelity"),
-        ("max_class_drop", "cat", {"class_iou": {}}, "no labels"),
-        ("max_class_drop", "int8:dog", {}, "in no label"),
-        ("max_class_drop", "int8:cta", {}, "did you mean 'cat'"),
-        ("min_fidelity", "int8", {"fidelity_miou": None}, "no fidelity"),
-        ("max_size", "int8", {"size_bytes": None}, "no file"),
-        ("max_latency_ratio", "int8", {"latency_ms": None}, "not timed"),
+        ("max_class_drop", "cat", {"class_iou": {}}, "no drop: the images have no labels; "),
+        ("max_class_drop", "int8:dog", {}, "no 'dog' drop: the class is in no label"),
+        (
+            "max_class_drop",
+            "int8:dog",
+            {"class_iou": {"dog": 5.0}},  # the reference has none
+            "no 'dog' drop: the class is in no label",
+        ),
+        (
+            "max_class_drop",
+            "int8:cat",
+            {"class_iou": {"cat": None}},
+            "no 'cat' drop: the class is in no label",
+        ),
+        (
+            "max_class_drop",
+            "int8:cat",
+            {"invented_classes": ["cat"]},
+            "no 'cat' drop: the class is in no label",
+        ),
+        ("max_class_drop", "int8:cta", {}, "unknown class 'cta': did you mean 'cat'?"),
+        ("min_fidelity", "int8", {"fidelity_miou": None}, "no fidelity mIoU in the result"),
+        ("max_size", "int8", {"size_bytes": None}, "no size: it is no file"),
+        ("max_size_ratio", "int8", {"size_bytes": None}, "no size ratio: it is no file"),
+        (
+            "max_latency_ratio",
+            "int8",
+            {"latency_ms": None},
+            "no latency ratio: it was not timed",
+        ),
         ("min_int8_macs", "int8", {"int8_macs_share": None, "int8_note": "an NPU"}, "an NPU"),
-        ("min_int8_macs", "fp32", {}, "no int8 file"),
+        ("min_int8_macs", "fp32", {}, "no share of MACs in int8: it is no int8 file"),
     ],
 )
 def test_a_value_that_is_not_there_cannot_be_told(
@@ -90,8 +114,35 @@ def test_a_value_that_is_not_there_cannot_be_told(
     limit = "1MB" if kind == "max_size" else 2 if kind == "min_fidelity" else 0.5
     verdicts = trusted(_result(**changes), **{kind: {key: limit}})
     verdict = verdicts[-1]
-    assert verdict.outcome is UNKNOWN and says in verdict.reason
-    assert verdict.value is None
+    assert verdict.outcome is UNKNOWN
+    assert verdict.reason.startswith(says) or verdict.reason.endswith(says)
+    assert (verdict.value, verdict.limit) == (None, 1e6 if kind == "max_size" else limit)
+
+
+def test_class_drops_need_the_reference_in_the_result() -> None:
+    """Of results of earlier versions, which state no class drops."""
+    int8 = _result().artifacts[2]
+    verdict = _one(result_of(artifacts=[int8]), max_class_drop={"int8:cat": 5})
+    assert verdict.reason == "no 'cat' drop: the class is in no label"
+
+
+@pytest.mark.parametrize(
+    ("kind", "key", "says"),
+    [
+        ("max_drop", "int9", "int9"),
+        ("max_drop", "net/int9", "net/int9"),
+        ("max_class_drop", "int9:cat", "int9:cat"),
+        ("max_class_drop", "net/int9:cat", "net/int9:cat"),
+    ],
+)
+def test_a_budget_for_what_is_not_there_is_named_as_it_was_written(
+    kind: str, key: str, says: str
+) -> None:
+    verdict = _one(_result(), **{kind: {key: 1}})
+    assert (verdict.id, verdict.outcome) == (says, UNKNOWN)
+    assert verdict.reason == "not in the result; there: fp32, int8"
+    alone = _one(result_of(), **{kind: {key: 1}})
+    assert alone.reason == "not in the result; there: nothing"
 
 
 @pytest.mark.parametrize("kind", ["max_size_ratio", "max_latency_ratio"])
@@ -198,7 +249,12 @@ def test_broken_logits_fail_by_every_kind(kind: str) -> None:
         ("max_drop", "int8", float("nan"), "give POINTS"),
         ("max_drop", "int8", 101, "give POINTS"),
         ("max_drop", "int8", True, "give POINTS"),
-        ("max_drop", "", 1, "artifact id or a precision"),
+        (
+            "max_drop",
+            "",
+            1,
+            "--max-drop =1: give an artifact id or a precision, such as int8 or net/int8",
+        ),
         ("max_class_drop", "int8:", 1, "give a class"),
         ("max_class_drop", ":cat", 1, "give a class"),
         # a share where percent is meant would let everything pass
@@ -217,7 +273,18 @@ def test_broken_logits_fail_by_every_kind(kind: str) -> None:
         ("max_drop", "int8", "1_0", "POINTS"),
         ("max_drop", "int8", "\u0661", "POINTS"),
         ("max_drop", "/int8", 1, "artifact id"),
-        ("max_dorp", "int8", 1, "did you mean 'max_drop'"),
+        ("max_dorp", "int8", 1, "unknown budget 'max_dorp': did you mean 'max_drop'"),
+        ("max_drop", "int8", -100.5, "--max-drop int8=-100.5: give POINTS, such as 0.5"),
+        ("min_agreement", "int8", 1.9, "give PERCENT from 2 to 100, such as 99"),
+        ("max_size", "int8", "999", "give a SIZE of 1KB or more, such as 6MB"),
+        ("min_int8_macs", "int8", -0.01, "give a SHARE from 0 to 1, such as 0.97"),
+        ("max_size_ratio", "int8", "2e9", "give a RATIO above 0, such as 0.5"),
+        (
+            "max_class_drop",
+            "",
+            1,
+            "=1: give a class, such as person, int8:person or net/int8:person",
+        ),
     ],
 )
 def test_a_budget_that_is_none_is_a_usage_error(
@@ -233,3 +300,59 @@ def test_a_budget_that_is_none_is_a_usage_error(
 )
 def test_sizes_have_units(text: str, size: float) -> None:
     assert _one(_result(), max_size={"int8": text}).limit == size
+
+
+def test_verdicts_are_whole() -> None:
+    """Who, what, by which check, and the numbers, for each outcome."""
+    drop = {"int8": 0.5}
+    assert _one(_result(), max_drop=drop) == Verdict(
+        "int8", PASS, "drop +0.400 is within 0.5", "max-drop", 0.4, 0.5, None, False
+    )
+    assert _one(_result(drop=0.75), max_drop=drop) == Verdict(
+        "int8", FAIL, "drop +0.750 exceeds 0.5", "max-drop", 0.75, 0.5, None, False
+    )
+    assert _one(_result(), min_agreement={"int8": 98}) == Verdict(
+        "int8", PASS, "agreement 98.500 % reaches 98 %", "min-agreement", 98.5, 98, None, False
+    )
+    assert _one(_result(), min_agreement={"int8": 99}) == Verdict(
+        "int8", FAIL, "agreement 98.500 % falls short of 99 %", "min-agreement", 98.5, 99, None,
+        False,
+    )  # fmt: skip
+    assert _one(_result(), max_size={"int8": "5 MB"}) == Verdict(
+        "int8", FAIL, "size 5.500 MB exceeds 5 MB", "max-size", 5.5e6, 5e6, None, False
+    )
+    assert _one(_result(), max_class_drop={"int8:dog": 1}) == Verdict(
+        "int8", UNKNOWN, "no 'dog' drop: the class is in no label", "max-class-drop dog",
+        limit=1.0,
+    )  # fmt: skip
+    assert _one(_result(), max_class_drop={"int9:cat": 1}) == Verdict(
+        "int9:cat", UNKNOWN, "not in the result; there: fp32, int8", "max-class-drop cat"
+    )
+    assert _one(_result(nonfinite_images=3), max_drop=drop) == Verdict(
+        "int8", FAIL, "inf or NaN in the logits of 3 images", "max-drop"
+    )
+
+
+@pytest.mark.parametrize("text", ["5e-1", "5E-1", " +.5 ", "0.5"])
+def test_numbers_may_have_exponents(text: str) -> None:
+    assert _one(_result(), max_drop={"int8": text}).limit == 0.5
+
+
+def test_the_network_counts_more_than_the_id_and_the_id_more_than_the_precision() -> None:
+    npu = lost("int8@npu", 1.0)
+    result = result_of(npu)
+    keys = ["int8", "int8@npu", "net/int8", "net/int8@npu"]
+    for index, closest in enumerate(keys):
+        given = {key: float(place) for place, key in enumerate(keys[: index + 1])}
+        (verdict,) = trusted(result, max_drop=given)
+        assert verdict.limit == given[closest]
+    assert [v.id for v in trusted(result, max_drop={"fp16": 1.0})] == ["fp16"]
+    whole = {"net/": 0.25, "int8@npu": 0.5}
+    assert [v.limit for v in trusted(result, max_drop=whole)] == [0.25]
+
+
+def test_how_small_a_drop_shows_follows_from_the_level() -> None:
+    """An interval of 95 % is 2 x 1.960 standard errors wide, one of 99 % 2 x 2.576."""
+    result = result_of(lost("int8", 0.4, drop_ci95=(0.1, 0.7)))
+    verdict = _one(result, max_drop={"int8": 1}, confidence=99)
+    assert verdict.reason.endswith(f"detectable from {2.801585 * 0.6 / (2 * 2.575829):.2f}")

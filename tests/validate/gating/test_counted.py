@@ -13,7 +13,7 @@ from tests.validate.results import written
 from validate.gate import gate
 from validate.gating.counted import Counted, count
 from validate.gating.rules import Rules
-from validate.gating.verdict import Outcome, exit_code
+from validate.gating.verdict import Outcome, Verdict, exit_code
 from validate.result import Result, load_result
 
 DEFAULTS = Rules()
@@ -102,6 +102,24 @@ def test_the_verdict_names_the_figure_and_both_values(
     (verdict,) = _count(tmp_path).verdicts
     assert (verdict.id, verdict.outcome) == ("int8", Outcome.UNKNOWN)
     assert says in verdict.reason
+
+
+def test_what_was_changed_has_no_verdict_and_says_so_whole(result: Result, tmp_path: Path) -> None:
+    """A figure that counts tell, and a fact that only its checksum does."""
+    file = tmp_path / "result.json"
+    document = json.loads(file.read_text())
+    counted = document["artifacts"][1]["drop"]
+    document["artifacts"][1].update(drop=0.0, size_bytes=5_000)
+    file.write_text(json.dumps(document))
+    loaded = load_result(file)
+    (drop,) = gate(loaded, folder=tmp_path, max_drop={"int8": 0.5})[:1]
+    (size,) = gate(loaded, folder=tmp_path, max_size={"int8": "1MB"})[:1]
+    unknown = Outcome.UNKNOWN
+    assert drop == Verdict(
+        "int8", unknown, f"drop 0.0, counted {counted}, no verdict", "max-drop", limit=0.5
+    )
+    changed = "size of int8 was changed in result.json after it was written"
+    assert size == Verdict("int8", unknown, changed, "max-size", limit=1e6)
 
 
 def test_a_figure_that_was_changed_is_not_judged_and_others_are(

@@ -20,7 +20,7 @@ from validate.gating.plan import (
     power,
 )
 from validate.gating.rules import Rules
-from validate.gating.unpaired import Side, growth
+from validate.gating.unpaired import Side, growth, judge_other_images
 from validate.gating.verdict import Outcome, Verdict
 from validate.metrics import miou
 from validate.power import detectable, drop_error, mean_iou
@@ -67,6 +67,49 @@ def test_a_drop_that_surely_grew_fails(tmp_path: Path) -> None:
     assert "unpaired comparison" in verdict.reason and "detectable from" in verdict.reason
     low, high = verdict.interval or (0, 0)
     assert low < (verdict.value or 0) < high < 0
+
+
+@pytest.mark.parametrize("missed", [220, 120])
+def test_an_unpaired_comparison_states_both_drops_and_how_sure_it_is(
+    tmp_path: Path, missed: float
+) -> None:
+    verdict = _verdict(tmp_path, missed)
+    here, there = (
+        (miou(_confusions(images, 100, seed).sum(0)) or 0)
+        - (miou(_confusions(images, wrong, seed + 1000).sum(0)) or 0)
+        for images, wrong, seed in ((50, missed, 2), (60, 120, 1))
+    )
+    low, high = verdict.interval or (0, 0)
+    value = verdict.value or 0
+    assert value == pytest.approx(there - here)
+    assert verdict.limit == -0.2
+    error = (high - value) / 1.959964
+    assert verdict.reason == (
+        f"other images than the baseline's, so an unpaired comparison: drop {here:+.3f} here, "
+        f"{there:+.3f} there, grown by {here - there:+.3f} (95 % interval {-high:+.3f} to "
+        f"{-low:+.3f}), tolerance 0.2; detectable from {2.801585 * error:.2f}"
+    ) + (
+        "; validate on the baseline's images, accept these with --update-baseline, or decide with "
+        "--on-inconclusive"
+    ) * (missed == 120)
+
+
+def test_without_counts_on_both_sides_nothing_can_be_told_unless_it_was_decided() -> None:
+    side = _side()
+    for now, before in ((None, side), (side, None), (None, None)):
+        verdict = judge_other_images("int8", now, before, Rules(), "a check")
+        assert (verdict.id, verdict.outcome) == ("int8", Outcome.UNKNOWN)
+        assert (verdict.check, verdict.inconclusive) == ("a check", True)
+        assert verdict.reason == (
+            "other images than the baseline's, and no counts of drops on both sides; validate on "
+            "the baseline's images, accept these with --update-baseline, or decide with "
+            "--on-inconclusive"
+        )
+        for choice, outcome in (("pass", Outcome.PASS), ("fail", Outcome.FAIL)):
+            decided = judge_other_images(
+                "int8", now, before, Rules(on_inconclusive=choice), "a check"
+            )
+            assert decided.outcome is outcome
 
 
 def test_a_change_within_the_noise_of_the_images_cannot_be_told(tmp_path: Path) -> None:
