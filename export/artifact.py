@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
@@ -46,6 +47,18 @@ class Sample(NamedTuple):
     id: str
     image: NDArray[np.float32]
     sha256: str
+
+
+class Origin(NamedTuple):
+    """How images were prepared, and the seed they were drawn by; None: nobody knows."""
+
+    protocol: str | None = None
+    seed: int | None = None
+
+
+def origin_of(samples: Sequence[Sample]) -> Origin:
+    """Return what samples say of themselves; a plain list says nothing."""
+    return getattr(samples, "origin", Origin())
 
 
 class _Strict(BaseModel):

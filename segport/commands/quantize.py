@@ -122,7 +122,6 @@ def quantize(
             io=io,
             guard=not no_guard,
             keep_float=tuple(keep_float or ()),
-            seed=seed,
         )
         check_settings(precision, settings)
         request: Request | None = requested(
@@ -161,7 +160,6 @@ def quantize(
             precision,
             out,
             samples=Samples(images, preparation) if images else (),
-            protocol=protocol,
             settings=settings,
             search=search,
             progress=step,
