@@ -86,10 +86,12 @@ Deviation = Annotated[FiniteFloat, Field(gt=0)]
 class Weights(_Strict):
     """Where the weights came from; `sha256` is that of the checkpoint file.
 
+    Those of a "module" came with the object; `sha256` is then that of its state_dict's values.
+
     `key` says where in it they lie, if there were several, `prefix` what their names had more.
     """
 
-    how: Literal["file", "default", "random", "import"]
+    how: Literal["file", "default", "random", "import", "module"]
     file: str | None = None
     seed: int | None = None
     sha256: str | None = None

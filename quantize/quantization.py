@@ -83,7 +83,8 @@ def quantize_all(
 
     `samples` are calibration images; int8 needs them, fp16 checks value ranges with them. How they
     were prepared and drawn they say themselves (`export.artifact.Origin`). A pass over them
-    measures what all orders want to know by then. All images used go into the manifest. Raises UsageError for an unknown name or an artifact that is not
+    measures what all orders want to know by then. All images used go
+    into the manifest. Raises UsageError for an unknown name or an artifact that is not
     fp32, CalibrationError for unusable samples, QuantizeError when a file would not be what its
     target promises; it is not written then.
     """

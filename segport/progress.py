@@ -94,8 +94,11 @@ class _Lines(Stages):
 
 
 @contextmanager
-def stages() -> Iterator[Stages]:
+def stages(*, shown: bool = True) -> Iterator[Stages]:
     """Show progress while the block runs: a bar that vanishes, or lines where no terminal is."""
+    if not shown:
+        yield Stages()
+        return
     if not sys.stderr.isatty():
         with _lines() as lines:
             yield lines

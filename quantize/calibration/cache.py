@@ -54,9 +54,9 @@ def collect_cached(
 
     `artifact` says how `samples` were prepared for the float networks that are measured, under the
     protocol of their origin; what does not know its own is measured each time. `samples` are
-    identified by their method `identities()` if they have it, which need not decode them. Returns the
-    images used, also when nothing had to be run. Raises what `collect` raises; a folder (default: `default_folder()`) that cannot be written or read is no
-    error.
+    identified by their method `identities()` if they have it, which need not decode them. Returns
+    the images used, also when nothing had to be run. Raises what `collect` raises; a folder
+    (default: `default_folder()`) that cannot be written or read is no error.
     """
     images = _identities(samples)
     folder = folder or default_folder()
