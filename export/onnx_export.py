@@ -72,7 +72,7 @@ class _Head(nn.Module):
 
 
 def export_model(
-    network: str | nn.Module,
+    model: str | nn.Module,
     weights: str,
     folder: Path,
     *,
@@ -93,7 +93,7 @@ def export_model(
 ) -> Artifact:
     """Export a network as a verified fp32 artifact in `folder`.
 
-    `network` is a name, or a module, which brings its weights. `weights` is a checkpoint file,
+    `model` is a name, or a module, which brings its weights. `weights` is a checkpoint file,
     "default" or "random" (with `seed`). `size` is (height,
     width), each >= 33; None there or in `batch` leaves the dimension free. `output` is
     "logits", "mask" or "both". `weights_key` names the weights in a checkpoint that holds several,
@@ -108,7 +108,7 @@ def export_model(
     _check_arguments(size, batch, output)
     check_writable(folder)
     kinds = OUTPUTS[output]
-    model = type(network).__name__ if isinstance(network, nn.Module) else network
+    network, model = model, type(model).__name__ if isinstance(model, nn.Module) else model
     base_name = artifact_name(name or default_name(model))
     preset = preset_of(model) if isinstance(network, str) else Preset()
     class_names = _class_names(classes, preset, binary=kind in BINARY)
