@@ -17,6 +17,7 @@ from segport.arguments import expand_dynamic, join_numbers
 from segport.commands.bench import bench
 from segport.commands.compare import compare
 from segport.commands.diagnose import diagnose
+from segport.commands.doctor import doctor
 from segport.commands.export import export
 from segport.commands.gate import gate
 from segport.commands.history import history
@@ -58,19 +59,22 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "gate": gate,
     "run": run,
     "predict": predict,
+    "doctor": doctor,
 }
 
+_HELP = {"help_option_names": ["-h", "--help"]}
 app = typer.Typer(
     no_args_is_help=True,
+    context_settings=_HELP,
     pretty_exceptions_enable=False,
     add_completion=False,  # segport.completion has its own options for it
     help="Trained segmentation networks to verified ONNX files, and what each of them lost.",
 )
 for name, command in COMMANDS.items():
-    app.command(name)(command)
+    app.command(name, context_settings=_HELP)(command)
 GROUPS = {"history": history}
 for name, group in GROUPS.items():
-    app.add_typer(group, name=name, no_args_is_help=True)
+    app.add_typer(group, name=name, no_args_is_help=True, context_settings=_HELP)
 
 
 @app.callback()
