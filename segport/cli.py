@@ -5,7 +5,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -34,6 +34,7 @@ from segport.commands.run import run
 from segport.commands.validate import validate
 from segport.completion import InstallCompletion, ShowCompletion, name_shell
 from segport.defect import defect
+from segport.progress import be_quiet
 
 BAD_INPUT = 2
 INTERRUPTED = 130
@@ -80,10 +81,19 @@ for name, group in GROUPS.items():
 @app.callback()
 def options(
     version: Version = False,
+    quiet: Annotated[
+        bool, typer.Option("-q", "--quiet", help="Show no progress, only the answer.")
+    ] = False,
+    verbose: Annotated[
+        bool, typer.Option("-v", "--verbose", help="Show the traceback of an error, too.")
+    ] = False,
     install_completion: InstallCompletion = None,
     show_completion: ShowCompletion = None,
 ) -> None:
-    """Options without a command; each of them answers and ends."""
+    """Options before a command: -q and -v go with any, each of the others answers and ends."""
+    be_quiet(quiet)
+    if verbose:
+        os.environ["SEGPORT_TRACEBACK"] = "1"
 
 
 # typer exports only this child of the class that all wrong options and arguments raise
@@ -135,4 +145,5 @@ def _end(code: int, message: str) -> NoReturn:
 
 
 def _command(arguments: list[str]) -> str:
-    return f"{arguments[0]} " if arguments[0] in (*COMMANDS, *GROUPS) else ""
+    named = next((word for word in arguments if not word.startswith("-")), "")
+    return f"{named} " if named in (*COMMANDS, *GROUPS) else ""

@@ -39,3 +39,21 @@ def test_h_is_help(command: list[str]) -> None:
     short, long = segport(*command, "-h"), segport(*command, "--help")
     assert (short.code, short.out) == (0, long.out)
     assert "Usage: segport" in short.out
+
+
+def test_q_shows_no_progress_and_the_error_still(tmp_path: Path) -> None:
+    command = ["quantize", tmp_path / "none.onnx", "--precision", "fp16", "-o", tmp_path / "out"]
+    loud, quiet = segport(*command), segport("-q", *command)
+    assert loud.code == quiet.code == 2
+    assert "quantize fp16" in loud.err
+    assert quiet.err == f"segport: {loud.errors[-1].removeprefix('segport: ')}\n"
+    assert segport(*command).err != quiet.err  # of that one call only
+
+
+def test_v_shows_the_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEGPORT_TRACEBACK", "0")
+    command = ["compare", tmp_path / "a.json", tmp_path / "b.json"]
+    assert "Traceback" not in segport(*command).err
+    answer = segport("-v", *command)
+    assert answer.code == 2 and "Traceback" in answer.err
+    assert answer.err.splitlines()[-1].startswith("segport: ")
