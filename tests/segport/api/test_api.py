@@ -109,6 +109,8 @@ def test_the_public_names_are_those_listed_and_documented() -> None:
     for name in segport.__all__:
         found = getattr(segport, name)
         assert found.__doc__ and found.__module__ == segport._HOMES[name]
+    page = (Path(__file__).parents[3] / "docs/api.md").read_text()
+    assert sorted(re.findall(r"^\| `segport\.(\w+)`", page, re.M)) == segport.__all__
     with pytest.raises(AttributeError, match="no attribute 'quantise'"):
         _ = segport.quantise
 
