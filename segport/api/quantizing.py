@@ -111,15 +111,19 @@ def quantize(
         drawn = calibration and open_dataset(calibration, "train", masks=False).sample(
             samples, seed
         )
-        search = request and open_search(
-            request,
-            loaded,
-            drawn or None,
-            preparation,
-            seed,
-            shown.note,
-            mask_suffix=mask_suffix,
-            accepted=accept,
+        search = (
+            None
+            if request is None
+            else open_search(
+                request,
+                loaded,
+                drawn or None,
+                preparation,
+                seed,
+                shown.note,
+                mask_suffix=mask_suffix,
+                accepted=accept,
+            )
         )
         unseen = held_back(calibration, drawn, preparation, seed) if calibration and drawn else ()
         made = quantize_artifact(

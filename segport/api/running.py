@@ -25,8 +25,8 @@ class Run:
         return "\n\n".join(parts)
 
     def _repr_html_(self) -> str:
-        shown = [*self.results, *([self.gate] if self.gate else [])]
-        return "".join(one._repr_html_() for one in shown)
+        judged = self.gate._repr_html_() if self.gate else ""
+        return "".join([*(one._repr_html_() for one in self.results), judged])
 
 
 def run(
