@@ -113,7 +113,7 @@ def _for_target(
     try:
         made = quantize(
             fp32, "int8", folder / target,
-            samples=samples, protocol=PROTOCOL, settings=Settings(target=target),
+            samples=samples, settings=Settings(target=target),
             check=SelfCheck(judges),
         )  # fmt: skip
     except SegportError as error:

@@ -97,9 +97,7 @@ def rows_of(
         start = time.perf_counter()
         try:
             with quiet_libraries():
-                made = quantize(
-                    source, "int8", folder, samples=samples, protocol=PROTOCOL, settings=settings
-                )
+                made = quantize(source, "int8", folder, samples=samples, settings=settings)
         except SegportError as error:
             rows.append({"variant": name, "seconds": None, "error": str(error)})
             continue

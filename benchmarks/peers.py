@@ -8,7 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from benchmarks.common import FP32, PROTOCOL, Run
+from benchmarks.common import FP32, Run
 from benchmarks.runs import in_onnxruntime, in_openvino
 from benchmarks.tables import SEGPORT as SEGPORT
 from export.artifact import INPUT_NAME, Sample
@@ -52,7 +52,7 @@ def _segport(**settings: Any) -> Quantizer:
         with tempfile.TemporaryDirectory(dir=target.parent) as folder:
             made = quantize(
                 artifact, "int8", Path(folder),
-                samples=samples, protocol=PROTOCOL, settings=Settings(**settings),
+                samples=samples, settings=Settings(**settings),
             )  # fmt: skip
             made.path.with_suffix(".json").replace(target.with_suffix(".json"))
             made.path.replace(target)

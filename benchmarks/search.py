@@ -82,7 +82,7 @@ def segport(source: Path, target: Path, counts: tuple[int, int], agreement: floa
     )
     made = quantize(
         artifact, "int8", target.parent / "made",
-        samples=Samples(calibration, preparation), protocol=PROTOCOL,
+        samples=Samples(calibration, preparation),
         settings=Settings(target="cpu"), search=search,
     )  # fmt: skip
     made.path.replace(target)

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
@@ -48,6 +49,18 @@ class Sample(NamedTuple):
     sha256: str
 
 
+class Origin(NamedTuple):
+    """How images were prepared, and the seed they were drawn by; None: nobody knows."""
+
+    protocol: str | None = None
+    seed: int | None = None
+
+
+def origin_of(samples: Sequence[Sample]) -> Origin:
+    """Return what samples say of themselves; a plain list says nothing."""
+    return getattr(samples, "origin", Origin())
+
+
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -73,10 +86,12 @@ Deviation = Annotated[FiniteFloat, Field(gt=0)]
 class Weights(_Strict):
     """Where the weights came from; `sha256` is that of the checkpoint file.
 
+    Those of a "module" came with the object; `sha256` is then that of its state_dict's values.
+
     `key` says where in it they lie, if there were several, `prefix` what their names had more.
     """
 
-    how: Literal["file", "default", "random", "import"]
+    how: Literal["file", "default", "random", "import", "module"]
     file: str | None = None
     seed: int | None = None
     sha256: str | None = None

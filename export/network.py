@@ -1,5 +1,7 @@
 """A torch network with its weights, ready to export or to serve as the reference."""
 
+import copy
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.error import URLError
@@ -58,7 +60,7 @@ class Network:
 
 
 def load_network(
-    model: str,
+    model: str | nn.Module,
     weights: str,
     *,
     classes: int,
@@ -69,12 +71,17 @@ def load_network(
 ) -> Network:
     """Build `model` and fill it with `weights`: a file, "default" or "random".
 
+    A module is copied, with the weights that it has.
+
     `weights_key` says which, where the file holds several. `answer` says which of the network's
     results is meant.
 
     Raises UsageError for an unknown model and CheckpointError for weights that do not fit;
     the message then names the zoo model they do fit, if there is one.
     """
+    if isinstance(model, nn.Module):
+        module, origin = _as_it_is(model)
+        return Network(Logits(module, answer, classes).eval(), origin)
     entry = zoo_entry(model)
     if weights == "random":
         module, origin = _random(model, classes, output_stride, seed)
@@ -89,6 +96,20 @@ def load_network(
     else:
         module, origin = _default(model, classes, output_stride)
     return Network(Logits(module, answer, classes).eval(), origin)
+
+
+def _as_it_is(model: nn.Module) -> tuple[nn.Module, Weights]:
+    try:
+        module = copy.deepcopy(model).cpu().float()
+    except Exception as error:  # a user's network may hold anything
+        raise UsageError(
+            f"model {type(model).__name__}: cannot be copied ({first_line(error)})"
+        ) from error
+    digest = hashlib.sha256()
+    for key, value in module.state_dict().items():
+        digest.update(f"{key} {value.dtype} {tuple(value.shape)}".encode())
+        digest.update(value.contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+    return module, Weights(how="module", sha256=digest.hexdigest())
 
 
 def _from_file(

@@ -72,7 +72,7 @@ class _Head(nn.Module):
 
 
 def export_model(
-    model: str,
+    model: str | nn.Module,
     weights: str,
     folder: Path,
     *,
@@ -93,7 +93,8 @@ def export_model(
 ) -> Artifact:
     """Export a network as a verified fp32 artifact in `folder`.
 
-    `weights` is a checkpoint file, "default" or "random" (with `seed`). `size` is (height,
+    `model` is a name, or a module, which brings its weights. `weights` is a checkpoint file,
+    "default" or "random" (with `seed`). `size` is (height,
     width), each >= 33; None there or in `batch` leaves the dimension free. `output` is
     "logits", "mask" or "both". `weights_key` names the weights in a checkpoint that holds several,
     `output_name` the result in what a network of the user's gives, `kind` and `threshold` say how
@@ -107,18 +108,19 @@ def export_model(
     _check_arguments(size, batch, output)
     check_writable(folder)
     kinds = OUTPUTS[output]
+    network, model = model, type(model).__name__ if isinstance(model, nn.Module) else model
     base_name = artifact_name(name or default_name(model))
-    preset = preset_of(model)
+    preset = preset_of(model) if isinstance(network, str) else Preset()
     class_names = _class_names(classes, preset, binary=kind in BINARY)
     if kind is not None and kind not in BINARY:
         raise UsageError(unknown("kind", kind, BINARY))
     if not 0 < threshold < 1:
         raise UsageError(f"threshold {threshold:g}: give a probability within 0 and 1")
     answer = Answer(name=output_name, kind=kind, threshold=threshold)
-    entry = zoo_entry(model)
+    entry = zoo_entry(model) if isinstance(network, str) else None
     stride = entry.output_strides[0] if entry and output_stride is None else output_stride
-    network = load_network(
-        model,
+    loaded = load_network(
+        network,
         weights,
         classes=len(class_names),
         output_stride=output_stride,
@@ -126,16 +128,16 @@ def export_model(
         weights_key=weights_key,
         answer=answer,
     )
-    head = _Head(network.module, kinds).eval()
+    head = _Head(loaded.module, kinds).eval()
     mean, std = mean or preset.mean, std or preset.std
     scale = find_scale(mean or IMAGENET_MEAN, std or IMAGENET_STD, None, 3, "float32").in_ones
     probes = _probes(head, size, batch, images, len(class_names), model, scale)
     counted_at = size or NOMINAL_SIZE
-    cost = torch_cost(network.module, counted_at)
-    loaded_from = network.weights
+    cost = torch_cost(loaded.module, counted_at)
+    loaded_from = loaded.weights
 
     graph = trace(head, size, batch, model, kinds)
-    del network, head
+    del loaded, head
     pools = pool_means(graph)
     graph = normalise(graph)
     gc.collect()  # what the exporter leaves behind

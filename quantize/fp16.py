@@ -51,7 +51,6 @@ def quantize_fp16(
     io: str,
     guard: bool,
     keep_float: Sequence[str],
-    protocol: str,
     progress: Progress,
 ) -> Steps[tuple[ModelProto, dict[str, Any]]]:
     """Return the float16 model and the facts its manifest records.
@@ -66,7 +65,6 @@ def quantize_fp16(
         infer_shapes(onnx.load(artifact.path)),
         methods,
         samples,
-        protocol=protocol,
         progress=progress,
     )
     model = fold_statistics(prepared.model)

@@ -42,15 +42,13 @@ _WORTH_CHOOSING = 1e6
 class Choices:
     """How to quantize: target, range rule, methods by name, and layers to leave in float.
 
-    `protocol` is how the calibration images were prepared. With `by_cost` only what is faster in
-    int8 becomes it, on targets whose costs are known.
+    With `by_cost` only what is faster in int8 becomes it, on targets whose costs are known.
     """
 
     target: Target
     rule: str
     methods: tuple[str, ...]
     keep_float: Sequence[str] = ()
-    protocol: str = ""
     by_cost: bool = True
 
 
@@ -81,9 +79,7 @@ def plan_int8(
     model = infer_shapes(onnx.load(artifact.path))
     told = dict.fromkeys(output_layers(model), OUTPUT)
     told |= dict.fromkeys(matching_layers(model, choices.keep_float), ASKED)
-    prepared = yield from prepare_for(
-        artifact, model, choices.methods, samples, protocol=choices.protocol, progress=progress
-    )
+    prepared = yield from prepare_for(artifact, model, choices.methods, samples, progress=progress)
     fp32 = estimate(model)
     del model  # as large as the one that was made of it
     told |= dict.fromkeys(prepared.kept_float, FASTER)

@@ -7,7 +7,7 @@ from typing import Any
 import onnx
 from onnx import ModelProto
 
-from export.artifact import Artifact, ImageRef, Sample
+from export.artifact import Artifact, ImageRef, Origin, Sample, origin_of
 from export.errors import CalibrationError, UsageError
 from export.sessions import cpu_facts
 from quantize.calibration.calibration import Progress
@@ -26,14 +26,21 @@ from quantize.targets import get_target, verifiable
 class Recorded(Sequence[Sample]):
     """Passes samples through and remembers which were used."""
 
-    def __init__(self, samples: Sequence[Sample]) -> None:
+    def __init__(self, samples: Sequence[Sample], used: dict[str, ImageRef] | None = None) -> None:
         self._samples = samples
-        self.used: dict[str, ImageRef] = {}
+        self.used: dict[str, ImageRef] = {} if used is None else used
+
+    @property
+    def origin(self) -> Origin:
+        """How the samples came about."""
+        return origin_of(self._samples)
 
     def __len__(self) -> int:
         return len(self._samples)
 
     def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return Recorded(self._samples[index], self.used)
         return self._note(self._samples[index])
 
     def __iter__(self) -> Any:
@@ -61,7 +68,6 @@ class Job:
 
     artifact: Artifact
     samples: Recorded
-    protocol: str | None
     settings: Settings
     search: Search | None
     progress: Progress
@@ -88,7 +94,6 @@ def _fp16(job: Job) -> Making:
         io=job.settings.io,
         guard=job.settings.guard,
         keep_float=job.settings.keep_float,
-        protocol=job.protocol or "",
         progress=job.progress,
     )
 
@@ -102,7 +107,6 @@ def _int8(job: Job) -> Making:
         rule=settings.range or "",
         methods=settings.methods(),
         keep_float=settings.keep_float,
-        protocol=job.protocol or "",
         by_cost=job.search is None,  # a search weighs accuracy against latency by itself
     )
     planned = yield from plan_int8(job.artifact, job.samples, choices, job.progress)
@@ -145,6 +149,6 @@ def _in_its_form(
 
 
 PRECISIONS: dict[str, Precision] = {
-    "fp16": Precision(_fp16, ("io", "guard", "keep_float", "seed")),
-    "int8": Precision(_int8, ("target", "range", "added", "skipped", "keep_float", "seed")),
+    "fp16": Precision(_fp16, ("io", "guard", "keep_float")),
+    "int8": Precision(_int8, ("target", "range", "added", "skipped", "keep_float")),
 }

@@ -7,7 +7,7 @@ from typing import Any
 
 from onnx import ModelProto
 
-from export.artifact import Artifact, Manifest, Sample, output_spec, write_artifact
+from export.artifact import Artifact, Manifest, Origin, Sample, output_spec, write_artifact
 from export.errors import QuantizeError, UsageError, unknown
 from export.files import check_writable, scratch_folder
 from export.graph import dtype_name, opset
@@ -60,7 +60,6 @@ def quantize(
     folder: Path,
     *,
     samples: Sequence[Sample] = (),
-    protocol: str | None = None,
     settings: Settings | None = None,
     search: Search | None = None,
     progress: Progress = _silent,
@@ -68,9 +67,7 @@ def quantize(
 ) -> Artifact:
     """Make one smaller artifact; see `Order` and `quantize_all`."""
     order = Order(precision, settings or Settings(), search, progress, check)
-    made = quantize_all(
-        artifact, [order], folder, samples=samples, protocol=protocol, progress=progress
-    )
+    made = quantize_all(artifact, [order], folder, samples=samples, progress=progress)
     return next(one for _, one in made)
 
 
@@ -80,14 +77,14 @@ def quantize_all(
     folder: Path,
     *,
     samples: Sequence[Sample] = (),
-    protocol: str | None = None,
     progress: Progress = _silent,
 ) -> Iterator[tuple[Order, Artifact]]:
     """Make smaller artifacts of an fp32 one and write them to `folder`, each when it is done.
 
-    `samples` are calibration images prepared under `protocol`; int8 needs them, fp16 checks value
-    ranges with them. A pass over them measures what all orders want to know by then. All images
-    used go into the manifest. Raises UsageError for an unknown name or an artifact that is not
+    `samples` are calibration images; int8 needs them, fp16 checks value ranges with them. How they
+    were prepared and drawn they say themselves (`export.artifact.Origin`). A pass over them
+    measures what all orders want to know by then. All images used go
+    into the manifest. Raises UsageError for an unknown name or an artifact that is not
     fp32, CalibrationError for unusable samples, QuantizeError when a file would not be what its
     target promises; it is not written then.
     """
@@ -98,7 +95,7 @@ def quantize_all(
             f"{artifact.path.name} is already {artifact.manifest.precision}; quantize its fp32 file"
         )
     check_writable(folder)
-    going = [_Going(order, artifact, samples, protocol) for order in orders]
+    going = [_Going(order, artifact, samples) for order in orders]
     progress(0, 0)
     while going:
         for one in going:
@@ -108,9 +105,7 @@ def quantize_all(
         going = [one for one in going if one.wanted is not None]
         if going:
             wanted = [one.wanted for one in going if one.wanted is not None]
-            used = collect_cached(
-                wanted, artifact, samples, protocol=protocol or "", progress=progress
-            )
+            used = collect_cached(wanted, artifact, samples, progress=progress)
             del wanted  # networks
             for one in going:
                 one.job.samples.note(*used)
@@ -119,14 +114,11 @@ def quantize_all(
 class _Going:
     """An order that is being worked on."""
 
-    def __init__(
-        self, order: Order, artifact: Artifact, samples: Sequence[Sample], protocol: str | None
-    ) -> None:
+    def __init__(self, order: Order, artifact: Artifact, samples: Sequence[Sample]) -> None:
         self.order = order
         self.job = Job(
             artifact,
             Recorded(samples),
-            protocol,
             order.settings.resolved(),
             order.search,
             order.progress,
@@ -155,8 +147,13 @@ def _written(done: _Going, folder: Path) -> Artifact:
     job = done.job
     manifest = _manifest(job.artifact, done.order.precision, model, facts, job.settings)
     images = tuple(job.samples.used.values())
+    origin = job.samples.origin if images else Origin()
     manifest = manifest.model_copy(
-        update={"images": images, "calibration_protocol": job.protocol if images else None}
+        update={
+            "images": images,
+            "calibration_protocol": origin.protocol,
+            "settings": manifest.settings | {"seed": origin.seed},
+        }
     )
     data = model.SerializeToString(deterministic=True)
     if done.order.check is None:

@@ -14,8 +14,7 @@ class Settings:
     """What a user may choose.
 
     `target` None picks that of this machine's CPU, `range` None the target's own rule. `added`
-    and `skipped` are names of `quantize.methods`. `seed` records how the calibration images
-    were drawn.
+    and `skipped` are names of `quantize.methods`.
     """
 
     target: str | None = None
@@ -25,7 +24,6 @@ class Settings:
     io: str = "fp32"
     guard: bool = True
     keep_float: tuple[str, ...] = ()
-    seed: int = 0
 
     def resolved(self) -> "Settings":
         """Fill in what was left to the machine and to the target. Raises UsageError."""

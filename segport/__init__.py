@@ -1,1 +1,52 @@
-"""Segport: trained segmentation networks to verified ONNX, and what each file lost."""
+"""Segport: trained segmentation networks to verified ONNX, and what each file lost.
+
+    art = segport.export(net, size=(513, 513), classes="voc")
+    q = segport.quantize(art, "int8", images="photos/")
+    r = segport.validate([art, q], data="VOCdevkit")
+    r.gate(max_drop=0.5)
+
+Names in `__all__` are public; every module behind them is private. Each is imported when it is
+first used: `segport --version` does not wait for torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from export.errors import SegportError
+    from segport.api.artifacts import Artifact, export, import_, load
+    from segport.api.quantizing import quantize
+    from segport.api.running import Run, run
+    from segport.api.validating import Gate, Validation, gate, report, validate
+
+_HOMES = {
+    "Artifact": "segport.api.artifacts",
+    "Gate": "segport.api.validating",
+    "Run": "segport.api.running",
+    "SegportError": "export.errors",
+    "Validation": "segport.api.validating",
+    "export": "segport.api.artifacts",
+    "gate": "segport.api.validating",
+    "import_": "segport.api.artifacts",
+    "load": "segport.api.artifacts",
+    "quantize": "segport.api.quantizing",
+    "report": "segport.api.validating",
+    "run": "segport.api.running",
+    "validate": "segport.api.validating",
+}
+"""Where each public name lives."""
+
+__all__ = [
+    "Artifact", "Gate", "Run", "SegportError", "Validation", "export", "gate", "import_", "load",
+    "quantize", "report", "run", "validate",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'segport' has no attribute '{name}'")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -11,15 +11,25 @@ from export.versions import versions
 
 def about() -> str:
     """Return versions, platform, CPU and runtimes, one subject per line."""
+    return lines(facts())
+
+
+def facts() -> dict[str, str]:
+    """Return the same by subject; Segport's own version comes first."""
     found = versions()
-    own = found.pop("segport", "(not installed)")
-    facts = {
+    return {
+        "segport": found.pop("segport", "(not installed)"),
         "python": f"{found.pop('python')}, {platform.platform()}",
         "packages": ", ".join(f"{name} {version}" for name, version in found.items()),
         **_machine(),
     }
-    width = max(map(len, facts))
-    return "\n".join([f"segport {own}", *(f"{key:{width}}  {facts[key]}" for key in facts)])
+
+
+def lines(found: dict[str, str]) -> str:
+    """Return a line per subject, aligned but for Segport's own version."""
+    own, *others = found
+    width = max(map(len, others))
+    return "\n".join([f"{own} {found[own]}", *(f"{key:{width}}  {found[key]}" for key in others)])
 
 
 def _machine() -> dict[str, str]:

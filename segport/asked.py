@@ -7,7 +7,7 @@ from segport.searching import Request, requested
 from validate.runtimes import REFERENCES, default_runtime
 
 
-def settings_of(section: ArtifactSection, seed: int) -> Settings:
+def settings_of(section: ArtifactSection) -> Settings:
     """Turn a recipe's artifact section into quantization settings."""
     return Settings(
         target=section.target,
@@ -17,7 +17,6 @@ def settings_of(section: ArtifactSection, seed: int) -> Settings:
         io=section.io,
         guard=section.guard,
         keep_float=section.keep_float,
-        seed=seed,
     )
 
 

@@ -5,7 +5,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -17,6 +17,7 @@ from segport.arguments import expand_dynamic, join_numbers
 from segport.commands.bench import bench
 from segport.commands.compare import compare
 from segport.commands.diagnose import diagnose
+from segport.commands.doctor import doctor
 from segport.commands.export import export
 from segport.commands.gate import gate
 from segport.commands.history import history
@@ -33,6 +34,7 @@ from segport.commands.run import run
 from segport.commands.validate import validate
 from segport.completion import InstallCompletion, ShowCompletion, name_shell
 from segport.defect import defect
+from segport.progress import be_quiet
 
 BAD_INPUT = 2
 INTERRUPTED = 130
@@ -58,28 +60,40 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "gate": gate,
     "run": run,
     "predict": predict,
+    "doctor": doctor,
 }
 
+_HELP = {"help_option_names": ["-h", "--help"]}
 app = typer.Typer(
     no_args_is_help=True,
+    context_settings=_HELP,
     pretty_exceptions_enable=False,
     add_completion=False,  # segport.completion has its own options for it
     help="Trained segmentation networks to verified ONNX files, and what each of them lost.",
 )
 for name, command in COMMANDS.items():
-    app.command(name)(command)
+    app.command(name, context_settings=_HELP)(command)
 GROUPS = {"history": history}
 for name, group in GROUPS.items():
-    app.add_typer(group, name=name, no_args_is_help=True)
+    app.add_typer(group, name=name, no_args_is_help=True, context_settings=_HELP)
 
 
 @app.callback()
 def options(
     version: Version = False,
+    quiet: Annotated[
+        bool, typer.Option("-q", "--quiet", help="Show no progress, only the answer.")
+    ] = False,
+    verbose: Annotated[
+        bool, typer.Option("-v", "--verbose", help="Show the traceback of an error, too.")
+    ] = False,
     install_completion: InstallCompletion = None,
     show_completion: ShowCompletion = None,
 ) -> None:
-    """Options without a command; each of them answers and ends."""
+    """Options before a command: -q and -v go with any, each of the others answers and ends."""
+    be_quiet(quiet)
+    if verbose:
+        os.environ["SEGPORT_TRACEBACK"] = "1"
 
 
 # typer exports only this child of the class that all wrong options and arguments raise
@@ -131,4 +145,5 @@ def _end(code: int, message: str) -> NoReturn:
 
 
 def _command(arguments: list[str]) -> str:
-    return f"{arguments[0]} " if arguments[0] in (*COMMANDS, *GROUPS) else ""
+    named = next((word for word in arguments if not word.startswith("-")), "")
+    return f"{named} " if named in (*COMMANDS, *GROUPS) else ""

@@ -71,8 +71,9 @@ def of_quantization(
 ) -> Inputs:
     """Return what an artifact depends on beside fp32; `drawn` is `of_images(calibration)`."""
     found: Inputs = {
-        "settings": asdict(settings_of(section, recipe.data.seed).resolved()),
+        "settings": asdict(settings_of(section).resolved()),
         "calibration protocol": recipe.data.calibration_protocol,
+        "seed": recipe.data.seed,
         "calibration images": drawn,
         "min_self_agreement": section.min_self_agreement,
         "force": section.force,

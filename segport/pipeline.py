@@ -65,7 +65,7 @@ def run(
         if get_protocol(protocol).variable and recipe.model.size != "dynamic":
             raise UsageError(f'recipe: protocol {protocol} needs [model] size = "dynamic"')
     for section in recipe.artifact:
-        check_settings(section.precision, settings_of(section, recipe.data.seed))
+        check_settings(section.precision, settings_of(section))
         request_of(section, recipe)
     for source, split in recipe.sources if download else ():
         fetch(source, split, progress.stage("download"))
@@ -108,7 +108,6 @@ def run(
             orders,
             folder,
             samples=samples,
-            protocol=protocol,
             progress=partial(progress, "calibrate"),
         ):
             todo[orders.index(order)][1].finish([*_files(made), *write_frontier(made)])
@@ -215,7 +214,7 @@ def _order(
     shown = partial(stage.reuse.progress, stage.name)
     unseen = held_back(recipe.data.calibration, calibration, preparation, seed)
     check = SelfCheck(unseen, section.min_self_agreement, section.force)
-    return Order(section.precision, settings_of(section, seed), search, shown, check)
+    return Order(section.precision, settings_of(section), search, shown, check)
 
 
 def _check_runtime(recipe: Recipe, fp32: Artifact) -> None:

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from threading import Event
 
 from rich.console import Console
 from rich.progress import (
@@ -17,6 +18,14 @@ from rich.progress import (
 )
 
 Step = Callable[[int, int], None]
+
+_SILENT = Event()
+
+
+def be_quiet(quiet: bool) -> None:
+    """Show no progress from now on, or show it again: `segport -q`."""
+    (_SILENT.set if quiet else _SILENT.clear)()
+
 
 QUIET_SECONDS = 2.0
 """Without a terminal, the longest silence of a stage that is still at work."""
@@ -109,8 +118,11 @@ class _Lines(Stages):
 
 
 @contextmanager
-def stages() -> Iterator[Stages]:
+def stages(*, shown: bool = True) -> Iterator[Stages]:
     """Show progress while the block runs: a bar that vanishes, or lines where no terminal is."""
+    if not shown or _SILENT.is_set():
+        yield Stages()
+        return
     if not sys.stderr.isatty():
         with _lines() as lines:
             yield lines

@@ -48,8 +48,8 @@ def test_export_fp16_int8_and_inference(name: str, voc: Path, tmp_path: Path) ->
     logits = {}
     for artifact in (
         fp32,
-        quantize(fp32, "fp16", tmp_path, samples=samples if whole else (), protocol="squash"),
-        quantize(fp32, "int8", tmp_path, samples=samples, protocol="squash", settings=settings),
+        quantize(fp32, "fp16", tmp_path, samples=samples if whole else ()),
+        quantize(fp32, "int8", tmp_path, samples=samples, settings=settings),
     ):
         runtime = open_runtime(load_artifact(artifact.path))
         outputs = runtime.engine.outputs(samples[0].image)

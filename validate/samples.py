@@ -4,7 +4,7 @@ import hashlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from typing import TypeVar, overload
 
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from export.artifact import ImageRef, Manifest, Sample
+from export.artifact import ImageRef, Manifest, Origin, Sample
 from export.errors import DataError, UsageError
 from export.files import read_file
 from export.image import normalised
@@ -145,8 +145,14 @@ class Samples(Sequence[Sample]):
     """A data set as a sized, re-iterable sequence of prepared images, decoded when asked for."""
 
     def __init__(self, dataset: Dataset, preparation: Preparation) -> None:
+        self._dataset = dataset
         self._items = dataset.items
         self._preparation = preparation
+
+    @property
+    def origin(self) -> Origin:
+        """How the images were prepared and drawn."""
+        return Origin(self._preparation.protocol, self._dataset.seed)
 
     def __len__(self) -> int:
         return len(self._items)
@@ -154,10 +160,10 @@ class Samples(Sequence[Sample]):
     @overload
     def __getitem__(self, index: int) -> Sample: ...
     @overload
-    def __getitem__(self, index: slice) -> list[Sample]: ...
-    def __getitem__(self, index: int | slice) -> Sample | list[Sample]:
+    def __getitem__(self, index: slice) -> "Samples": ...
+    def __getitem__(self, index: int | slice) -> "Sample | Samples":
         if isinstance(index, slice):
-            return [self._preparation.sample(item) for item in self._items[index]]
+            return Samples(replace(self._dataset, items=self._items[index]), self._preparation)
         return self._preparation.sample(self._items[index])
 
     def __iter__(self) -> Iterator[Sample]:

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from export.artifact import Artifact, ImageRef, Sample
+from export.artifact import Artifact, ImageRef, Sample, origin_of
 from export.errors import ArtifactError
 from export.files import is_regular, new_files
 from export.versions import versions
@@ -47,21 +47,22 @@ def collect_cached(
     artifact: Artifact,
     samples: Sequence[Sample],
     *,
-    protocol: str,
     folder: Path | None = None,
     progress: Progress = lambda done, total: None,
 ) -> list[ImageRef]:
     """Do what `collect` does, but restore what it found when it measured the same before.
 
-    `artifact` says how `samples` were prepared under `protocol` for the float networks that are
-    measured. `samples` are identified by their method `identities()` if they have it, which need
-    not decode them. Returns the images used, also when nothing had to be run. Raises what
-    `collect` raises; a folder (default: `default_folder()`) that cannot be written or read is no
-    error.
+    `artifact` says how `samples` were prepared for the float networks that are measured, under the
+    protocol of their origin; what does not know its own is measured each time. `samples` are
+    identified by their method `identities()` if they have it, which need not decode them. Returns
+    the images used, also when nothing had to be run. Raises what `collect` raises; a folder
+    (default: `default_folder()`) that cannot be written or read is no error.
     """
     images = _identities(samples)
     folder = folder or default_folder()
-    if not images or not all(image.sha256 for image in images) or folder is None:
+    protocol = origin_of(samples).protocol
+    named = protocol is not None and all(image.sha256 for image in images)
+    if not images or not named or folder is None:
         return collect(measurements, artifact.manifest, samples, progress)
     files = [folder / f"{_key(one, artifact, images, protocol)}.npz" for one in measurements]
     missing = [
@@ -91,7 +92,7 @@ def _sorted(images: Iterable[ImageRef]) -> list[list[str]]:
 
 
 def _key(
-    measurement: Measurement, artifact: Artifact, images: Sequence[ImageRef], protocol: str
+    measurement: Measurement, artifact: Artifact, images: Sequence[ImageRef], protocol: str | None
 ) -> str:
     manifest = artifact.manifest
     data = measurement.model.SerializeToString(deterministic=True)

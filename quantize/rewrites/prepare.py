@@ -72,7 +72,6 @@ def prepare_for(
     methods: Collection[str],
     samples: Sequence[Sample],
     *,
-    protocol: str,
     progress: Progress,
 ) -> Steps[Prepared]:
     """Apply those of `methods` that are rewrites to an artifact's `model`.
@@ -88,8 +87,8 @@ def prepare_for(
         limits = [count for count in enough if count is not None]
         measurement = Measurement(model, {tensor: [one] for tensor, one in seen.items()})
         if len(limits) == len(enough) and max(limits) < len(samples):
-            few = [samples[i] for i in range(max(limits))]
-            collect_cached([measurement], artifact, few, protocol=protocol, progress=progress)
+            few = samples[: max(limits)]
+            collect_cached([measurement], artifact, few, progress=progress)
         else:
             yield measurement
     checked = [samples[i] for i in range(min(_CHECKED_IMAGES, len(samples)))] if names else []

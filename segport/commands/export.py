@@ -67,28 +67,24 @@ def export(
 ) -> None:
     """Export a network to a verified fp32 ONNX artifact."""
     from export.artifact import NOMINAL_SIZE
-    from segport.progress import stages
+    from segport.api.artifacts import export as make
 
-    with stages() as progress:
-        progress.stage(f"export {model}")
-        from export.onnx_export import export_model
-
-        artifact = export_model(
-            model,
-            weights,
-            out,
-            seed=seed,
-            size=parse_size(size, NOMINAL_SIZE),
-            batch=parse_batch(batch),
-            output_stride=output_stride,
-            output=output,
-            classes=classes,
-            name=name,
-            weights_key=weights_key,
-            output_name=output_name,
-            kind=kind,
-            threshold=threshold,
-            mean=parse_numbers(mean),
-            std=parse_numbers(std),
-        )
+    artifact = make(
+        model,
+        weights,
+        out,
+        seed=seed,
+        size=parse_size(size, NOMINAL_SIZE) or "dynamic",
+        batch=parse_batch(batch),
+        output_stride=output_stride,
+        output=output,
+        classes=classes,
+        name=name,
+        weights_key=weights_key,
+        output_name=output_name,
+        kind=kind,
+        threshold=threshold,
+        mean=parse_numbers(mean),
+        std=parse_numbers(std),
+    )
     say_artifact(artifact, as_json)

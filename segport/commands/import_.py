@@ -75,25 +75,21 @@ def import_(
 
     'segport inspect FILE' says what it sees in a file and which options it would take.
     """
-    from segport.progress import stages
+    from segport.api.artifacts import import_ as make
 
-    with stages() as progress:
-        progress.stage(f"import {file.name}")
-        from export.onnx_import import import_model
-
-        artifact = import_model(
-            file,
-            out,
-            mean=parse_numbers(mean),
-            std=parse_numbers(std),
-            range_=range_,
-            size="dynamic" if size == ("dynamic", "dynamic") else parse_size(size, None),
-            layout=layout,
-            channels=channels,
-            output_name=output_name,
-            kind=kind,
-            threshold=threshold,
-            classes=classes or "voc",
-            name=name,
-        )
+    artifact = make(
+        file,
+        out,
+        mean=parse_numbers(mean),
+        std=parse_numbers(std),
+        range_=range_,
+        size="dynamic" if size == ("dynamic", "dynamic") else parse_size(size, None),
+        layout=layout,
+        channels=channels,
+        output_name=output_name,
+        kind=kind,
+        threshold=threshold,
+        classes=classes or "voc",
+        name=name,
+    )
     say_artifact(artifact, as_json)

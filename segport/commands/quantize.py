@@ -1,7 +1,7 @@
 """`segport quantize`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,6 +17,9 @@ from segport.arguments import (
 )
 from segport.choices import IO_TYPES, METHODS, PRECISIONS, RANGE_RULES, TARGETS, one_of
 from segport.output import say, say_artifact
+
+if TYPE_CHECKING:
+    from export.artifact import Artifact
 
 
 def quantize(
@@ -99,79 +102,49 @@ def quantize(
     as_json: AsJson = False,
 ) -> None:
     """Make an fp16 or int8 artifact of an fp32 one."""
-    from segport.progress import stages
+    from segport.api.quantizing import quantize as make
 
-    with stages() as progress:
-        step = progress.stage(f"quantize {precision}")
-        from export.artifact import load_artifact
-        from quantize.quantization import check_settings
-        from quantize.quantization import quantize as quantize_artifact
-        from quantize.self_check import SelfCheck
-        from quantize.settings import Settings
-        from segport.searching import Request, held_back, open_search, requested
-        from segport.speed_check import speed_lines
-        from validate.datasets import Dataset, open_dataset
-        from validate.samples import Preparation, Samples
-        from validate.traps import MASK_SIZE, check_accepted
-
-        settings = Settings(
-            target=target,
-            range=range_,
-            added=tuple(with_ or ()),
-            skipped=tuple(skip or ()),
-            io=io,
-            guard=not no_guard,
-            keep_float=tuple(keep_float or ()),
-            seed=seed,
-        )
-        check_settings(precision, settings)
-        request: Request | None = requested(
-            max_drop, min_agreement, data or calibration, search_minutes
-        )
-        loaded = load_artifact(artifact)
-        if download:
-            from validate.data.download import fetch
-
-            for source in filter(None, (calibration, data)):
-                fetch(source, "train", progress.stage("download"))
-        check_accepted(accept or ())
-        preparation = Preparation.for_artifact(
-            loaded.manifest, protocol, labels, fit=MASK_SIZE in (accept or ())
-        )
-        images: Dataset | None = None
-        if calibration is not None:
-            images = open_dataset(calibration, "train", masks=False).sample(samples, seed)
-        search = (
-            open_search(
-                request,
-                loaded,
-                images,
-                preparation,
-                seed,
-                progress.note,
-                mask_suffix=mask_suffix,
-                accepted=accept or (),
-            )
-            if request
-            else None
-        )
-        unseen = held_back(calibration, images, preparation, seed) if calibration and images else ()
-        made = quantize_artifact(
-            loaded,
-            precision,
-            out,
-            samples=Samples(images, preparation) if images else (),
-            protocol=protocol,
-            settings=settings,
-            search=search,
-            progress=step,
-            check=SelfCheck(unseen, min_self_agreement, force),
-        )
-        if request:
-            from validate.frontier_plot import write_frontier  # imports matplotlib
-
-            write_frontier(made)
-        timed = speed_lines(loaded, made, Samples(images, preparation)[0]) if images else []
+    made = make(
+        artifact,
+        precision,
+        out,
+        images=calibration,
+        samples=samples,
+        seed=seed,
+        protocol=protocol,
+        target=target,
+        range_=range_,
+        with_=with_ or (),
+        skip=skip or (),
+        io=io,
+        guard=not no_guard,
+        keep_float=keep_float or (),
+        max_drop=max_drop,
+        min_agreement=min_agreement,
+        data=data,
+        labels=labels,
+        mask_suffix=mask_suffix,
+        accept=accept or (),
+        search_minutes=search_minutes,
+        min_self_agreement=min_self_agreement,
+        force=force,
+        download=download,
+    )
     say_artifact(made, as_json, default_target=target is None)
-    if timed and not as_json:
+    if calibration is not None and not as_json and (timed := _timed(artifact, made, calibration)):
         say("\n".join(timed), as_json)
+
+
+def _timed(fp32: Path, made: "Artifact", calibration: str) -> list[str]:
+    """Say how fast the file is beside fp32, on the first of the images."""
+    from export.artifact import load_artifact
+    from segport.speed_check import speed_lines
+    from validate.datasets import open_dataset
+    from validate.samples import Preparation, Samples
+
+    loaded = load_artifact(fp32)
+    preparation = Preparation.for_artifact(
+        loaded.manifest, made.manifest.calibration_protocol or "squash"
+    )
+    first = open_dataset(calibration, "train", masks=False).first(1)
+    return speed_lines(loaded, made, Samples(first, preparation)[0])

@@ -66,35 +66,26 @@ def validate(
     as_json: AsJson = False,
 ) -> None:
     """Compare artifacts with their reference; without labels by agreement and fidelity."""
-    from segport.progress import stages
+    from segport.api.validating import validate as compare
+    from validate.report import terminal_report
 
-    with stages() as progress:
-        progress.stage("validate")
-        if download:
-            from validate.data.download import fetch
-
-            fetch(data, "val", progress.stage("download"))
-        from export.artifact import load_artifact
-        from validate.comparison import validate as compare
-        from validate.report import terminal_report
-
-        result = compare(
-            [load_artifact(path) for path in artifacts],
-            data,
-            out,
-            protocol=protocol,
-            reference=reference,
-            weights=weights,
-            runtime=runtime,
-            limit=limit,
-            allow_overlap=allow_overlap,
-            allow_fallback=allow_fallback,
-            labels=labels,
-            mask_suffix=mask_suffix,
-            accepted=accept or (),
-            pictures=pictures,
-            noise=noise,
-            command=command_line(),
-            progress=progress,
-        )
+    result = compare(
+        artifacts,
+        data,
+        out,
+        protocol=protocol,
+        reference=reference,
+        weights=weights,
+        runtime=runtime,
+        limit=limit,
+        allow_overlap=allow_overlap,
+        allow_fallback=allow_fallback,
+        labels=labels,
+        mask_suffix=mask_suffix,
+        accept=accept or (),
+        download=download,
+        pictures=pictures,
+        noise=noise,
+        command=command_line(),
+    ).result
     say(json.loads(result.to_json()) if as_json else terminal_report(result), as_json)

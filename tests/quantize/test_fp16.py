@@ -32,7 +32,7 @@ def _half_tensors(path: Path) -> set[str]:
 def test_tiny_becomes_half_throughout_behind_float_io(
     tiny: Artifact, samples: Samples, tmp_path: Path
 ) -> None:
-    made = quantize(tiny, "fp16", tmp_path, samples=samples, protocol="squash")
+    made = quantize(tiny, "fp16", tmp_path, samples=samples)
     facts = made.manifest.checks["fp16"]
     assert facts["range_checked"] and facts["guarded"] == []
     assert facts["emulated"]["finite"] and facts["emulated"]["argmax_agreement"] > 99

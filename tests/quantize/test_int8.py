@@ -24,7 +24,7 @@ CPU = Settings(target="cpu")
 @pytest.fixture(scope="module")
 def made(tiny: Artifact, samples: Samples, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
     folder = tmp_path_factory.mktemp("int8")
-    return quantize(tiny, "int8", folder, samples=samples, protocol="squash", settings=CPU)
+    return quantize(tiny, "int8", folder, samples=samples, settings=CPU)
 
 
 def test_every_layer_that_should_runs_in_int8(made: Artifact) -> None:
@@ -66,7 +66,7 @@ def test_the_per_tensor_target_has_one_scale_per_weight(
     tiny: Artifact, samples: Samples, tmp_path: Path
 ) -> None:
     settings = Settings(target="per-tensor")
-    naive = quantize(tiny, "int8", tmp_path, samples=samples, protocol="squash", settings=settings)
+    naive = quantize(tiny, "int8", tmp_path, samples=samples, settings=settings)
     assert naive.path.name == "tiny-int8-per-tensor.onnx"
     assert naive.manifest.id == "int8@per-tensor"
     graph = onnx.load(naive.path).graph
@@ -146,7 +146,7 @@ def test_manifest_says_what_the_file_was_made_from(
 def test_two_runs_give_the_same_bytes(
     made: Artifact, tiny: Artifact, samples: Samples, tmp_path: Path
 ) -> None:
-    again = quantize(tiny, "int8", tmp_path, samples=samples, protocol="squash", settings=CPU)
+    again = quantize(tiny, "int8", tmp_path, samples=samples, settings=CPU)
     assert again.path.read_bytes() == made.path.read_bytes()
 
 

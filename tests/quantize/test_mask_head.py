@@ -37,7 +37,7 @@ def masked(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
 
 def int8(artifact: Artifact, samples: Samples, folder: Path, target: str) -> Artifact:
     return quantize(
-        artifact, "int8", folder, samples=samples, protocol="squash",
+        artifact, "int8", folder, samples=samples,
         settings=Settings(target=target),
     )  # fmt: skip
 

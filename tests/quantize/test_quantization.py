@@ -11,7 +11,8 @@ from quantize.calibration.measurement import Joint
 from quantize.lossless.lossless import LOSSLESS
 from quantize.quantization import Order, quantize, quantize_all
 from quantize.settings import Settings
-from validate.samples import Samples
+from validate.datasets import open_dataset
+from validate.samples import Preparation, Samples
 
 
 @pytest.mark.parametrize(
@@ -79,7 +80,7 @@ def test_files_made_together_are_those_made_alone(
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / f"cache{index}"))
         quantize(
             tiny, order.precision, tmp_path / f"alone{index}", samples=samples,
-            protocol="squash", settings=order.settings,
+            settings=order.settings,
         )  # fmt: skip
     assert len(passes) == 5
     passes.clear()
@@ -88,7 +89,7 @@ def test_files_made_together_are_those_made_alone(
     made = {
         ORDERS.index(order): artifact
         for order, artifact in quantize_all(
-            tiny, ORDERS, tmp_path, samples=samples, protocol="squash",
+            tiny, ORDERS, tmp_path, samples=samples,
             progress=lambda *step: shown.append(step),
         )
     }  # fmt: skip
@@ -105,7 +106,7 @@ def test_files_made_together_are_those_made_alone(
 def test_each_file_is_there_as_soon_as_it_is_done(
     tiny: Artifact, samples: Samples, tmp_path: Path
 ) -> None:
-    going = quantize_all(tiny, ORDERS[:2], tmp_path, samples=samples, protocol="squash")
+    going = quantize_all(tiny, ORDERS[:2], tmp_path, samples=samples)
     order, _ = next(going)
     assert order is ORDERS[0]
     assert [path.name for path in tmp_path.glob("*.onnx")] == ["tiny-fp16.onnx"]
@@ -133,3 +134,28 @@ def test_a_network_that_onnxruntime_refuses_is_named(
         quantize(tiny, "int8", tmp_path, samples=samples, settings=Settings(target="cpu"))
     assert f"int8 of {tiny.path}: onnxruntime cannot load it" in str(caught.value)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("protocol", "seed"), [("squash", 0), ("center-crop", 77)])
+def test_the_manifest_says_how_the_samples_were_drawn_and_prepared(
+    tiny: Artifact, voc: Path, tmp_path: Path, protocol: str, seed: int
+) -> None:
+    drawn = open_dataset(f"{voc}:train", "train", masks=False).sample(2, seed)
+    samples = Samples(drawn, Preparation.for_artifact(tiny.manifest, protocol))
+    manifest = quantize(tiny, "fp16", tmp_path, samples=samples).manifest
+    assert (manifest.calibration_protocol, manifest.settings["seed"]) == (protocol, seed)
+    manifest = quantize(tiny, "fp16", tmp_path, samples=samples[:1]).manifest
+    assert (manifest.calibration_protocol, manifest.settings["seed"]) == (protocol, seed)
+    assert len(manifest.images) == 1
+
+
+def test_the_manifest_does_not_say_of_plain_samples_what_it_cannot_know(
+    tiny: Artifact, samples: Samples, tmp_path: Path
+) -> None:
+    manifest = quantize(tiny, "fp16", tmp_path, samples=list(samples)).manifest
+    assert (manifest.calibration_protocol, manifest.settings["seed"]) == (None, None)
+    for stated in ({"protocol": "center-crop"}, {"seed": 77}):
+        with pytest.raises(TypeError, match="unexpected keyword"):
+            quantize(tiny, "fp16", tmp_path, samples=samples, **stated)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="unexpected keyword"):
+        Settings(seed=77)  # type: ignore[call-arg]

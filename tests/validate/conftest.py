@@ -23,14 +23,14 @@ def samples(tiny: Artifact, voc: Path) -> Samples:
 def int8(tiny: Artifact, samples: Samples, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
     """`tiny` in int8; not in `tiny`'s folder."""
     folder = tmp_path_factory.mktemp("int8")
-    return quantize(tiny, "int8", folder, samples=samples, protocol="squash")
+    return quantize(tiny, "int8", folder, samples=samples)
 
 
 @pytest.fixture(scope="session")
 def fp16(tiny: Artifact, samples: Samples, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
     """`tiny` in fp16; not in `tiny`'s folder."""
     folder = tmp_path_factory.mktemp("fp16")
-    return quantize(tiny, "fp16", folder, samples=samples, protocol="squash")
+    return quantize(tiny, "fp16", folder, samples=samples)
 
 
 @pytest.fixture(scope="session")

@@ -57,13 +57,15 @@ def ids_digest(ids: Iterable[str]) -> str:
 class Dataset:
     """Items in list order. `name` and `split` go into results; `labelled` if all have masks.
 
-    `labels` names the label map that its masks need, None where they hold class indices.
+    `labels` names the label map that its masks need, None where they hold class indices. `seed` is
+    that by which the items were drawn, None where they are all there are.
     """
 
     name: str
     split: str
     items: tuple[Item, ...]
     labels: str | None = None
+    seed: int | None = None
 
     @property
     def labelled(self) -> bool:
@@ -106,7 +108,7 @@ class Dataset:
                 "at least 1 is needed"
             )
         chosen = random.Random(seed).sample(range(len(self.items)), min(count, len(self.items)))
-        return replace(self, items=tuple(self.items[i] for i in sorted(chosen)))
+        return replace(self, items=tuple(self.items[i] for i in sorted(chosen)), seed=seed)
 
 
 def refuse_repeats(source: Path, ids: Iterable[str]) -> None:

@@ -31,6 +31,11 @@ class TorchEngine:
                 f"torch: {manifest.name} was imported, there is no torch network; give its fp32 "
                 "artifact as --reference, or use --runtime ort-cpu"
             )
+        if source.how == "module":
+            raise UsageError(
+                f"torch: {manifest.name} was exported from a module in memory, which no file can "
+                "rebuild; compare with its fp32 artifact"
+            )
         if source.how == "file":
             _check_checkpoint(manifest, weights)
         elif weights not in (None, source.how):

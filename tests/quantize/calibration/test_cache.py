@@ -10,7 +10,7 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from export.artifact import Artifact, ImageRef, Sample
+from export.artifact import Artifact, ImageRef, Origin, Sample
 from export.errors import CalibrationError
 from quantize.calibration.cache import collect_cached, default_folder
 from quantize.calibration.channel_statistics import ChannelMinMax, ChannelMoments
@@ -27,6 +27,7 @@ class Counted(list[Sample]):
     """Samples that know how often they were read."""
 
     reads = 0
+    origin = Origin("squash")
 
     def __iter__(self) -> Iterator[Sample]:
         self.reads += 1
@@ -49,7 +50,6 @@ class Case:
         self.artifact = tiny
         self.samples = Counted(samples)
         self.folder = folder
-        self.protocol = "squash"
         self.statistics = _statistics
 
     def run(self) -> tuple[dict[str, list[Statistic]], bool, list[ImageRef]]:
@@ -60,7 +60,6 @@ class Case:
             [Measurement(self.model, statistics)],
             self.artifact,
             self.samples,
-            protocol=self.protocol,
             folder=self.folder,
         )
         return statistics, self.samples.reads == before, images
@@ -97,7 +96,6 @@ def test_progress_ends_complete_also_from_the_cache(case: Case) -> None:
         [Measurement(case.model, _statistics())],
         case.artifact,
         case.samples,
-        protocol="squash",
         folder=case.folder,
         progress=lambda done, total: seen.append((done, total)),
     )
@@ -151,7 +149,7 @@ def _change_std(case: Case) -> None:
 
 
 def _change_protocol(case: Case) -> None:
-    case.protocol = "center-crop"
+    case.samples.origin = Origin("center-crop")
 
 
 def _change_a_kind(case: Case) -> None:
@@ -297,20 +295,17 @@ def test_files_that_change_while_they_are_read_are_not_cached(case: Case) -> Non
     assert not case.folder.exists()
 
 
-def test_samples_without_identities_are_asked_one_by_one(case: Case) -> None:
-    plain = list(case.samples)
-    first, second = _statistics(), _statistics()
-    for statistics in (first, second):
-        images = collect_cached(
-            [Measurement(case.model, statistics)],
-            case.artifact,
-            plain,
-            protocol="squash",
-            folder=case.folder,
-        )
-        assert [(i.id, i.sha256) for i in images] == [(s.id, s.sha256) for s in plain]
-    _assert_equal(second, first)
-    assert case.run()[1]  # the same images, so the same key
+def test_samples_that_do_not_know_how_they_were_prepared_are_measured_each_time(
+    case: Case,
+) -> None:
+    """Ids and files are the same under every protocol, the pixels are not."""
+    statistics = _statistics()
+    images = collect_cached(
+        [Measurement(case.model, statistics)], case.artifact, list(case.samples), folder=case.folder
+    )
+    assert [(i.id, i.sha256) for i in images] == [(s.id, s.sha256) for s in case.samples]
+    assert not case.folder.exists()
+    _assert_equal(case.run()[0], statistics)
 
 
 def test_no_images_is_an_error(case: Case) -> None:
@@ -330,12 +325,12 @@ def test_only_the_files_used_last_are_kept(case: Case, monkeypatch: pytest.Monke
     (case.folder / "gone.npz").symlink_to("nowhere")  # as if another run removed it meanwhile
     assert case.run()[1]  # used again, so not the second oldest any more
     monkeypatch.setattr("quantize.calibration.cache.LIMIT", int(3.5 * size))
-    case.protocol = "center-crop"
+    case.samples.origin = Origin("center-crop")
     case.run()
     # both real ones, and of the four others the one used last
     assert len([file for file in case.folder.iterdir() if file.is_file()]) == 3
     assert (case.folder / "3.npz").exists()
-    case.protocol = "squash"
+    case.samples.origin = Origin("squash")
     assert case.run()[1]
 
 

@@ -1,0 +1,38 @@
+"""What this machine has left: memory, and what the cache takes."""
+
+from pathlib import Path
+
+from export.errors import SegportError
+from export.memory import free_memory
+from quantize.calibration.cache import default_folder
+
+
+def health() -> dict[str, str]:
+    """Return free memory and the cache's place and size, for people."""
+    free, folder = free_memory(), default_folder()
+    files = _files(folder)
+    size = sum(file.stat().st_size for file in files)
+    return {
+        "free memory": "unknown" if free is None else f"{free / 1e9:.1f} GB",
+        "cache": f"{folder or 'none'}, {len(files)} files, {size / 1e6:.1f} MB",
+    }
+
+
+def clear() -> int:
+    """Delete the statistics of earlier calibrations; return their bytes.
+
+    Nothing else in the folder is touched. Raises SegportError for what cannot be deleted.
+    """
+    freed = 0
+    for file in _files(default_folder()):
+        size = file.stat().st_size
+        try:
+            file.unlink(missing_ok=True)
+        except OSError as error:
+            raise SegportError(f"cache: cannot delete {file} ({error.strerror})") from error
+        freed += size
+    return freed
+
+
+def _files(folder: Path | None) -> list[Path]:
+    return [] if folder is None else sorted(folder.glob("*.npz"))
