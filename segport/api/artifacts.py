@@ -173,7 +173,7 @@ def import_(
         channels: "rgb", "bgr", "grey", "rgba" or "bgra".
         range_: "0-1" or "0-255".
         output_name: The output to keep, where several could be meant.
-        kind: "logits", "probabilities", "binary-logit", "binary-probability" or "mask".
+        kind: One of `export.output_view.KINDS`, such as "binary-logit" or "mask".
         threshold: Of a binary network: the probability its class begins at.
         progress: Show progress on standard error.
 

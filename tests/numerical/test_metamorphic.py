@@ -45,7 +45,7 @@ def logits(
 ) -> NDArray[np.float32]:
     """What the int8 file gives on images that calibration did not see, (images, ...)."""
     settings = Settings(target="cpu", range=rule)
-    made = quantize(artifact, "int8", folder, samples=given, settings=settings, protocol="squash")
+    made = quantize(artifact, "int8", folder, samples=given, settings=settings)
     images = [image * np.float32(scale) for image in pictures(7)]
     return np.stack([computed(made.path, input=image)[0] for image in images])
 
