@@ -171,7 +171,12 @@ def export_model(
         macs_shape=(3, *counted_at),
         uncounted=graph_macs.uncounted,
         flops_published=round(cost.flops_published, 3),
-        settings={"size": size, "batch": batch, "output": output, "seed": seed},
+        settings={
+            "size": None if size is None else list(size),
+            "batch": batch,
+            "output": output,
+            "seed": seed,
+        },
         checks={
             "parity": parity.as_dict() | {"on": "images" if images else "synthetic images"},
             "onnxsim": simplifier,

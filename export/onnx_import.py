@@ -104,7 +104,7 @@ def import_model(
         macs_shape=(source.shape[1], *source.counted_at),
         uncounted=cost.uncounted,
         flops_published=None,
-        settings={"size": size},
+        settings={"size": list(size) if isinstance(size, tuple) else size},
         checks={"parity": parity.as_dict() | {"on": "synthetic images"}, **checks},
         versions=versions(),
     )

@@ -208,7 +208,9 @@ def write_result(
     with new_files(*targets) as (json_file, npz_file, *picture_file):
         with npz_file.open("wb") as file:
             result = sealed(result, write_evidence(evidence, images, file))
-        json_file.write_text(result.to_json())
+        text = result.to_json()
+        json_file.write_text(text)
+        result = Result.model_validate_json(text)  # what whoever reads the file will have
         for path in picture_file:
             write_pictures(thumbnails, result, path)
     if not thumbnails:
