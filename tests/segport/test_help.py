@@ -1,10 +1,13 @@
+import re
 import shlex
+import sys
 
 import pytest
 import typer
 
 from segport.cli import COMMANDS, EXAMPLES, GROUPS, STAGES, app
 from tests.segport.command import segport
+from tests.segport.process import process
 
 
 @pytest.mark.parametrize("name", [*COMMANDS, *GROUPS])
@@ -30,3 +33,13 @@ def test_help_groups_every_command_once() -> None:
     assert sorted(grouped) == sorted([*COMMANDS, *GROUPS])
     out = segport("--help").out
     assert all(panel in out for panel in STAGES)
+
+
+def test_no_color_turns_colours_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    command = (sys.executable, "-m", "segport", "gate", "--help")
+    colour = re.compile(r"\x1b\[(?:\d+;)*3\d")
+    assert colour.search(process(*command).stdout)
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert not colour.search(process(*command).stdout)
