@@ -18,7 +18,7 @@ Protocol = Annotated[
 ]
 Download = Annotated[
     bool,
-    typer.Option("--download", help="Fetch VOC or SBD through torchvision if it is not there."),
+    typer.Option("--download", help="Fetch VOC or SBD if not there."),
 ]
 Runtime = Annotated[
     str | None,
@@ -61,9 +61,7 @@ LabelMap = Annotated[
 ]
 MaskSuffix = Annotated[
     str | None,
-    typer.Option(
-        "--mask-suffix", help="What masks are called after their image's name, such as _mask."
-    ),
+    typer.Option("--mask-suffix", help="End of masks' names, such as _mask."),
 ]
 Accept = Annotated[
     list[str] | None,

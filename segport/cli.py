@@ -63,6 +63,35 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "doctor": doctor,
 }
 
+EXAMPLES = {
+    "models": "segport models",
+    "export": "segport export deeplabv3_mobilenet_v3_large --weights default -o out",
+    "inspect": "segport inspect theirs.onnx",
+    "import": "segport import theirs.onnx --size 513 513 -o out",
+    "quantize": "segport quantize out/net-fp32.onnx --precision int8 --calibration photos -o out",
+    "lint": "segport lint out/net-fp32.onnx",
+    "validate": "segport validate out/net-fp32.onnx out/net-int8.onnx --data VOCdevkit -o result",
+    "compare": "segport compare before/result.json after/result.json",
+    "bench": "segport bench out/net-fp32.onnx out/net-int8.onnx",
+    "profile": "segport profile out/net-int8.onnx",
+    "diagnose": "segport diagnose out/net-fp32.onnx out/net-int8.onnx --data VOCdevkit -o why",
+    "report": "segport report result/result.json -o page",
+    "index": "segport index results",
+    "gate": "segport gate result/result.json --max-drop int8=0.5",
+    "run": "segport run demo",
+    "predict": "segport predict out/net-int8.onnx photos -o masks",
+    "doctor": "segport doctor",
+}
+"""What is shown at the end of each command's help."""
+STAGES = {
+    "Make files": ("models", "inspect", "import", "export", "quantize", "run"),
+    "Judge them": ("validate", "compare", "report", "index", "gate", "history"),
+    "Look inside": ("lint", "bench", "profile", "diagnose"),
+    "Use": ("predict", "doctor"),
+}
+"""Panels of `segport --help`."""
+_PANEL = {name: panel for panel, names in STAGES.items() for name in names}
+
 _HELP = {"help_option_names": ["-h", "--help"]}
 app = typer.Typer(
     no_args_is_help=True,
@@ -72,10 +101,21 @@ app = typer.Typer(
     help="Trained segmentation networks to verified ONNX files, and what each of them lost.",
 )
 for name, command in COMMANDS.items():
-    app.command(name, context_settings=_HELP)(command)
+    app.command(
+        name,
+        context_settings=_HELP,
+        epilog=f"Example: {EXAMPLES[name]}",
+        rich_help_panel=_PANEL[name],
+    )(command)
 GROUPS = {"history": history}
 for name, group in GROUPS.items():
-    app.add_typer(group, name=name, no_args_is_help=True, context_settings=_HELP)
+    app.add_typer(
+        group,
+        name=name,
+        no_args_is_help=True,
+        context_settings=_HELP,
+        rich_help_panel=_PANEL[name],
+    )
 
 
 @app.callback()

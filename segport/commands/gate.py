@@ -32,34 +32,28 @@ def gate(
     *,
     results: Annotated[
         list[str],
-        typer.Argument(help="result.json of validate or run, a folder of some, or a quoted glob."),
+        typer.Argument(help="Files result.json, folders, or a quoted glob."),
     ],
     baseline: Annotated[Path | None, typer.Option(help="Baseline file to compare with.")] = None,
-    tolerance: Annotated[
-        float, typer.Option(help="Points of mIoU below the baseline that pass.")
-    ] = TOLERANCE,
+    tolerance: Annotated[float, typer.Option(help="mIoU points below it that pass.")] = TOLERANCE,
     class_tolerance: Annotated[
         float, typer.Option(help="The same for the IoU of every class.")
     ] = CLASS_TOLERANCE,
     agreement_tolerance: Annotated[
-        float, typer.Option(help="The same for agreement with the reference.")
+        float, typer.Option(help="The same for agreement.")
     ] = AGREEMENT_TOLERANCE,
     max_drift: Annotated[
         float | None,
-        typer.Option(
-            help="Points of mIoU that accepted steps since the anchor may add up to; default: "
-            "twice the tolerance."
-        ),
+        typer.Option(help="Points below the anchor; default: twice --tolerance."),
     ] = None,
     confidence: Annotated[
         float | None,
-        typer.Option(help="Budgets hold for the end of this interval, percent, such as 95."),
+        typer.Option(help="Budgets hold for this interval's end, percent."),
     ] = None,
     on_inconclusive: Annotated[
         str | None,
         typer.Option(
-            help="pass or fail, when the 95 % interval straddles a limit; default: the point "
-            "estimate decides.",
+            help="pass or fail, if the interval straddles a limit.",
             autocompletion=one_of(ON_INCONCLUSIVE),
         ),
     ] = None,
@@ -75,15 +69,13 @@ def gate(
     update_baseline: Annotated[
         bool, typer.Option("--update-baseline", help="Accept these results into --baseline.")
     ] = False,
-    reason: Annotated[
-        str, typer.Option(help="Why what changed is acceptable; --update-baseline needs it.")
-    ] = "",
+    reason: Annotated[str, typer.Option(help="Why; --update-baseline needs it.")] = "",
     new_anchor: Annotated[
         bool, typer.Option("--new-anchor", help="With --update-baseline: count drift from here.")
     ] = False,
     plan: Annotated[
         float | None,
-        typer.Option(help="Say how many such images show a drop of so many points; judge nothing."),
+        typer.Option(help="Say how many images show a drop of X points."),
     ] = None,
     self_test: Annotated[
         bool,

@@ -31,15 +31,13 @@ def quantize(
     target: Annotated[
         str | None,
         typer.Option(
-            help="Hardware the int8 file is for. Default: that of this machine.",
+            help="Hardware of int8. Default: this machine's.",
             autocompletion=one_of(TARGETS),
         ),
     ] = None,
     calibration: Annotated[
         str | None,
-        typer.Option(
-            help="ROOT[:SPLIT] of VOC, SBD or COCO (default split train), or a folder of images."
-        ),
+        typer.Option(help="ROOT[:SPLIT] (default train), or a folder."),
     ] = None,
     protocol: Protocol = "squash",
     samples: Annotated[int, typer.Option(help="Calibration images.")] = 64,
@@ -48,7 +46,7 @@ def quantize(
         str | None,
         typer.Option(
             "--range",
-            help="minmax, moving-average, percentile (or percentile:99.9), entropy or mse. "
+            help="minmax, moving-average, percentile[:99.9], entropy or mse. "
             "Default: the target's.",
             autocompletion=one_of(RANGE_RULES),
         ),
@@ -74,25 +72,20 @@ def quantize(
     ] = None,
     max_drop: Annotated[
         float | None,
-        typer.Option(help="int8: leave layers in float until mIoU drops by no more points."),
+        typer.Option(help="int8: float layers until mIoU drops <= X points."),
     ] = None,
     min_agreement: Annotated[
         float | None,
-        typer.Option(help="int8: the same until so many percent of pixels are as in fp32."),
+        typer.Option(help="int8: the same until X % of pixels are as in fp32."),
     ] = None,
     data: Annotated[
         str | None,
-        typer.Option(
-            help="Images that judge this search, ROOT[:SPLIT] (default split train) or a "
-            "folder. Default: those of --calibration."
-        ),
+        typer.Option(help="Images that judge this search. Default: those of --calibration."),
     ] = None,
     labels: LabelMap = None,
     mask_suffix: MaskSuffix = None,
     accept: Accept = None,
-    search_minutes: Annotated[
-        float, typer.Option(help="Minutes for this search; then the best so far.")
-    ] = MINUTES,
+    search_minutes: Annotated[float, typer.Option(help="Minutes of this search.")] = MINUTES,
     min_self_agreement: Annotated[
         float,
         typer.Option(help="Percent of pixels as in fp32, below which nothing is written."),

@@ -52,9 +52,7 @@ def validate(
     mask_suffix: MaskSuffix = None,
     accept: Accept = None,
     download: Download = False,
-    pictures: Annotated[
-        int, typer.Option(min=0, help="Keep small copies of the N images that agree least.")
-    ] = 0,
+    pictures: Annotated[int, typer.Option(min=0, help="Keep the N images that agree least.")] = 0,
     noise: Annotated[
         bool,
         typer.Option(
