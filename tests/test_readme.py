@@ -1,4 +1,4 @@
-"""Every command of the README does what the README shows."""
+"""Every command of the README and of the pages it leads to does what they show."""
 
 import os
 import re
@@ -16,7 +16,9 @@ from tests.segport.command import Answer
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 README = (REPOSITORY / "README.md").read_text()
-BLOCKS = re.findall(r"```sh\n(.*?)```(?:\n\n```text\n(.*?)```)?", README, re.S)
+PAGES = [README, *((REPOSITORY / f"docs/{n}.md").read_text() for n in ("walkthrough", "published"))]
+BLOCKS = re.findall(r"```sh\n(.*?)```(?:\n\n```text\n(.*?)```)?", "\n".join(PAGES), re.S)
+LINK = r"\]\((?!https?:)([^)#]+)[^)]*\)"
 PUBLISHED = "deeplabv3_mobilenet"
 
 pytestmark = pytest.mark.slow
@@ -75,6 +77,20 @@ def test_every_block_is_run_by_a_test_or_by_ci() -> None:
         "bash ",
     )
     assert [block for word in words for block in (_block(word)[0],)] == [code for code, _ in BLOCKS]
+
+
+def test_a_visitor_needs_two_minutes() -> None:
+    assert len(README.splitlines()) <= 120
+
+
+@pytest.mark.parametrize(
+    "page", ["README.md", *sorted(f"docs/{p.name}" for p in (REPOSITORY / "docs").glob("*.md"))]
+)
+def test_links_lead_somewhere_and_every_page_is_reached(page: str) -> None:
+    file = REPOSITORY / page
+    for target in re.findall(LINK, file.read_text()):
+        assert (file.parent / target).exists(), f"{page}: {target}"
+    assert page == "README.md" or f"({page})" in README
 
 
 def test_ci_runs_the_two_commands() -> None:
