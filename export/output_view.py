@@ -222,6 +222,21 @@ def _mask_layout(array: NDArray[Any]) -> str | None:
     return "nhwc" if array.ndim == 4 and array.shape[3] == 1 else None
 
 
+def mask_sides(array: NDArray[Any]) -> tuple[int, int]:
+    """Return height and width of a mask (N, H, W), or of one with an axis for its one channel."""
+    _, height, width = _without_channels(array.shape, _mask_layout(array) or "nhw")
+    return height, width
+
+
+def require_image_size(file: Path, mask: tuple[int, int], sides: tuple[int, int]) -> None:
+    """Raise ArtifactError for a mask, (height, width), that is smaller than its image."""
+    if mask != sides:
+        raise ArtifactError(
+            f"{file}: its mask is {mask[0]}x{mask[1]}, the image {sides[0]}x{sides[1]}; they must "
+            "be of one size: export it with logits, which are resized, or a Resize before ArgMax"
+        )
+
+
 def _without_channels(shape: tuple[int, ...], layout: str) -> tuple[int, ...]:
     return {"nhw": shape, "nchw": (shape[0], *shape[2:]), "nhwc": shape[:3]}[layout]
 

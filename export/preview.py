@@ -23,7 +23,15 @@ from export.errors import ArtifactError, UsageError
 from export.graph import attribute, consumers, dims, infer_shapes, initializers, opset
 from export.onnx_file import parse_model, tidied
 from export.onnx_source import Shape, run_on_images
-from export.output_view import BINARY, MASKS, ends_in_sigmoid, like_image, white
+from export.output_view import (
+    BINARY,
+    MASKS,
+    ends_in_sigmoid,
+    like_image,
+    mask_sides,
+    require_image_size,
+    white,
+)
 from export.probing import Arrays
 from export.scale import Scale
 from export.view import CHANNELS, InputView, image_input
@@ -31,10 +39,11 @@ from export.view import CHANNELS, InputView, image_input
 _IMAGENET = ("0.485 0.456 0.406", "0.229 0.224 0.225")
 _SIZES = (None, (512, 512), (513, 513), (256, 256), (224, 224), (1024, 1024))
 """Tried where the file leaves height and width free; None is any size."""
-_MAIN = ("logits", "out", "output", "scores", "mask", "prediction", "pred")
+_MAIN = ("logits", "out", "output", "scores", "mask", "main", "prediction", "pred")
 """Names of outputs that are meant, where several could be."""
 _PRESETS = {len(names): preset for preset, names in PRESETS.items()}
 _MOVING = ("Transpose", "Cast", "Identity")
+_RESHAPING = (*_MOVING, "Squeeze", "Unsqueeze", "Reshape")
 
 
 @dataclass
@@ -67,8 +76,8 @@ def preview(file: Path) -> Preview:
     wide = tidied(file, model)
     found = Preview(file, _facts(model))
     scale = _scale(found, view, wide.graph)
-    shape, given = _ran(found, file, model, view, scale)
-    _choose_output(found, file, wide, view, shape, given)
+    sides, given = _ran(found, file, model, view, scale)
+    _choose_output(found, file, wide, view, sides, given)
     try:
         artifact_name(file.stem)
     except UsageError:
@@ -152,19 +161,19 @@ def _normalised_inside(graph: GraphProto, name: str) -> str | None:
 
 def _ran(
     found: Preview, file: Path, model: ModelProto, view: InputView, scale: Scale
-) -> tuple[Shape, Arrays]:
-    """Note the size; return the artifact's input and what the file gives for an image."""
+) -> tuple[tuple[int, int], Arrays]:
+    """Note the size; return an image's height and width, and what the file gives for it."""
     height, width = view.sides
     channels = CHANNELS[view.channels]
     if height is not None and width is not None:
         shape: Shape = (view.shape[0], channels, height, width)
-        return shape, run_on_images(file, model, view, scale, shape)[1][0]
+        return _first_image(file, model, view, scale, shape)
     sizes = _SIZES if (height, width) == (None, None) else _SIZES[1:]
     for size in sizes:
         sides = (None, None) if size is None else (height or size[0], width or size[1])
         shape = (view.shape[0], channels, *sides)
         try:
-            given = run_on_images(file, model, view, scale, shape)[1][0]
+            first = _first_image(file, model, view, scale, shape)
         except ArtifactError as error:
             failed = error
             continue
@@ -175,24 +184,38 @@ def _ran(
             if size is None
             else f"size {' '.join(chosen)}: the first that it ran at"
         )
-        return shape, given
+        return first
     raise failed
 
 
+def _first_image(
+    file: Path, model: ModelProto, view: InputView, scale: Scale, shape: Shape
+) -> tuple[tuple[int, int], Arrays]:
+    images, given = run_on_images(file, model, view, scale, shape)
+    height, width = images[0].shape[2:]
+    return (height, width), given[0]
+
+
 def _choose_output(
-    found: Preview, file: Path, model: ModelProto, view: InputView, shape: Shape, given: Arrays
+    found: Preview,
+    file: Path,
+    model: ModelProto,
+    view: InputView,
+    sides: tuple[int, int],
+    given: Arrays,
 ) -> None:
-    """Note the output, its kind and the number of its classes."""
-    sides = shape[2:] if shape[2] else (513, 513)
+    """Note the output, its kind and the number of its classes; `sides` are the image's."""
     candidates = [
         output
         for name, array in given.items()
-        if (output := _read(name, array, model, view, (sides[0] or 1, sides[1] or 1)))
+        if (output := _read(name, array, model, view, sides))
     ]
     if not candidates:
         names = ", ".join(f"{name} {array.shape}" for name, array in given.items())
         raise ArtifactError(f"{file}: outputs are {names}, none of them is a segmentation")
     best = max(candidates, key=lambda o: (o.kind not in MASKS, o.pixels, o.name.lower() in _MAIN))
+    if best.kind in MASKS:
+        require_image_size(file, mask_sides(given[best.name]), sides)
     alike = [o for o in candidates if o.kind not in MASKS and o.classes == best.classes]
     if len(alike) > 1:
         found.options += ["--output-name", best.name]
@@ -267,7 +290,7 @@ def _argmax_classes(model: ModelProto, name: str) -> int | None:
     shapes = {v.name: dims(v) for v in [*shaped.graph.value_info, *shaped.graph.input]}
     producers: Mapping[str, NodeProto] = {o: n for n in shaped.graph.node for o in n.output}
     node = producers.get(name)
-    while node is not None and node.op_type in ("Squeeze", "Cast", "Reshape", "Identity"):
+    while node is not None and node.op_type in _RESHAPING:
         node = producers.get(node.input[0])
     if node is None or node.op_type != "ArgMax" or node.input[0] not in shapes:
         return None

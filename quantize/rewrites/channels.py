@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto
 
-from export.graph import attribute, constant, consumers, float_tensors, initializers
+from export.graph import attribute, captured, constant, consumers, float_tensors, initializers
 
 Ids = NDArray[np.int64]
 
@@ -133,8 +133,8 @@ class _Builder:
                 self.fix_all(node)
 
     def fix_all(self, node: NodeProto) -> None:
-        """Nothing is known about this operator."""
-        for name in [*node.input, *node.output]:
+        """Nothing is known about this operator, nor about what its branches or loop body read."""
+        for name in [*node.input, *node.output, *captured(node)]:
             self._fix(name)
 
     def finish(self) -> Channels:

@@ -121,6 +121,34 @@ def test_the_command_works(
     assert segport("inspect", file, "--json").json["command"] == command
 
 
+def _classes_last() -> onnx.ModelProto:
+    """Five classes, of which the last is nowhere, and the mask's axis at the end."""
+    graph = _network(classes=5, tail="ArgMax")
+    never = onnx.numpy_helper.to_array(weight("h", 5, 8, 1, 1, seed=1)).copy()
+    never[4] = -99  # of what a ReLU gives
+    graph.graph.initializer[1].CopyFrom(constant("h", never))
+    graph.graph.node[-1].CopyFrom(helper.make_node("ArgMax", ["l"], ["m"], axis=1, keepdims=1))
+    graph.graph.node.append(helper.make_node("Transpose", ["m"], ["y"], perm=[0, 2, 3, 1]))
+    return graph
+
+
+def test_classes_of_a_mask_that_is_laid_out_anew(tmp_path: Path) -> None:
+    answer = segport("inspect", saved(_classes_last(), tmp_path))
+    assert "--classes 5" in answer.out
+
+
+def test_a_mask_smaller_than_its_image_is_said_before_a_command_that_fails(tmp_path: Path) -> None:
+    graph = _network(tail="ArgMax")
+    graph.graph.node[2].attribute.append(helper.make_attribute("strides", [2, 2]))
+    graph.graph.node[-1].attribute.append(helper.make_attribute("axis", 1))
+    file = saved(graph, tmp_path)
+    statistics = ["--mean", 0.5, "--std", 0.2, "--classes", 3, "-o", tmp_path / "out"]
+    for command in (["inspect", file], ["import", file, *statistics]):
+        answer = segport(*command)
+        assert answer.code == 2
+        assert f"{file}: its mask is 24x24, the image 48x48" in answer.errors[0]
+
+
 def test_what_it_sees(tmp_path: Path) -> None:
     graph = _network()
     graph.ir_version, graph.opset_import[0].version = 3, 11

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from onnx import NodeProto, TensorProto
+from onnx import NodeProto, TensorProto, helper
 
 from quantize.rewrites.channels import Channels, clip_bounds, scalable_channels
-from tests.export.build import constant
+from tests.export.build import constant, value
 from tests.quantize.rewrites.graphs import conv, graph, node, weights
 
 FIXED = [-1] * 4
@@ -108,6 +108,17 @@ def test_what_does_not_commute_fixes_its_channels(
     channels = _around(nodes, constants)
     assert (_ids(channels, "x"), _ids(channels, "y")) == (FIXED, FIXED)
     assert channels.count == 0
+
+
+def test_what_a_branch_reads_is_fixed() -> None:
+    """An If names what it takes from outside inside its branches only."""
+    branches = [
+        helper.make_graph([node(name, ["x"], name)], name, [], [value(name, (None,) * 4)])
+        for name in ("Neg", "Abs")
+    ]
+    chosen = node("If", ["ever"], "y", then_branch=branches[0], else_branch=branches[1])
+    channels = _around([chosen], [constant("ever", np.bool_(True))])
+    assert _ids(channels, "x") == _ids(channels, "y") == FIXED
 
 
 def test_input_and_outputs_of_the_graph_are_fixed() -> None:
