@@ -40,7 +40,7 @@ from export.parity import (
 )
 from export.pooling import pool_means
 from export.sessions import named_outputs, open_session
-from export.signature import resize_logits, with_output_shapes
+from export.signature import resize_logits, resize_mask, with_output_shapes
 from export.simplify import simplify
 from export.single import HALVES
 from export.versions import versions
@@ -140,6 +140,8 @@ def _model(source: Source, classes: int) -> tuple[ModelProto, dict[str, object],
     require_parity(parity, f"{source.file.name}: original against imported", limits)
     if "logits" in own[0]:
         resize_logits(model, own[0]["logits"].shape[2:], source.shape[2:], source.counted_at)
+    if "mask" in own[0]:
+        resize_mask(model, own[0]["mask"].shape[1:], source.shape[2:], source.counted_at)
     model = normalise(with_output_shapes(model, classes, source.shape))
     onnx.checker.check_model(model, full_check=True)
     checks = {"onnxsim": simplifier, "global_average_pools": pools, "notes": _notes(source)}

@@ -15,13 +15,7 @@ from export.errors import ArtifactError, UsageError
 from export.graph import opset
 from export.image import as_mode, normalised, synthetic_images
 from export.onnx_file import parse_model, tidied
-from export.output_view import (
-    Asked,
-    OutputView,
-    chosen_outputs,
-    mask_sides,
-    require_image_size,
-)
+from export.output_view import Asked, OutputView, chosen_outputs
 from export.parity import Outputs
 from export.probing import MAX_INPUT, Arrays, run_safely
 from export.scale import Scale, find_scale
@@ -190,6 +184,4 @@ def _seen(file: Path, outputs: Sequence[OutputView], arrays: Arrays, image: Floa
                 "and that --mean, --std and --range are those it was trained with"
             )
         found |= seen.seen(array)
-        if seen.becomes == "mask":
-            require_image_size(file, mask_sides(found["mask"]), (image.shape[2], image.shape[3]))
     return found

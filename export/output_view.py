@@ -144,7 +144,9 @@ def _output(
     if asked.kind in MASKS or (not real and asked.kind is None):
         layout = _mask_layout(array)
         kind = asked.kind or ("binary-mask" if classes == 2 and white(array) else "mask")
-        return OutputView(name, kind, layout, array.dtype.name) if layout else None
+        if layout is None or not like_image(mask_sides(array), sides):
+            return None
+        return OutputView(name, kind, layout, array.dtype.name)
     if not real:
         return None
     layout, count = _channel_axis(array, classes, view)
@@ -226,15 +228,6 @@ def mask_sides(array: NDArray[Any]) -> tuple[int, int]:
     """Return height and width of a mask (N, H, W), or of one with an axis for its one channel."""
     _, height, width = _without_channels(array.shape, _mask_layout(array) or "nhw")
     return height, width
-
-
-def require_image_size(file: Path, mask: tuple[int, int], sides: tuple[int, int]) -> None:
-    """Raise ArtifactError for a mask, (height, width), that is smaller than its image."""
-    if mask != sides:
-        raise ArtifactError(
-            f"{file}: its mask is {mask[0]}x{mask[1]}, the image {sides[0]}x{sides[1]}; they must "
-            "be of one size: export it with logits, which are resized, or a Resize before ArgMax"
-        )
 
 
 def _without_channels(shape: tuple[int, ...], layout: str) -> tuple[int, ...]:

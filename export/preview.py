@@ -29,7 +29,6 @@ from export.output_view import (
     ends_in_sigmoid,
     like_image,
     mask_sides,
-    require_image_size,
     white,
 )
 from export.probing import Arrays
@@ -214,8 +213,6 @@ def _choose_output(
         names = ", ".join(f"{name} {array.shape}" for name, array in given.items())
         raise ArtifactError(f"{file}: outputs are {names}, none of them is a segmentation")
     best = max(candidates, key=lambda o: (o.kind not in MASKS, o.pixels, o.name.lower() in _MAIN))
-    if best.kind in MASKS:
-        require_image_size(file, mask_sides(given[best.name]), sides)
     alike = [o for o in candidates if o.kind not in MASKS and o.classes == best.classes]
     if len(alike) > 1:
         found.options += ["--output-name", best.name]
@@ -252,6 +249,7 @@ def _read(
         return None
     if array.dtype.kind in "iub":
         flat = array.ndim == 3 or 1 in (array.shape[1], array.shape[3])
+        flat = flat and like_image(mask_sides(array), sides)
         if flat and white(array):
             return _Output(name, "binary-mask", 2, array[0].size)
         classes = max(_argmax_classes(model, name) or int(array.max()) + 1, 2)

@@ -407,6 +407,24 @@ def test_constants_that_are_numbers_are_lifted(tmp_path: Path) -> None:
     assert np.abs(found - wanted).max() < 0.01 * np.abs(wanted).max()
 
 
+@pytest.mark.parametrize("free", [False, True], ids=["one size", "any size"])
+def test_a_small_mask_is_brought_to_the_images_size_as_pil_does_it(
+    free: bool, tmp_path: Path
+) -> None:
+    nodes = [*_nodes(out="l"), helper.make_node("ArgMax", ["l"], ["y"], axis=1, keepdims=0)]
+    nodes[0].attribute.append(helper.make_attribute("strides", [5, 5]))
+    given = (1, 3, "h", "w") if free else (1, 3, SIDE, SIDE)
+    file = saved(_network(nodes, _weights(), given, gives_kind=TensorProto.INT64), tmp_path)
+
+    artifact = _import(file, tmp_path, **STATISTICS, **({"size": "dynamic"} if free else {}))
+
+    small = Image.fromarray(computed(file, x=_rgb())[0][0].astype(np.uint8))
+    assert small.size == (10, 10)
+    wanted = np.asarray(small.resize((SIDE, SIDE), Image.Resampling.NEAREST))
+    np.testing.assert_array_equal(_artifact_mask(artifact), wanted)
+    assert artifact.manifest.outputs[0].shape == ((1, None, None) if free else (1, SIDE, SIDE))
+
+
 def test_of_two_alike_outputs_the_user_says_which(tmp_path: Path) -> None:
     nodes = [*_nodes(), helper.make_node("Neg", ["y"], ["aux"])]
     graph = _network(nodes, _weights())
