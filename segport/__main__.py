@@ -2,7 +2,6 @@
 
 import sys
 
-from export.quiet import quiet_libraries
 from segport import signals
 from segport.memory_limit import too_little_memory
 from segport.strangers import stranger
@@ -25,6 +24,7 @@ def _code() -> int:
     try:
         if problem := stranger() or too_little_memory():
             return _refuse(problem)
+        from export.quiet import quiet_libraries
         from segport.cli import main as command_line
 
         quiet_libraries()
