@@ -114,9 +114,9 @@ def test_an_artifact_section_becomes_settings(tmp_path: Path) -> None:
         'guard = false\nkeep_float = ["head*"]\n'
     )
     (section,) = load_recipe(_write(tmp_path, text)).artifact
-    settings = settings_of(section, 7)
+    settings = settings_of(section)
     assert (settings.range, settings.io, settings.guard) == ("percentile:99.9", "fp16", False)
-    assert (settings.keep_float, settings.seed, settings.target) == (("head*",), 7, "cpu")
+    assert (settings.keep_float, settings.target) == (("head*",), "cpu")
 
 
 def test_an_import_is_described_by_onnx_mean_and_std(tmp_path: Path) -> None:
@@ -234,7 +234,7 @@ def test_methods_and_a_search_are_part_of_an_artifact(tmp_path: Path) -> None:
     (section,) = recipe.artifact
     request = request_of(section, recipe)
     assert request is not None and request.minutes == 0.5 and section.force
-    settings = settings_of(section, 0)
+    settings = settings_of(section)
     assert (settings.added, settings.skipped) == (("absorb-bias",), ("gptq",))
     assert (section.max_drop, section.data) == (0.3, str(tmp_path / "more:train"))
     assert settings.range is None  # the target's own
