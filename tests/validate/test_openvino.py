@@ -34,7 +34,7 @@ def for_openvino(
     shutil.copy(tiny.path, folder)
     shutil.copy(tiny.path.with_suffix(".json"), folder)
     settings = Settings(target="openvino")
-    return quantize(tiny, "int8", folder, samples=samples, protocol="squash", settings=settings)
+    return quantize(tiny, "int8", folder, samples=samples, settings=settings)
 
 
 def test_float32_is_float32_although_the_cpu_has_bfloat16(tiny: Artifact, samples: Samples) -> None:
@@ -112,7 +112,7 @@ def test_int8_files_of_a_real_network_give_the_same_classes(
     drawn = open_dataset(f"{shared}/voc/VOCdevkit:train", "train", masks=False).sample(4, 0)
     images = Samples(drawn, Preparation.for_artifact(trained.manifest, "squash"))
     made = quantize(
-        trained, "int8", tmp_path, samples=images, protocol="squash",
+        trained, "int8", tmp_path, samples=images,
         settings=Settings(target=target),
     )  # fmt: skip
     found, expected = (open_runtime(made, runtime) for runtime in ("openvino", "ort-cpu"))
