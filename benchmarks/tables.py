@@ -258,13 +258,13 @@ def exporters_table(files: Facts) -> str:
 
 
 def _exported(steps: dict[str, str] | None) -> str:
-    """Return the first step that did not pass, and why."""
+    """Return the first step that did not pass, and why; why none was written is in the JSON."""
     if steps is None:
         return "-"
     held = next(((name, text) for name, text in steps.items() if text != "passed"), None)
     if held is None:
         return "passed"
-    return held[1] if held[0] == "export" else f"{held[0]} {held[1]}"
+    return held[1].partition(":")[0] if held[0] == "export" else f"{held[0]} {held[1]}"
 
 
 LIMITS = {"whole run / inferences": 1.3, "peak memory": 2000.0, "second run": 5.0}
