@@ -1,4 +1,4 @@
-"""Keep what libraries tell developers off a user's terminal: his errors are one line."""
+"""Keep what libraries tell developers off a user's terminal, where an error is one line."""
 
 import logging
 import sys
