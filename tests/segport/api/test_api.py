@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import segport
-from export.errors import SegportError, UsageError
+from export.common.errors import SegportError, UsageError
 from tests.networks import tiny as tiny_network
 from tests.segport.process import process
 
