@@ -8,27 +8,27 @@ from typing import Any
 from onnx import ModelProto
 
 from export.artifact.artifact import Artifact, Manifest, Origin, Sample, output_spec, write_artifact
-from export.common.errors import QuantizeError, UsageError, unknown
+from export.common.errors import QuantizeError, UsageError
 from export.common.files import check_writable, scratch_folder
+from export.common.tables import known
 from export.common.versions import versions
 from export.onnx_graph.graph import dtype_name, opset
 from export.ort.sessions import UnnamedModelError
 from quantize.calibration.cache import collect_cached
 from quantize.calibration.calibration import Progress
 from quantize.calibration.measurement import Measurement
-from quantize.precisions import PRECISIONS, Job, Recorded
-from quantize.ranges.ranges import range_rule
+from quantize.making import Job, Recorded
+from quantize.precisions import IO_TYPES, PRECISIONS
+from quantize.ranges.table import range_rule
 from quantize.search.search import Search
 from quantize.self_check import SelfCheck
-from quantize.settings import IO_TYPES, Settings
+from quantize.settings import Settings
 
 
 def check_settings(precision: str, settings: Settings) -> None:
     """Raise UsageError, with the nearest name, for a choice that does not exist."""
-    if precision not in PRECISIONS:
-        raise UsageError(unknown("precision", precision, PRECISIONS))
-    if settings.io not in IO_TYPES:
-        raise UsageError(unknown("io type", settings.io, IO_TYPES))
+    known("precision", precision, PRECISIONS)
+    known("io type", settings.io, IO_TYPES)
     resolved = settings.resolved()
     range_rule(resolved.range or "")
     resolved.methods()
@@ -123,7 +123,7 @@ class _Going:
             order.search,
             order.progress,
         )
-        self._steps = PRECISIONS[order.precision].method(self.job)
+        self._steps = PRECISIONS[order.precision].make(self.job)
         self.wanted: Measurement | None = None
         self.made: tuple[ModelProto, dict[str, Any]] | None = None
 

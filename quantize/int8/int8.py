@@ -29,7 +29,8 @@ from quantize.int8.bias_correction import correct_biases
 from quantize.int8.methods import CORRECT_BIAS, FOLD_CLIP, rounding_method
 from quantize.partition.partition import estimate, paying
 from quantize.ranges.grid import Grid
-from quantize.ranges.ranges import Range, range_rule
+from quantize.ranges.ranges import Range
+from quantize.ranges.table import range_rule
 from quantize.rewrites.prepare import Prepared, prepare_for
 from quantize.rounding.rounding import Rounded, input_moments, round_weights
 from quantize.targets import MOVES, Target, verifiable

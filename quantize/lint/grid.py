@@ -1,7 +1,6 @@
 """Rules about scales, zero points and integers."""
 
 import numpy as np
-from onnx.helper import tensor_dtype_to_np_dtype
 
 from quantize.graph.qdq_graph import Linear
 from quantize.lint.subject import MIN_SCALE, Found, Subject
@@ -15,9 +14,8 @@ def types(subject: Subject) -> Found:
     tensors = [(q.tensor, q, target.activation) for q in subject.graph.activations()]
     tensors += [(w.name, w.linear, target.weight) for w in subject.graph.weights()]
     for name, linear, kind in tensors:
-        wanted = tensor_dtype_to_np_dtype(kind.tensor_type)
-        if linear.zero_point.dtype != wanted:
-            yield name, f"{linear.zero_point.dtype}, {target.hardware} takes {wanted}"
+        if linear.zero_point.dtype != kind:
+            yield name, f"{linear.zero_point.dtype}, {target.hardware} takes {kind}"
 
 
 def zero_point(subject: Subject) -> Found:

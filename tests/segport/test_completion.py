@@ -12,8 +12,8 @@ import shellingham
 from export.networks.zoo import OUTPUT_STRIDES
 from export.onnx_export import OUTPUTS
 from quantize.precisions import PRECISIONS
-from quantize.ranges.ranges import RANGE_RULES
-from quantize.settings import IO_TYPES
+from quantize.ranges.table import RANGE_RULES
+from quantize.precisions import IO_TYPES
 from quantize.targets import TARGETS
 from segport.cli import COMMANDS, GROUPS
 from tests.segport.command import segport

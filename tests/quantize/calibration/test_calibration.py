@@ -15,7 +15,8 @@ from quantize.calibration.channel_statistics import ChannelMoments
 from quantize.calibration.histogram import Histogram
 from quantize.calibration.measurement import Measurement
 from quantize.calibration.statistics import MinMax
-from quantize.ranges.ranges import RANGE_RULES, Range, range_rule
+from quantize.ranges.ranges import Range
+from quantize.ranges.table import RANGE_RULES, range_rule
 from tests.conftest import SIZE
 from validate.samples.samples import Samples
 
