@@ -43,7 +43,8 @@ from export.onnx_graph.graph import with_input_shape
 from export.onnx_graph.onnx_cost import graph_cost
 from export.ort.sessions import open_session
 from quantize.graph.qdq_graph import QdqGraph
-from validate.data.datasets import Dataset, open_dataset
+from validate.data.datasets import open_dataset
+from validate.data.items import Dataset
 from validate.samples.samples import Preparation, Samples
 
 os.environ["NNCF_CI"] = "1"  # else it reports its use over the network, in the time measured

@@ -34,10 +34,10 @@ _METHODS = ("simplify-pooling", "sub-pixel-conv", "repair-dead-channels", "fold-
 class Target:
     """How some hardware wants its QDQ graph; each child is a preset.
 
-    `note` says what else sets the preset apart. `machines` are those (as `platform.machine` names them) on which onnxruntime's CPU provider
-    runs the file in int8; empty when the hardware has a runtime of its own. Of `operators`,
-    which are quantized, `fuses` says which must become which int8 operator in onnxruntime's
-    optimized graph there, so that int8 is really what runs.
+    `note` says what else sets the preset apart. `machines` are those (as `platform.machine` names
+    them) on which onnxruntime's CPU provider runs the file in int8; empty when the hardware has a
+    runtime of its own. Of `operators`, which are quantized, `fuses` says which must become which
+    int8 operator in onnxruntime's optimized graph there, so that int8 is really what runs.
 
     Activations have one scale per tensor; `symmetric` makes their zero point 0. Weights have
     zero point 0 and integers of at most `weight_max` in magnitude, with one scale per output

@@ -4,7 +4,8 @@ from export.artifact.artifact import Artifact, artifact_id
 from quantize.settings import Settings
 from segport.recipe import ArtifactSection, Recipe
 from segport.searching import Request, requested
-from validate.runtime.runtimes import REFERENCES, default_runtime
+from validate.runtime.runtimes import default_runtime
+from validate.runtime.table import rebuilds
 
 
 def settings_of(section: ArtifactSection) -> Settings:
@@ -39,8 +40,8 @@ def reference_of(recipe: Recipe) -> str | None:
 
 def weights_of(recipe: Recipe) -> str | None:
     """Return the checkpoint where the torch network has to be built again, else None."""
-    rebuilt = {reference_of(recipe), recipe.validation.runtime} & set(REFERENCES)
-    return recipe.model.weights if rebuilt else None
+    rebuilt = map(rebuilds, (reference_of(recipe), recipe.validation.runtime))
+    return recipe.model.weights if any(rebuilt) else None
 
 
 def runtime_of(recipe: Recipe, artifact: Artifact) -> str:

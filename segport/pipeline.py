@@ -18,8 +18,9 @@ from segport.recipe import ArtifactSection, Recipe
 from segport.searching import held_back, open_search
 from segport.source import make_fp32
 from segport.stages import Reuse, Stage
-from validate.data.datasets import Dataset, open_dataset
+from validate.data.datasets import open_dataset
 from validate.data.download import fetch
+from validate.data.items import Dataset
 from validate.gating.baseline.baseline import load_baseline
 from validate.gating.gate import gate
 from validate.gating.verdict import Verdict
@@ -27,10 +28,12 @@ from validate.judging.comparison import validate
 from validate.judging.overlap import refuse_overlap, same_files
 from validate.report.report import report
 from validate.result.result import RESULT_FILE, Result, load_result, result_files
-from validate.runtime.runtimes import REFERENCES, get_opener, open_runtime
+from validate.runtime.runtimes import open_runtime
+from validate.runtime.table import rebuilds
 from validate.samples.protocols import DEFAULT_PROTOCOL, get_protocol
 from validate.samples.samples import Preparation, Samples
-from validate.samples.traps import MASK_SIZE, check_accepted, refuse_traps
+from validate.samples.trap_table import MASK_SIZE
+from validate.samples.traps import refuse_traps
 
 
 @dataclass(frozen=True)
@@ -59,8 +62,6 @@ def run(
     artifacts that were finished before stay.
     """
     check_writable(folder)
-    if recipe.validation.runtime is not None:
-        get_opener(recipe.validation.runtime)
     for protocol in (*recipe.validation.protocols, recipe.data.calibration_protocol):
         if get_protocol(protocol).variable and recipe.model.size != "dynamic":
             raise UsageError(f'recipe: protocol {protocol} needs [model] size = "dynamic"')
@@ -69,7 +70,6 @@ def run(
         request_of(section, recipe)
     for source, split in recipe.sources if download else ():
         fetch(source, split, progress.stage("download"))
-    check_accepted(recipe.data.accept)
     validation = open_dataset(recipe.data.validation, "val", suffix=recipe.data.mask_suffix).first(
         recipe.data.limit
     )
@@ -221,7 +221,7 @@ def _check_runtime(recipe: Recipe, fp32: Artifact) -> None:
     """Open the recipe's runtime now: whether it is here should not show after quantization."""
     chosen = recipe.validation
     if chosen.runtime is not None:
-        weights = weights_of(recipe) if chosen.runtime in REFERENCES else None
+        weights = weights_of(recipe) if rebuilds(chosen.runtime) else None
         open_runtime(fp32, chosen.runtime, weights=weights, allow_fallback=chosen.allow_fallback)
 
 

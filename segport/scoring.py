@@ -16,10 +16,11 @@ from export.common.errors import DataError, UsageError
 from export.ort.sessions import CPU
 from quantize.search.budget import Kind
 from quantize.search.decision import Reading, looks
-from validate.data.datasets import Dataset
+from validate.data.items import Dataset
 from validate.judging.evaluation import compared_classes
 from validate.metrics.metrics import confusion, miou
-from validate.runtime.runtimes import OrtEngine, Runtime
+from validate.runtime.engine import Runtime
+from validate.runtime.ort import OrtEngine
 from validate.samples.samples import Labelled, Preparation, ahead
 from validate.speed.latency import measure_latency
 

@@ -12,8 +12,9 @@ from quantize.search.clock import Say
 from quantize.search.search import Search
 from quantize.self_check import IMAGES
 from segport.scoring import SCORES, session_times
-from validate.data.datasets import Dataset, open_dataset
-from validate.samples.label_map import read_label_map
+from validate.data.datasets import open_dataset
+from validate.data.items import Dataset
+from validate.samples.label_map_file import read_label_map
 from validate.samples.samples import Preparation, Samples
 from validate.samples.traps import refuse_traps
 

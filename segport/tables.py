@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 from tabulate import tabulate
 
 from export.common.escaping import terminal
+from validate.result.cells import number
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,8 +33,8 @@ def models_table(rows: "Sequence[dict[str, Any]]") -> str:
                 f"{row['params'] / 1e6:.3f}",
                 f"{row['macs'] / 1e9:.3f}",
                 f"{row['flops_published_rule']:.3f}",
-                f"{row['published_flops']:.3f}",
-                f"{row['published_miou']:.1f}",
+                number(row["published_flops"], 3),
+                number(row["published_miou"], 1),
                 row["published_miou_on"],
             ]
             for row in rows

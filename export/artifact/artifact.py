@@ -30,12 +30,6 @@ from export.onnx_graph.graph import dims, dtype_name
 
 FORMAT = 1
 INPUT_NAME = "input"
-NOMINAL_SIZE = (513, 513)
-"""Height and width at which a file that takes any size is counted and compared."""
-
-
-MIN_SIZE = 33
-"""Smallest height and width: two pixels at output stride 16."""
 
 
 class Sample(NamedTuple):

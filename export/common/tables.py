@@ -5,8 +5,9 @@ nobody waits for torch or onnxruntime: so an entry names its functions by `Lazy`
 hold tables import nothing heavy.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from typing import Any, TypeVar
 
@@ -14,7 +15,7 @@ from export.common.errors import UsageError, unknown
 
 T = TypeVar("T")
 Table = Mapping[str, Any]
-"""By name: entries with a `help` of one line, or that line itself."""
+"""By name: entries with a `help` of one line, or that line itself, or what speaks for itself."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,14 @@ class Lazy:
         return self.load()(*arguments, **named)
 
 
+def import_now(function: Callable[..., Any]) -> None:
+    """Import what `function` would import when it is called, where time or memory is measured."""
+    while isinstance(function, partial):
+        function = function.func
+    if isinstance(function, Lazy):
+        function.load()
+
+
 def known(kind: str, name: str, table: Mapping[str, T]) -> T:
     """Return an entry; raise UsageError, with the nearest name, when there is none."""
     if name not in table:
@@ -42,7 +51,7 @@ def known(kind: str, name: str, table: Mapping[str, T]) -> T:
 def help_of(table: Table, name: str) -> str:
     """Return what an entry is, in one line without an end."""
     entry = table[name]
-    return entry if isinstance(entry, str) else str(entry.help)
+    return entry if isinstance(entry, str) else str(getattr(entry, "help", ""))
 
 
 def either(names: Iterable[str]) -> str:

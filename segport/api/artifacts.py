@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any, Literal
 
-from export.artifact.artifact import NOMINAL_SIZE
 from export.artifact.artifact import Artifact as _Artifact
+from export.artifact.size import NOMINAL_SIZE
 from export.common.errors import UsageError
 from segport.api.arguments import AnyPath, artifact_of, path_of
 from segport.api.tables import data_frame, html_table

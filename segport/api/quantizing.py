@@ -86,7 +86,7 @@ def quantize(
         from segport.searching import held_back, open_search, requested
         from validate.data.datasets import open_dataset
         from validate.samples.samples import Preparation, Samples
-        from validate.samples.traps import MASK_SIZE, check_accepted
+        from validate.samples.trap_table import MASK_SIZE, check_accepted
 
         settings = Settings(
             target=target,

@@ -10,7 +10,8 @@ from export.common.errors import UsageError
 from export.common.files import check_writable, new_files
 from export.common.versions import versions
 from export.ort.sessions import cpu_facts, lacks_vnni
-from validate.data.datasets import Dataset, ids_digest, open_dataset
+from validate.data.datasets import open_dataset
+from validate.data.items import Dataset, ids_digest
 from validate.judging.entry import Judged, entry
 from validate.judging.evaluation import evaluate
 from validate.judging.figures import figures, images_of_classes
@@ -31,12 +32,16 @@ from validate.result.result import (
     Result,
 )
 from validate.result.sealing import sealed
-from validate.runtime.runtimes import REFERENCES, TORCH_ID, Runtime, open_runtime, open_torch
+from validate.runtime.engine import Runtime
+from validate.runtime.runtimes import TORCH_ID, open_runtime
+from validate.runtime.table import rebuilds
+from validate.runtime.torch_network import open_torch
 from validate.samples.label_map import AS_THEY_ARE, LabelMap
 from validate.samples.protocols import DEFAULT_PROTOCOL
 from validate.samples.samples import Preparation
 from validate.samples.thumbnail import Thumbnail
-from validate.samples.traps import MASK_SIZE, check_accepted, refuse_traps
+from validate.samples.trap_table import MASK_SIZE, check_accepted
+from validate.samples.traps import refuse_traps
 
 Progress = Callable[[str, int, int], None]
 
@@ -81,7 +86,7 @@ def validate(
     """
     if not artifacts:
         raise UsageError("validate: give at least one artifact")
-    if weights is not None and not {reference, runtime} & set(REFERENCES):
+    if weights is not None and not (rebuilds(reference) or rebuilds(runtime)):
         raise UsageError(
             "--weights goes with --reference or --runtime torch, which rebuild the network"
         )

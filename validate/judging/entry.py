@@ -12,7 +12,7 @@ from export.ort.sessions import cpu_facts, threads
 from validate.judging.evaluation import Evaluation
 from validate.judging.second_size import size_warnings
 from validate.result.result import ArtifactResult, Figures, NoiseFacts, SecondSizeFacts, SpreadFacts
-from validate.runtime.runtimes import Runtime
+from validate.runtime.engine import Runtime
 from validate.samples.protocols import get_protocol
 from validate.speed.latency import Latency
 

@@ -10,11 +10,11 @@ from PIL import Image
 
 from export.artifact.class_map import largest
 from export.common.errors import DataError
-from validate.data.datasets import Dataset
+from validate.data.items import Dataset
 from validate.metrics.agreement import ImageCounts, boundary, count_image
 from validate.metrics.metrics import Confusion, confusion
 from validate.result.evidence import Evidence
-from validate.runtime.runtimes import Runtime
+from validate.runtime.engine import Runtime
 from validate.samples.protocols import get_protocol
 from validate.samples.samples import Labelled, Preparation, ahead
 

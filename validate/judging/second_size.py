@@ -8,11 +8,11 @@ from dataclasses import replace
 
 from export.artifact.artifact import Manifest
 from export.artifact.second_size import second_size
-from validate.data.datasets import Dataset
+from validate.data.items import Dataset
 from validate.judging.evaluation import Evaluation, evaluate
 from validate.metrics.agreement import ImageCounts
 from validate.result.result import SecondSizeFacts
-from validate.runtime.runtimes import Runtime
+from validate.runtime.engine import Runtime
 from validate.samples.protocols import get_protocol
 from validate.samples.samples import Preparation
 

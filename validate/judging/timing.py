@@ -4,9 +4,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from export.artifact.artifact import Artifact
-from validate.data.datasets import Dataset
+from validate.data.items import Dataset
 from validate.result.result import ArtifactResult, Result, SpreadFacts
-from validate.runtime.runtimes import Runtime, open_runtime
+from validate.runtime.engine import Runtime
+from validate.runtime.runtimes import open_runtime
 from validate.samples.protocols import DEFAULT_PROTOCOL
 from validate.samples.samples import Preparation
 from validate.speed.latency import Latency, Spread, measure_latency

@@ -14,7 +14,9 @@ from export.common.errors import DataError, UsageError
 from export.common.versions import versions
 from export.ort.sessions import cpu_facts
 from validate.data.datasets import open_dataset
-from validate.runtime.runtimes import REFERENCES, Runtime, default_runtime, open_runtime
+from validate.runtime.engine import Runtime
+from validate.runtime.runtimes import default_runtime, open_runtime
+from validate.runtime.table import rebuilds
 from validate.speed.contention import Snapshot, taken_by_others
 from validate.speed.cpus import pinned
 from validate.speed.latency import WARM_UP, Rounds, Spread, spread, take_turns
@@ -91,7 +93,7 @@ def bench(
         raise UsageError("bench: give at least one artifact")
     if rounds < 1:
         raise UsageError(f"--rounds {rounds}: give 1 or more")
-    if weights is not None and not set(runtimes) & set(REFERENCES):
+    if weights is not None and not any(map(rebuilds, runtimes)):
         raise UsageError("--weights goes with --runtime torch, which rebuilds the network")
     picture = _first_picture(data) if data else None
     with pinned(threads) as pinning:

@@ -8,7 +8,7 @@ from math import inf
 import numpy as np
 from numpy.typing import NDArray
 
-from validate.runtime.runtimes import Runtime
+from validate.runtime.engine import Runtime
 
 WARM_UP = 3
 ROUNDS = 20

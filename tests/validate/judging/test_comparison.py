@@ -20,7 +20,8 @@ from validate.metrics.metrics import miou
 from validate.report.report import report
 from validate.result.picture_file import read_pictures
 from validate.result.result import Result, load_result
-from validate.runtime.runtimes import RUNTIMES, Runtime
+from validate.runtime.engine import Runtime
+from validate.runtime.table import RUNTIMES, RuntimeEntry
 
 BILINEAR, NEAREST = Image.Resampling.BILINEAR, Image.Resampling.NEAREST
 MakeVoc = Callable[..., Path]
@@ -279,7 +280,7 @@ def predicts(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
         def opened(artifact: Artifact, weights: str | None) -> Runtime:
             return Runtime("fake", "nowhere", FakeEngine(answers[artifact.manifest.precision]))
 
-        monkeypatch.setitem(RUNTIMES, "fake", opened)
+        monkeypatch.setitem(RUNTIMES, "fake", RuntimeEntry("", opened))
 
     return register
 
