@@ -184,7 +184,7 @@ class Manifest(_Strict):
     model: Plain
     output_stride: int | None
     weights: Weights
-    precision: Literal["fp32", "fp16", "int8"]
+    precision: FileName
     target: FileName | None = None
     input: InputSpec
     outputs: tuple[OutputSpec, ...]
