@@ -37,9 +37,9 @@ from typing import Any
 from benchmarks.memory import watch
 from export.artifact.artifact import Artifact, load_artifact
 from export.common.ending import end
+from export.common.progress import Stages
 from segport.asked import reference_of, runtime_of, weights_of
 from segport.pipeline import run
-from segport.progress import Stages
 from segport.recipe import Recipe, load_recipe
 from validate.data.datasets import open_dataset
 from validate.data.items import Dataset

@@ -8,9 +8,10 @@ import onnx
 from onnx import ModelProto
 
 from export.artifact.artifact import Artifact, ImageRef, Origin, Sample, origin_of
+from export.artifact.facts import FormFacts, Fp16Facts, Int8Facts
 from export.common.errors import CalibrationError, UsageError
+from export.common.progress import Progress
 from export.ort.sessions import cpu_facts
-from quantize.calibration.calibration import Progress
 from quantize.calibration.measurement import Steps
 from quantize.fp16.fp16 import quantize_fp16
 from quantize.graph.mask_head import with_mask_head
@@ -73,7 +74,8 @@ class Job:
     progress: Progress
 
 
-Making = Steps[tuple[ModelProto, dict[str, Any]]]
+Facts = Int8Facts | Fp16Facts
+Making = Steps[tuple[ModelProto, Facts]]
 
 
 def fp16(job: Job) -> Making:
@@ -106,7 +108,8 @@ def int8(job: Job) -> Making:
     spec = job.artifact.manifest
     shape = (1, spec.input.shape[1], *spec.size)
     if job.search is None:
-        return _in_its_form(job, *finish_int8(job.artifact, planned, shape))
+        model, facts = finish_int8(job.artifact, planned, shape)
+        return _in_its_form(job, model, facts)
     elsewhere = verifiable(choices.target, cpu_facts()) is not None
     found = search_precision(
         planned.plan,
@@ -117,25 +120,28 @@ def int8(job: Job) -> Making:
     )
     job.samples.note(*found.images, *job.search.images())
     model, facts = finish_int8(job.artifact, planned, shape, sorted(found.chosen.kept_float))
-    return _in_its_form(job, model, facts | {"search": found.facts()})
+    facts["search"] = found.facts()
+    return _in_its_form(job, model, facts)
 
 
 def _shipped(job: Job, plan: Plan, kept: Collection[str]) -> ModelProto:
     """Make a search's candidate: the file as it would be written; fp32's if all is float."""
     if set(plan.layers) <= set(kept):
         return onnx.load(job.artifact.path)
-    return _in_its_form(job, build(plan, kept), {}, checked=())[0]
+    return _fastest_form(job, build(plan, kept), checked=())[0]
 
 
-def _in_its_form(
-    job: Job, model: ModelProto, facts: dict[str, Any], checked: Sequence[Sample] | None = None
-) -> tuple[ModelProto, dict[str, Any]]:
-    """Give the finished file the form that is fastest on its target; `checked` show it's the same.
+def _in_its_form(job: Job, model: ModelProto, facts: Int8Facts) -> tuple[ModelProto, Int8Facts]:
+    """Give the finished file its form; the calibration images show that it is the same."""
+    ended, form = _fastest_form(job, model, job.samples)
+    return ended, {**facts, **form}
 
-    They are the calibration images by default.
-    """
-    checked = job.samples if checked is None else checked
+
+def _fastest_form(
+    job: Job, model: ModelProto, checked: Sequence[Sample]
+) -> tuple[ModelProto, FormFacts]:
+    """Return a file in the form that is fastest on its target; `checked` show it's the same."""
     target = get_target(job.settings.target or "")
     faster, lossless = rewrite_losslessly(model, target.lossless, checked)
     ended, head = with_mask_head(faster, target.mask_head, checked)
-    return ended, facts | lossless | head
+    return ended, {**lossless, **head}

@@ -2,18 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from export.artifact.artifact import Artifact, load_artifact
 from export.common.errors import UsageError
 from export.common.files import check_writable
 from export.common.heap import give_back
+from export.common.progress import Stages
 from quantize.quantization import Order, check_settings, quantize_all
 from quantize.self_check import SelfCheck
 from segport import dependencies
 from segport.asked import id_of, reference_of, request_of, settings_of, weights_of
-from segport.progress import Stages
 from segport.recipe import ArtifactSection, Recipe
 from segport.searching import held_back, open_search
 from segport.source import make_fp32
@@ -108,7 +107,7 @@ def run(
             orders,
             folder,
             samples=samples,
-            progress=partial(progress, "calibrate"),
+            progress=progress.later("calibrate"),
         ):
             todo[orders.index(order)][1].finish([*_files(made), *write_frontier(made)])
             give_back()
@@ -211,7 +210,7 @@ def _order(
             mask_suffix=recipe.data.mask_suffix,
             accepted=recipe.data.accept,
         )
-    shown = partial(stage.reuse.progress, stage.name)
+    shown = stage.reuse.progress.later(stage.name)
     unseen = held_back(recipe.data.calibration, calibration, preparation, seed)
     check = SelfCheck(unseen, section.min_self_agreement, section.force)
     return Order(section.precision, settings_of(section), search, shown, check)

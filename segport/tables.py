@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from export.artifact.artifact import Artifact
+    from export.artifact.facts import FloatLayerFacts, Fp16Facts, Int8Facts
     from quantize.lint.lint import Finding
     from segport.pipeline import RunResult
     from validate.gating.judged import Judged
@@ -87,15 +88,15 @@ def artifact_lines(artifact: "Artifact", default_target: bool = False) -> str:
         )
         lines.append(f"onnxsim: {checks['onnxsim']}")
     lines += checks.get("notes", ())
-    if facts := checks.get("fp16"):
-        lines += _fp16_lines(facts)
-    if facts := checks.get("int8"):
+    if manifest.fp16:
+        lines += _fp16_lines(manifest.fp16)
+    if manifest.int8:
         if default_target:
             from export.ort.sessions import cpu_facts
             from quantize.targets import explain_default
 
             lines.append(explain_default(cpu_facts()))
-        lines += _int8_lines(facts)
+        lines += _int8_lines(manifest.int8)
     return "\n".join(lines)
 
 
@@ -106,14 +107,15 @@ def _at_sizes(found: "dict[str, Any]") -> str:
     return f"; {each}" if len(by_size) > 1 else ""
 
 
-def _int8_lines(facts: "dict[str, Any]") -> "list[str]":
+def _int8_lines(facts: "Int8Facts") -> "list[str]":
     lines = []
-    if facts["int8_unverified"]:
-        share = 100 * facts["quantized_macs_share"]
-        lines.append(f"int8: {share:.1f} % of MACs, not verified: {facts['int8_unverified']}")
+    share = facts["int8_macs_share"]
+    if share is None:
+        quantized = 100 * facts["quantized_macs_share"]
+        lines.append(f"int8: {quantized:.1f} % of MACs, not verified: {facts['int8_unverified']}")
     else:
         fused = ", ".join(f"{op} {done}/{all_}" for op, (done, all_) in facts["fused"].items())
-        lines.append(f"int8: {100 * facts['int8_macs_share']:.1f} % of MACs; in int8: {fused}")
+        lines.append(f"int8: {100 * share:.1f} % of MACs; in int8: {fused}")
     observed = facts.get("calibration", {}).get("warnings", ())
     lines += [f"warning: {text}" for text in observed]
     if left_out := facts.get("left_out"):
@@ -144,20 +146,20 @@ def _int8_lines(facts: "dict[str, Any]") -> "list[str]":
         headers = ["MACs in int8 %", "layers in float", "score", "images", "ms"]
         formats = (".1f", ".0f", ".3f", ".0f", ".1f")
         lines.append(tabulate(rows, headers, floatfmt=formats, missingval="-"))
-    if (layers := facts.get("float_layers")) is not None:
-        lines += _float_lines(layers)
+    if (in_float := facts.get("float_layers")) is not None:
+        lines += _float_lines(in_float)
     elif kept := facts["kept_float"]:  # a file of an earlier version
         more = f" and {len(kept) - _LISTED} more" if len(kept) > _LISTED else ""
         lines.append(f"kept in float: {', '.join(kept[:_LISTED])}{more}")
     return lines
 
 
-def _float_lines(layers: "list[dict[str, Any]]") -> "list[str]":
+def _float_lines(layers: "Sequence[FloatLayerFacts]") -> "list[str]":
     """Return the layers that stay in float, by reason and operator."""
-    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    groups: dict[tuple[str, str], list[FloatLayerFacts]] = {}
     for layer in layers:
         groups.setdefault((layer["reason"], layer["operator"]), []).append(layer)
-    rows = [
+    rows: list[list[Any]] = [
         [
             operator,
             len(some),
@@ -172,7 +174,7 @@ def _float_lines(layers: "list[dict[str, Any]]") -> "list[str]":
     return [tabulate(rows, headers, floatfmt=("", ".0f", ".1f"))] if rows else []
 
 
-def _fp16_lines(facts: "dict[str, Any]") -> "list[str]":
+def _fp16_lines(facts: "Fp16Facts") -> "list[str]":
     lines = []
     if not facts["range_checked"]:
         lines.append("warning: value range not checked against float16")

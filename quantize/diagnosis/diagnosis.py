@@ -1,6 +1,6 @@
 """Compare two files of one network tensor by tensor and say where the error comes from."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from math import prod
 from typing import Any
 
@@ -13,6 +13,7 @@ from onnx import ModelProto
 from export.artifact.artifact import Artifact, Sample
 from export.artifact.diagnosis import Diagnosis
 from export.common.errors import ComparisonError
+from export.common.progress import Progress, silent
 from export.onnx_graph.graph import float_tensors, infer_shapes, opset, with_input_shape
 from export.ort.fp16_emulation import emulate_fp16
 from export.ort.sessions import CPU, open_session, session_options
@@ -25,7 +26,6 @@ from quantize.diagnosis.weights import weight_errors
 
 MEMORY = 512 << 20
 """Bytes of activations held at a time; an image runs again for the tensors beyond."""
-Progress = Callable[[int, int], None]
 
 
 def diagnose(
@@ -34,7 +34,7 @@ def diagnose(
     samples: Sequence[Sample],
     *,
     memory: int = MEMORY,
-    progress: Progress = lambda done, total: None,
+    progress: Progress = silent,
 ) -> Diagnosis:
     """Compare every float activation that `other` shares with `fp32` and name a suspect.
 
@@ -121,7 +121,7 @@ def _check_same_network(
 
 
 def _rescaled(other: Artifact, fp32: ModelProto) -> dict[str, Rescaled]:
-    recorded = other.manifest.checks.get("int8", {}).get("rescaled", {})
+    recorded = facts.get("rescaled", {}) if (facts := other.manifest.int8) else {}
     shapes = float_tensors(infer_shapes(fp32))
 
     def channels(tensor: str, values: list[float]) -> NDArray[np.float32]:

@@ -118,7 +118,7 @@ def _subject(artifact: Artifact) -> Subject:
     return Subject(
         graph=QdqGraph(onnx.load(artifact.path)),
         target=target,
-        kept_float=frozenset(manifest.checks.get(manifest.precision, {}).get("kept_float", ())),
+        kept_float=frozenset(manifest.kept_float),
         failure=failure,
         optimized=optimized if target and verifiable(target, cpu_facts()) is None else None,
     )

@@ -7,12 +7,13 @@ import numpy as np
 from onnx import ModelProto
 
 from export.artifact.artifact import Artifact, Sample
+from export.artifact.facts import RewriteFacts
 from export.common.errors import QuantizeError
+from export.common.progress import Progress
 from export.onnx_graph.graph import dims, infer_shapes
 from export.ort.parity import measure_parity
 from export.ort.sessions import named_outputs, open_session
 from quantize.calibration.cache import collect_cached
-from quantize.calibration.calibration import Progress
 from quantize.calibration.channel_statistics import ChannelMinMax
 from quantize.calibration.measurement import Measurement, Steps
 from quantize.rewrites.change import Rescaled, Seen
@@ -29,6 +30,15 @@ class Step:
     summary: str
     max_abs_diff: float | None
     argmax_agreement: float
+
+    def facts(self) -> RewriteFacts:
+        """Return what a manifest records."""
+        return {
+            "rewrite": self.rewrite,
+            "summary": self.summary,
+            "max_abs_diff": self.max_abs_diff,
+            "argmax_agreement": self.argmax_agreement,
+        }
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,13 @@
 """Choose the integers of all convolution weights at once, and the biases that go with them."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, numpy_helper
 
+from export.common.progress import Progress, silent
 from export.onnx_graph.graph import attribute, attributes, consumers, initializers
 from quantize.graph.qdq import weight_scale
 from quantize.graph.rounded_weight import RoundedWeight
@@ -57,7 +58,7 @@ def round_weights(
     moments: Mapping[str, InputMoments],
     target: Target,
     method: str,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Progress = silent,
 ) -> Rounded:
     """Round the weights of the layers in `moments` by one of ROUNDINGS.
 

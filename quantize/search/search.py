@@ -15,11 +15,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from math import inf
-from typing import Any
 
 from onnx import ModelProto
 
 from export.artifact.artifact import ImageRef, Sample
+from export.artifact.facts import SearchFacts
 from export.common.errors import QuantizeError
 from quantize.graph.plan import Plan, really_float
 from quantize.search.bracket import find
@@ -83,7 +83,7 @@ class SearchResult:
     verdict: str
     times: Times = field(default_factory=dict)
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> SearchFacts:
         """Return what a manifest records."""
         return {
             "verdict": self.verdict,

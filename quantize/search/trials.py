@@ -3,10 +3,10 @@
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 from onnx import ModelProto
 
+from export.artifact.facts import CandidateFacts
 from quantize.search.budget import Budget, accepts, better
 from quantize.search.decision import Reading, decide
 
@@ -127,7 +127,7 @@ class Trials:
         return tuple(found)
 
 
-def row(candidate: Candidate, times: Mapping[frozenset[str], float]) -> dict[str, Any]:
+def row(candidate: Candidate, times: Mapping[frozenset[str], float]) -> CandidateFacts:
     """Return what a manifest records of a candidate; `times` are ms by what is kept in float."""
     return {
         "kept_float": len(candidate.kept_float),

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
+from export.common.progress import Stages
 from quantize.search.clock import MINUTES
 from segport.api.arguments import AnyPath, Data, artifact_of, data_of, optional_path
 from segport.api.artifacts import Artifact, public
-from segport.progress import Stages, stages
+from segport.progress import stages
 
 if TYPE_CHECKING:
     from export.artifact.artifact import Artifact as AnyArtifact

@@ -1,13 +1,13 @@
 """Artifacts against their reference, under one protocol on one image list."""
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from export.artifact.artifact import Artifact
 from export.common.errors import UsageError
 from export.common.files import check_writable, new_files
+from export.common.progress import SILENT, Stages
 from export.common.versions import versions
 from export.ort.sessions import cpu_facts, lacks_vnni
 from validate.data.datasets import open_dataset
@@ -43,8 +43,6 @@ from validate.samples.thumbnail import Thumbnail
 from validate.samples.trap_table import MASK_SIZE, check_accepted
 from validate.samples.traps import refuse_traps
 
-Progress = Callable[[str, int, int], None]
-
 
 def validate(
     artifacts: Sequence[Artifact],
@@ -65,7 +63,7 @@ def validate(
     accepted: Sequence[str] = (),
     timed_with: Result | None = None,
     command: str | None = None,
-    progress: Progress = lambda stage, done, total: None,
+    progress: Stages = SILENT,
 ) -> Result:
     """Compare artifacts with their reference on a data set; write result.json, confusion.npz.
 
@@ -118,12 +116,10 @@ def validate(
         dataset,
         preparation,
         see=worst.see,
-        progress=lambda done, total: progress("validate", done, total),
+        progress=progress.later("validate"),
     )
     timing = timed_with and known(timed_with, runtimes, by_id, dataset)
-    timing = timing or measured(
-        runtimes, by_id, dataset, preparation, lambda done, total: progress("latency", done, total)
-    )
+    timing = timing or measured(runtimes, by_id, dataset, preparation, progress.later("latency"))
     evidence = {key: found.evidence() for key, found in evaluations.items()}
     images = [item.id for item in dataset.items]
     found = figures(evidence, reference_id, first.classes, images)
@@ -135,7 +131,7 @@ def validate(
             dataset,
             preparation,
             first.classes,
-            partial(progress, f"noise of {key}"),
+            progress.later(f"noise of {key}"),
         )
         for key, artifact in by_id.items()
         if noise
@@ -147,7 +143,7 @@ def validate(
         dataset,
         preparation,
         evaluations,
-        partial(progress, "second size"),
+        progress.later("second size"),
     )
     entries = [
         entry(

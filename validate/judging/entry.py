@@ -103,7 +103,8 @@ def _int8_facts(judged: Judged) -> tuple[float | None, bool | None, str | None]:
     if artifact is None or artifact.manifest.precision != "int8":
         return None, None, None
     manifest = artifact.manifest
-    promises = manifest.checks["int8"]
+    promises = manifest.int8
+    assert promises is not None
     shape = (manifest.input.shape[0] or 1, *manifest.macs_shape)
     if runtime.int8_layers is not None:
         share = macs_share(artifact.path, shape, runtime.int8_layers)
@@ -115,13 +116,13 @@ def _int8_facts(judged: Judged) -> tuple[float | None, bool | None, str | None]:
     if reason := promises["int8_unverified"]:
         return None, None, str(reason)
     share = inspect(artifact.path, shape).int8_macs_share
-    return share, share >= promises["int8_macs_share"] - 1e-9, None
+    return share, share >= (promises["int8_macs_share"] or 0.0) - 1e-9, None
 
 
 def _kept_float(manifest: Manifest | None) -> list[str]:
     if manifest is None or manifest.precision == "fp32":
         return []
-    return list(manifest.checks[manifest.precision]["kept_float"])
+    return manifest.kept_float
 
 
 def _warnings(manifest: Manifest | None, found: Evaluation, protocol: str) -> list[str]:
@@ -131,7 +132,7 @@ def _warnings(manifest: Manifest | None, found: Evaluation, protocol: str) -> li
             f"broken: inf or NaN in the logits of {len(found.nonfinite)} images, the first is "
             f"{found.nonfinite[0]}"
         )
-    if manifest and manifest.precision == "fp16" and not manifest.checks["fp16"]["range_checked"]:
+    if manifest and manifest.fp16 and not manifest.fp16["range_checked"]:
         said.append("value range not checked against float16")
     if manifest and (manifest.input.shape[0] or 1) > 1:
         said.append(f"latency is that of a batch of {manifest.input.shape[0]} images")

@@ -12,6 +12,7 @@ import onnxruntime
 
 from export.artifact.artifact import Artifact
 from export.common.errors import ArtifactError
+from export.common.progress import Progress, silent
 from export.ort.sessions import session_options, threads
 from validate.data.items import Dataset
 from validate.judging.evaluation import evaluate
@@ -21,8 +22,6 @@ from validate.result.result import Figures, NoiseFacts
 from validate.runtime.engine import Runtime
 from validate.runtime.table import RUNTIMES
 from validate.samples.samples import Preparation
-
-Progress = Callable[[int, int], None]
 
 
 def _threads(count: int) -> onnxruntime.SessionOptions:
@@ -58,7 +57,7 @@ def measure_noise(
     dataset: Dataset,
     preparation: Preparation,
     classes: tuple[str, ...],
-    progress: Progress = lambda done, total: None,
+    progress: Progress = silent,
 ) -> NoiseFacts | None:
     """Return the noise of an artifact on a runtime, None for runtimes whose settings are unknown.
 

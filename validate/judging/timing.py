@@ -1,9 +1,10 @@
 """The latencies of a result: measured for it, or taken from another result of the same run."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from export.artifact.artifact import Artifact
+from export.common.progress import Progress
 from validate.data.items import Dataset
 from validate.result.result import ArtifactResult, Result, SpreadFacts
 from validate.runtime.engine import Runtime
@@ -30,7 +31,7 @@ def measured(
     artifacts: Mapping[str, Artifact],
     dataset: Dataset,
     preparation: Preparation,
-    progress: Callable[[int, int], None],
+    progress: Progress,
 ) -> Timing:
     """Time all runtimes in turns on the data set's first image; emulations on the file itself."""
     timed = {

@@ -1,8 +1,7 @@
 """Artifacts timed side by side: latency, load time, memory and throughput."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 
 from export.artifact.artifact import Artifact, Manifest
 from export.common.errors import DataError, UsageError
+from export.common.progress import SILENT, Stages
 from export.common.versions import versions
 from export.ort.sessions import cpu_facts
 from validate.data.datasets import open_dataset
@@ -79,7 +79,7 @@ def bench(
     threads: int | None = None,
     parallel: int | None = None,
     rounds: int = ROUNDS,
-    progress: Callable[[str, int, int], None] = lambda stage, done, total: None,
+    progress: Stages = SILENT,
 ) -> Bench:
     """Time every artifact on every one of `runtimes`, one run of each per round.
 
@@ -105,7 +105,7 @@ def bench(
         ]
         timed = {str(at): (case.opened, case.image) for at, case in enumerate(cases)}
         before = Snapshot.take(pinning.cpus)
-        samples = list(take_turns(timed, rounds, partial(progress, "latency")).values())
+        samples = list(take_turns(timed, rounds, progress.later("latency")).values())
         others = taken_by_others(pinning.cpus, before)
         timings: list[Timing] = []
         for done, case in enumerate(cases):
