@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from quantize.lint.lint import Finding
     from segport.pipeline import RunResult
     from validate.gating.judged import Judged
-    from validate.gating.proof.plan import Plan
+    from validate.gating.proof.plan import ImagePlan
     from validate.gating.proof.self_test import Trial
     from validate.gating.verdict import Verdict
 
@@ -233,7 +233,7 @@ def _verdict_block(verdict: "Verdict") -> "list[str]":
     return [verdict_lines([verdict]), *(f"      {terminal(sentence)}" for sentence in said)]
 
 
-def plan_lines(plans: "Sequence[Plan]", points: float) -> str:
+def plan_lines(plans: "Sequence[ImagePlan]", points: float) -> str:
     """Return how small a drop the images show, and how many a verdict on `points` needs."""
     rows = [
         [

@@ -7,7 +7,7 @@ LAYOUTS = {"nchw": "channels before height and width", "nhwc": "channels last"}
 
 
 @dataclass(frozen=True)
-class Channels:
+class ChannelOrder:
     """An order of colours, and how many channels it has."""
 
     help: str
@@ -15,9 +15,9 @@ class Channels:
 
 
 CHANNELS = {
-    "rgb": Channels("red, green, blue", 3),
-    "bgr": Channels("blue, green, red", 3),
-    "grey": Channels("one channel", 1),
-    "rgba": Channels("red, green, blue, alpha", 4),
-    "bgra": Channels("blue, green, red, alpha", 4),
+    "rgb": ChannelOrder("red, green, blue", 3),
+    "bgr": ChannelOrder("blue, green, red", 3),
+    "grey": ChannelOrder("one channel", 1),
+    "rgba": ChannelOrder("red, green, blue, alpha", 4),
+    "bgra": ChannelOrder("blue, green, red, alpha", 4),
 }

@@ -34,7 +34,7 @@ Shape = tuple[int | None, int, int | None, int | None]
 
 
 @dataclass(frozen=True)
-class Reading:
+class SourceOptions:
     """What the user says about a file; None: see for yourself. See `import_model`."""
 
     mean: Sequence[float] | None = None
@@ -47,7 +47,7 @@ class Reading:
 
 
 @dataclass(frozen=True)
-class Source:
+class OnnxSource:
     """A file as it is to be read.
 
     `model` is tidied, in float32. `other_float` names the type it had if that was another.
@@ -74,7 +74,7 @@ class Source:
         return int(height), int(width)
 
 
-def read_source(file: Path, classes: int, reading: Reading) -> Source:
+def read_source(file: Path, classes: int, reading: SourceOptions) -> OnnxSource:
     """Read a file, find out how it is to be read, and run it on seeded images.
 
     Raises UsageError for what has to be said and was not, ArtifactError for a file that is no
@@ -94,7 +94,7 @@ def read_source(file: Path, classes: int, reading: Reading) -> Source:
         for image, arrays in zip(images, given, strict=True)
     ]
     kept = {seen.name for seen in outputs}
-    return Source(
+    return OnnxSource(
         file=file,
         model=wide,
         other_float=other_float(model),

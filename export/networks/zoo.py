@@ -12,7 +12,7 @@ from export.artifact.size import NOMINAL_SIZE
 from export.common.errors import UsageError
 from export.networks.libraries import library_network, library_of
 from export.networks.table import ZOO, zoo_entry
-from export.networks.torch_cost import Cost, torch_cost
+from export.networks.torch_cost import NetworkCost, torch_cost
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -58,7 +58,7 @@ def meta_network(name: str, classes: int, output_stride: int | None = None) -> n
         return build_network(name, classes, output_stride)
 
 
-def zoo_costs(classes: int = 21) -> dict[str, Cost]:
+def zoo_costs(classes: int = 21) -> dict[str, NetworkCost]:
     """Count every network of the zoo at 3x513x513, default output stride."""
     return {name: torch_cost(meta_network(name, classes), NOMINAL_SIZE) for name in ZOO}
 

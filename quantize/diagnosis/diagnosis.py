@@ -19,8 +19,8 @@ from export.ort.fp16_emulation import emulate_fp16
 from export.ort.sessions import CPU, open_session, session_options
 from quantize.diagnosis.errors import TensorError
 from quantize.diagnosis.layers import layer_diagnoses
-from quantize.diagnosis.points import Point, groups, points
-from quantize.diagnosis.probe import FP32, LOCAL, Rescaled, probe
+from quantize.diagnosis.points import ComparedPoint, groups, points
+from quantize.diagnosis.probe import FP32, LOCAL, ProbeScale, probe
 from quantize.diagnosis.suspect import find_suspect
 from quantize.diagnosis.weights import weight_errors
 
@@ -100,7 +100,7 @@ def check_comparable(fp32: Artifact, other: Artifact) -> None:
 
 
 def _check_same_network(
-    other: Artifact, left: ModelProto, right: ModelProto, compared: Sequence[Point]
+    other: Artifact, left: ModelProto, right: ModelProto, compared: Sequence[ComparedPoint]
 ) -> None:
     problem = None
     if opset(left) != opset(right):
@@ -120,7 +120,7 @@ def _check_same_network(
         )
 
 
-def _rescaled(other: Artifact, fp32: ModelProto) -> dict[str, Rescaled]:
+def _rescaled(other: Artifact, fp32: ModelProto) -> dict[str, ProbeScale]:
     recorded = facts.get("rescaled", {}) if (facts := other.manifest.int8) else {}
     shapes = float_tensors(infer_shapes(fp32))
 
@@ -128,7 +128,7 @@ def _rescaled(other: Artifact, fp32: ModelProto) -> dict[str, Rescaled]:
         return np.asarray(values, np.float32).reshape(-1, *[1] * (len(shapes[tensor]) - 2))
 
     return {
-        tensor: Rescaled(
+        tensor: ProbeScale(
             channels(tensor, change["factor"]), channels(tensor, change.get("offset", [0.0]))
         )
         for tensor, change in recorded.items()
@@ -136,7 +136,7 @@ def _rescaled(other: Artifact, fp32: ModelProto) -> dict[str, Rescaled]:
     }
 
 
-def _session(model: ModelProto, compared: Sequence[Point]) -> ort.InferenceSession:
+def _session(model: ModelProto, compared: Sequence[ComparedPoint]) -> ort.InferenceSession:
     names = {name for point in compared for name in _names(point)}
     model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in sorted(names))
     options = session_options()
@@ -144,15 +144,15 @@ def _session(model: ModelProto, compared: Sequence[Point]) -> ort.InferenceSessi
     return open_session(model.SerializeToString(), CPU, options)
 
 
-def _names(point: Point) -> tuple[str, str, str]:
+def _names(point: ComparedPoint) -> tuple[str, str, str]:
     return FP32 + point.tensor, point.seen, LOCAL + point.seen
 
 
 def _chunks(
-    compared: Sequence[Point], shapes: Mapping[str, tuple[int | None, ...]], memory: int
-) -> Iterator[list[Point]]:
+    compared: Sequence[ComparedPoint], shapes: Mapping[str, tuple[int | None, ...]], memory: int
+) -> Iterator[list[ComparedPoint]]:
     """Split the points so that their float32 arrays, three each, take at most `memory` bytes."""
-    chunk: list[Point] = []
+    chunk: list[ComparedPoint] = []
     used = 0
     for point in compared:
         size = 3 * 4 * prod(length or 1 for length in shapes.get(point.tensor, ()))
@@ -168,9 +168,9 @@ def _compare(
     session: ort.InferenceSession,
     sample_id: str,
     image: NDArray[np.float32],
-    chunk: Sequence[Point],
+    chunk: Sequence[ComparedPoint],
     errors: Mapping[str, TensorError],
-    rescaled: Mapping[str, Rescaled],
+    rescaled: Mapping[str, ProbeScale],
 ) -> None:
     wanted = sorted({name for point in chunk for name in _names(point)})
     options = ort.RunOptions()

@@ -26,7 +26,7 @@ class Rescaled:
 
 
 @dataclass(frozen=True)
-class Change:
+class Rewritten:
     """The rewritten network (tensors keep their names), in words what changed, and how values did.
 
     `rescaled` holds the tensors whose values are not those of the original any more, `kept_float`

@@ -10,7 +10,7 @@ from export.common.tables import Lazy
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-    from quantize.rewrites.change import Change, Seen
+    from quantize.rewrites.change import Rewritten, Seen
 
 
 def nothing(model: "ModelProto") -> set[str]:
@@ -27,7 +27,7 @@ class Rewrite:
     """
 
     help: str
-    apply: "Callable[[ModelProto, Seen], Change]"
+    apply: "Callable[[ModelProto, Seen], Rewritten]"
     needs: "Callable[[ModelProto], set[str]]" = nothing
     images: int | None = None
     silent: bool = False

@@ -23,7 +23,7 @@ from export.artifact.facts import SearchFacts
 from export.common.errors import QuantizeError
 from quantize.graph.plan import Plan, really_float
 from quantize.search.bracket import find
-from quantize.search.budget import Budget, better
+from quantize.search.budget import SearchBudget, better
 from quantize.search.clock import Clock, Say
 from quantize.search.order import Foreseen, foreseen, shares
 from quantize.search.sensitivity import Sensitivity, measure
@@ -57,7 +57,7 @@ class Search:
     this machine. `minutes` limits the time, None does not. `say` is told in words what goes on.
     """
 
-    budget: Budget
+    budget: SearchBudget
     score: Score
     images: Callable[[], Sequence[ImageRef]]
     latency: Latency | None = None
@@ -74,7 +74,7 @@ class SearchResult:
     used.
     """
 
-    budget: Budget
+    budget: SearchBudget
     chosen: Candidate
     candidates: tuple[Candidate, ...]
     frontier: tuple[Candidate, ...]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from export.artifact.artifact import Artifact
 
-Budget = float | str | Mapping[str, float | str] | None
+BudgetLimits = float | str | Mapping[str, float | str] | None
 """A limit for all artifacts but the reference, or limits by what they are for."""
 
 
@@ -252,7 +252,7 @@ def gate(
     baseline: AnyPath | None = None,
     artifacts: AnyPath | None = None,
     rules: Rules = DEFAULTS,
-    **budgets: Budget,
+    **budgets: BudgetLimits,
 ) -> Gate:
     """Judge a result against budgets, a baseline, or both.
 
@@ -284,7 +284,7 @@ def gate(
     )
 
 
-def _limits(kind: str, limit: Budget, result: Result) -> Mapping[str, float | str] | None:
+def _limits(kind: str, limit: BudgetLimits, result: Result) -> Mapping[str, float | str] | None:
     if limit is None or isinstance(limit, Mapping):
         return limit
     if kind in KINDS and KINDS[kind].per_class:

@@ -12,7 +12,7 @@ from export.common.tables import Lazy
 from export.networks.table import LIBRARIES, ZOO, Library, ZooEntry
 from quantize.precisions import PRECISIONS, Precision
 from quantize.ranges.table import RANGE_RULES, RuleEntry
-from quantize.rewrites.change import Change
+from quantize.rewrites.change import Rewritten
 from quantize.rewrites.table import REWRITES, Rewrite
 from quantize.rounding.table import ROUNDINGS, Rounding
 from quantize.targets import TARGETS, Cpu
@@ -56,9 +56,9 @@ def tiny(classes: int, output_stride: int) -> Any:
     return tiny()
 
 
-def unchanged(model: Any, seen: Any) -> Change:
+def unchanged(model: Any, seen: Any) -> Rewritten:
     """Rewrite nothing."""
-    return Change(model, "new")
+    return Rewritten(model, "new")
 
 
 def nearest(weight: Any, scale: Any, covariance: Any, largest: int) -> Any:

@@ -12,7 +12,7 @@ from export.common.versions import versions
 from export.ort.sessions import cpu_facts, lacks_vnni
 from validate.data.datasets import open_dataset
 from validate.data.items import Dataset, ids_digest
-from validate.judging.entry import Judged, entry
+from validate.judging.entry import Measured, entry
 from validate.judging.evaluation import evaluate
 from validate.judging.figures import figures, images_of_classes
 from validate.judging.loss import bootstrap_facts
@@ -147,7 +147,7 @@ def validate(
     )
     entries = [
         entry(
-            Judged(
+            Measured(
                 key,
                 by_id.get(key),
                 runtimes[key],

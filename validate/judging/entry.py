@@ -24,7 +24,7 @@ _INT8_UNKNOWN = {
 
 
 @dataclass(frozen=True)
-class Judged:
+class Measured:
     """What was run and what came of it; `artifact` is None for the torch network.
 
     `latency_runtime` names that of the latency, another than `runtime` where that one emulates.
@@ -46,7 +46,7 @@ class Judged:
 
 
 def entry(
-    judged: Judged, figures: Figures, classes: Sequence[str], protocol: str
+    judged: Measured, figures: Figures, classes: Sequence[str], protocol: str
 ) -> ArtifactResult:
     """Describe one artifact."""
     manifest, found = judged.manifest, judged.evaluation
@@ -97,7 +97,7 @@ def _one_class(found: Evaluation, figures: Figures, classes: Sequence[str]) -> l
     ]
 
 
-def _int8_facts(judged: Judged) -> tuple[float | None, bool | None, str | None]:
+def _int8_facts(judged: Measured) -> tuple[float | None, bool | None, str | None]:
     """Return share of MACs in int8, whether that is as promised, and why it is unknown."""
     artifact, runtime = judged.artifact, judged.runtime
     if artifact is None or artifact.manifest.precision != "int8":

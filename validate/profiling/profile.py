@@ -16,7 +16,7 @@ from export.common.files import scratch_folder
 from export.common.progress import SILENT, Stages
 from export.common.versions import versions
 from export.ort.sessions import CPU, cpu_facts, open_session, run, session_options
-from validate.profiling.accounts import Group, Layer, groups, layer_entry
+from validate.profiling.accounts import KernelGroup, ProfiledLayer, groups, layer_entry
 from validate.profiling.kernels import Kernel, Recording, read_recording
 from validate.profiling.layers import Layers
 from validate.profiling.peak import KINDS, measure_peak
@@ -52,9 +52,9 @@ class Profile:
     macs: int
     found_macs: int
     peaks: dict[str, float]
-    operators: tuple[Group, ...]
-    multiplying: tuple[Group, ...]
-    layers: tuple[Layer, ...]
+    operators: tuple[KernelGroup, ...]
+    multiplying: tuple[KernelGroup, ...]
+    layers: tuple[ProfiledLayer, ...]
     threads: int
     cpus: tuple[int, ...] | None
     others: float | None

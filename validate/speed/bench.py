@@ -29,7 +29,7 @@ EMULATION, FILE_ITSELF = "ort-fp16", "ort-cpu"
 
 
 @dataclass(frozen=True)
-class Timing:
+class BenchTiming:
     """One artifact on one runtime.
 
     `session_ms` is the inference alone, `mask_ms` image tensor to class mask. `ratio` is its
@@ -59,7 +59,7 @@ class Bench:
     `others` is the percent of these CPUs that was taken by others during the rounds.
     """
 
-    timings: tuple[Timing, ...]
+    timings: tuple[BenchTiming, ...]
     threads: int
     cpus: tuple[int, ...] | None
     others: float | None
@@ -107,7 +107,7 @@ def bench(
         before = Snapshot.take(pinning.cpus)
         samples = list(take_turns(timed, rounds, progress.later("latency")).values())
         others = taken_by_others(pinning.cpus, before)
-        timings: list[Timing] = []
+        timings: list[BenchTiming] = []
         for done, case in enumerate(cases):
             progress("memory and throughput", done, len(cases))
             footprint = measure_footprint(
@@ -175,10 +175,10 @@ def _timed_runtime(manifest: Manifest) -> str:
 
 def _timing(
     case: _Case, own: Rounds, first: Rounds, footprint: Footprint, throughput: Throughput | None
-) -> Timing:
+) -> BenchTiming:
     ratios = [one / base for one, base in zip(own.mask, first.mask, strict=True)]
     latency = own.latency
-    return Timing(
+    return BenchTiming(
         file=case.artifact.path.name,
         id=case.artifact.manifest.id,
         sha256=case.artifact.manifest.sha256,

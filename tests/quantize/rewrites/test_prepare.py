@@ -8,7 +8,7 @@ from onnx import ModelProto, helper, numpy_helper
 from export.common.errors import QuantizeError
 from quantize.calibration.channel_statistics import ChannelMinMax
 from quantize.rewrites.bias_absorption import absorb_high_bias
-from quantize.rewrites.change import Change, Seen
+from quantize.rewrites.change import Rewritten, Seen
 from quantize.rewrites.equalization import equalize
 from quantize.rewrites.prepare import prepare
 from quantize.rewrites.table import REWRITES, Rewrite
@@ -79,12 +79,12 @@ def test_a_rewrite_that_found_nothing_is_listed_without_a_difference() -> None:
     assert step.summary == "0 layers with dead channels"
 
 
-def _faulty(model: ModelProto, seen: Seen) -> Change:
+def _faulty(model: ModelProto, seen: Seen) -> Rewritten:
     copy = ModelProto()
     copy.CopyFrom(model)
     weight = next(t for t in copy.graph.initializer if t.name == "a.w")
     weight.CopyFrom(constant("a.w", constants(model)["a.w"] * np.float32(2)))
-    return Change(copy, "weights doubled")
+    return Rewritten(copy, "weights doubled")
 
 
 def test_a_rewrite_that_changes_the_network_is_refused_by_name(
@@ -113,9 +113,9 @@ def test_what_was_seen_follows_the_rewrites(monkeypatch: pytest.MonkeyPatch) -> 
     """The third rewrite is told what calibration would see now, offsets and factors included."""
     told: dict[str, ChannelMinMax] = {}
 
-    def watch(model: ModelProto, seen: Seen) -> Change:
+    def watch(model: ModelProto, seen: Seen) -> Rewritten:
         told.update(seen)
-        return Change(model, "")
+        return Rewritten(model, "")
 
     names = list(REWRITES)[:3]
     for name, rewrite in zip(names, (absorb_high_bias, equalize, watch), strict=True):
