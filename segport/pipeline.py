@@ -12,7 +12,7 @@ from export.common.progress import Stages
 from quantize.quantization import Order, check_settings, quantize_all
 from quantize.self_check import SelfCheck
 from segport import dependencies
-from segport.asked import id_of, reference_of, request_of, settings_of, weights_of
+from segport.asked import conditions_of, id_of, request_of, settings_of, weights_of
 from segport.recipe import ArtifactSection, Recipe
 from segport.searching import held_back, open_search
 from segport.source import make_fp32
@@ -126,18 +126,7 @@ def run(
                 artifacts,
                 recipe.data.validation,
                 target,
-                protocol=protocol,
-                reference=reference_of(recipe),
-                weights=weights_of(recipe),
-                runtime=recipe.validation.runtime,
-                limit=recipe.data.limit,
-                allow_overlap=recipe.validation.allow_overlap,
-                allow_fallback=recipe.validation.allow_fallback,
-                pictures=recipe.validation.pictures,
-                noise=recipe.validation.noise,
-                labels=recipe.data.labels,
-                mask_suffix=recipe.data.mask_suffix,
-                accepted=recipe.data.accept,
+                conditions_of(recipe, protocol),
                 timed_with=timed,
                 command=command,
                 progress=progress,

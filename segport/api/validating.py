@@ -189,6 +189,7 @@ def validate(
 
             fetch(source, "val", shown.stage("download"))
         from validate.judging.comparison import validate as compare
+        from validate.judging.conditions import Conditions
 
         chosen = artifacts_of(artifacts)
         if out is None:
@@ -199,18 +200,20 @@ def validate(
             chosen,
             source,
             out,
-            protocol=protocol,
-            reference=None if reference is None else str(reference),
-            weights=None if weights is None else str(weights),
-            runtime=runtime,
-            limit=limit,
-            allow_overlap=allow_overlap,
-            allow_fallback=allow_fallback,
-            labels=labels,
-            mask_suffix=mask_suffix,
-            accepted=accept,
-            pictures=pictures,
-            noise=noise,
+            Conditions(
+                protocol=protocol,
+                reference=None if reference is None else str(reference),
+                weights=None if weights is None else str(weights),
+                runtime=runtime,
+                limit=limit,
+                allow_overlap=allow_overlap,
+                allow_fallback=allow_fallback,
+                labels=labels,
+                mask_suffix=mask_suffix,
+                accepted=tuple(accept),
+                pictures=pictures,
+                noise=noise,
+            ),
             command=command,
             progress=shown,
         )

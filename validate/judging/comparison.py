@@ -12,6 +12,7 @@ from export.common.versions import versions
 from export.ort.sessions import cpu_facts, lacks_vnni
 from validate.data.datasets import open_dataset
 from validate.data.items import Dataset, ids_digest
+from validate.judging.conditions import USUAL, Conditions
 from validate.judging.entry import Measured, entry
 from validate.judging.evaluation import evaluate
 from validate.judging.figures import figures, images_of_classes
@@ -34,13 +35,10 @@ from validate.result.result import (
 from validate.result.sealing import sealed
 from validate.runtime.engine import Runtime
 from validate.runtime.runtimes import TORCH_ID, open_runtime
-from validate.runtime.table import rebuilds
 from validate.runtime.torch_network import open_torch
 from validate.samples.label_map import AS_THEY_ARE, LabelMap
-from validate.samples.protocols import DEFAULT_PROTOCOL
 from validate.samples.samples import Preparation
 from validate.samples.thumbnail import Thumbnail
-from validate.samples.trap_table import MASK_SIZE, check_accepted
 from validate.samples.traps import refuse_traps
 
 
@@ -48,35 +46,15 @@ def validate(
     artifacts: Sequence[Artifact],
     data: str,
     folder: Path,
+    how: Conditions = USUAL,
     *,
-    protocol: str = DEFAULT_PROTOCOL,
-    reference: str | None = None,
-    weights: str | None = None,
-    runtime: str | None = None,
-    limit: int | None = None,
-    allow_overlap: bool = False,
-    allow_fallback: bool = False,
-    pictures: int = 0,
-    noise: bool = False,
-    labels: str | None = None,
-    mask_suffix: str | None = None,
-    accepted: Sequence[str] = (),
     timed_with: Result | None = None,
     command: str | None = None,
     progress: Stages = SILENT,
 ) -> Result:
     """Compare artifacts with their reference on a data set; write result.json, confusion.npz.
 
-    `reference` is "torch" or "torch-cuda" (with `weights`, the checkpoint it was exported from),
-    the path of an fp32 artifact, or None: then the fp32 one among `artifacts`, else the parent
-    that lies beside them. `runtime` applies to all artifacts; None takes the default for each
-    precision. A GPU runtime that is not there is an error unless `allow_fallback`, which takes
-    what is there and says so in the result. `pictures.zip` holds the `pictures` images on which
-    the artifacts agree least with the reference, and is there only if that is more than 0.
-    With `noise` every file runs again under other settings of its runtime; a baseline keeps
-    what that changes (`validate.judging.noise`). `labels` is the name or file of a label map,
-    `mask_suffix` what masks' names have after those of images, `accepted` names the traps in
-    labels that the user knows of (`validate.samples.traps`). `timed_with` is a result under another
+    `pictures.zip` is there only if `how` asks for pictures. `timed_with` is a result under another
     protocol that was made just before: its latencies, which no protocol bears on, hold here too
     where files, runtimes and images are the same.
     Raises UsageError without a reference, ComparisonError for artifacts that do not belong
@@ -84,32 +62,29 @@ def validate(
     """
     if not artifacts:
         raise UsageError("validate: give at least one artifact")
-    if weights is not None and not (rebuilds(reference) or rebuilds(runtime)):
-        raise UsageError(
-            "--weights goes with --reference or --runtime torch, which rebuild the network"
-        )
-    check_accepted(accepted)
     check_writable(folder)
-    chosen, reference_id = with_reference(artifacts, reference)
+    chosen, reference_id = with_reference(artifacts, how.reference)
     first = chosen[0].manifest
-    refuse_mixed(chosen, protocol)
-    dataset = open_dataset(data, "val", suffix=mask_suffix).first(limit).sorted()
+    refuse_mixed(chosen, how.protocol)
+    dataset = open_dataset(data, "val", suffix=how.mask_suffix).first(how.limit).sorted()
     preparation = Preparation.for_artifact(
-        first, protocol, labels or dataset.labels, fit=MASK_SIZE in accepted
+        first, how.protocol, how.labels or dataset.labels, fit=how.fit
     )
     shared = overlapping((a.manifest for a in chosen), dataset)
-    refuse_overlap(shared, dataset, allow_overlap)
-    refuse_traps(dataset, preparation, accepted)
+    refuse_overlap(shared, dataset, how.allow_overlap)
+    refuse_traps(dataset, preparation, how.accepted)
 
     by_id = {artifact.manifest.id: artifact for artifact in chosen}
     runtimes: dict[str, Runtime] = {}
     if reference_id == TORCH_ID:
-        runtimes[TORCH_ID] = open_torch(first, weights, reference or "torch")
+        runtimes[TORCH_ID] = open_torch(first, how.weights, how.reference or "torch")
     runtimes |= {
-        key: open_runtime(artifact, runtime, weights=weights, allow_fallback=allow_fallback)
+        key: open_runtime(
+            artifact, how.runtime, weights=how.weights, allow_fallback=how.allow_fallback
+        )
         for key, artifact in by_id.items()
     }
-    worst = WorstPictures(pictures, reference_id, preparation)
+    worst = WorstPictures(how.pictures, reference_id, preparation)
     evaluations = evaluate(
         runtimes,
         reference_id,
@@ -134,7 +109,7 @@ def validate(
             progress.later(f"noise of {key}"),
         )
         for key, artifact in by_id.items()
-        if noise
+        if how.noise
     }
     sizes = at_second_size(
         runtimes,
@@ -159,14 +134,14 @@ def validate(
             ),
             found[key],
             first.classes,
-            protocol,
+            how.protocol,
         )
         for key in runtimes
     ]
     result = Result(
         name=first.name,
         model=first.model,
-        protocol=protocol,
+        protocol=how.protocol,
         dataset=_dataset_facts(dataset, preparation.labels),
         reference=reference_id,
         shape=(first.input.shape[1], *first.size),

@@ -8,6 +8,7 @@ import pytest
 from export.artifact.artifact import Artifact
 from export.common.progress import Stages
 from validate.judging.comparison import validate
+from validate.judging.conditions import Conditions
 from validate.report.report_text import notes
 from validate.result.result import Result
 
@@ -30,10 +31,10 @@ def compared(tiny: Artifact, voc: Path, tmp_path: Path) -> Compared:
         protocol: str, before: Result | None = None, limit: int = 2
     ) -> tuple[Result, list[str]]:
         stages = _Names()
+        how = Conditions(protocol=protocol, limit=limit)
         result = validate(
-            [tiny], f"{voc}:val", tmp_path / protocol, protocol=protocol, limit=limit,
-            timed_with=before, progress=stages,
-        )  # fmt: skip
+            [tiny], f"{voc}:val", tmp_path / protocol, how, timed_with=before, progress=stages
+        )
         return result, stages.names
 
     return compare
