@@ -67,6 +67,15 @@ Accept = Annotated[
     list[str] | None,
     table_option(help="Odd labels that are meant: {names}.", table=TRAPS),
 ]
+Weights = Annotated[
+    str | None,
+    typer.Option(help="With torch as reference or runtime: the checkpoint exported from."),
+]
+Name = Annotated[str | None, typer.Option(help="Name of the artifacts.")]
+Threshold = Annotated[
+    float, typer.Option(help="Of a binary network: the probability its class begins at.")
+]
+Force = Annotated[bool, typer.Option("--force", help="Write the file all the same.")]
 Numbers = str | None
 """Of an option that takes one number or several; see `join_numbers`."""
 _NUMBERS = ("--mean", "--std")

@@ -21,6 +21,7 @@ from export.common.errors import UsageError, first_line
 from export.common.files import file_text
 from export.networks.table import zoo_entry
 from quantize.search.clock import MINUTES
+from segport import defaults
 from segport import recipe_names as names
 from validate.gating.budgets import parse_key
 from validate.gating.kinds import KINDS
@@ -50,11 +51,11 @@ class ModelSection(_Section):
     name: str | None = None
     weights: str | None = None
     weights_key: str | None = None
-    seed: int = 0
+    seed: int = defaults.SEED
     output_stride: int | None = None
     size: tuple[int, int] | Dynamic | None = None
     batch: int | Dynamic = 1
-    output: names.Output = "logits"
+    output: names.Output = defaults.OUTPUT
     classes: str | None = None
     onnx: str | None = None
     mean: tuple[FiniteFloat, ...] | None = None
@@ -64,7 +65,7 @@ class ModelSection(_Section):
     channels: names.Channels | None = None
     output_name: str | None = None
     kind: names.Kind | None = None
-    threshold: FiniteFloat = 0.5
+    threshold: FiniteFloat = defaults.THRESHOLD
 
 
 class DataSection(_Section):
@@ -74,8 +75,8 @@ class DataSection(_Section):
     """
 
     calibration: str
-    samples: int = 64
-    seed: int = 0
+    samples: int = defaults.SAMPLES
+    seed: int = defaults.SEED
     calibration_protocol: names.Protocol = DEFAULT_PROTOCOL
     validation: str
     limit: int | None = None
@@ -99,10 +100,10 @@ class ArtifactSection(_Section):
     max_drop: FiniteFloat | None = None
     min_agreement: FiniteFloat | None = None
     search_minutes: FiniteFloat = MINUTES
-    min_self_agreement: FiniteFloat = Field(default=95.0, ge=0, le=100)
+    min_self_agreement: FiniteFloat = Field(default=defaults.MIN_SELF_AGREEMENT, ge=0, le=100)
     force: bool = False
     data: str | None = None
-    io: names.IoType = "fp32"
+    io: names.IoType = defaults.IO_TYPE
     guard: bool = True
     keep_float: tuple[str, ...] = ()
 

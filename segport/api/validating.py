@@ -13,6 +13,7 @@ from validate.gating.kinds import KINDS, option
 from validate.gating.rules import DEFAULTS, Rules
 from validate.gating.verdict import Outcome, Verdict, exit_code
 from validate.result.result import RESULT_FILE, Result, load_result
+from validate.samples.protocols import DEFAULT_PROTOCOL
 
 if TYPE_CHECKING:
     import pandas
@@ -137,7 +138,7 @@ def validate(
     data: Data,
     folder: AnyPath | None = None,
     *,
-    protocol: str = "squash",
+    protocol: str = DEFAULT_PROTOCOL,
     reference: AnyPath | None = None,
     weights: AnyPath | None = None,
     runtime: str | None = None,

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from segport.arguments import AsJson, Threads
+from segport.arguments import AsJson, Threads, Weights
 from segport.output import say
 from segport.table_option import table_option
 from validate.runtime.table import RUNTIMES
@@ -22,9 +22,7 @@ def bench(
             table=RUNTIMES,
         ),
     ] = None,
-    weights: Annotated[
-        str | None, typer.Option(help="With torch as runtime: the checkpoint exported from.")
-    ] = None,
+    weights: Weights = None,
     data: Annotated[
         str | None,
         typer.Option(

@@ -7,12 +7,15 @@ import typer
 from export.artifact.outputs import BINARY_KINDS, OUTPUTS
 from export.artifact.size import NOMINAL_SIZE
 from export.networks.table import LIBRARIES, OUTPUT_STRIDES, ZOO
+from segport import defaults
 from segport.arguments import (
     AsJson,
     Classes,
+    Name,
     Numbers,
     Output,
     SizeText,
+    Threshold,
     check_numbers,
     parse_batch,
     parse_numbers,
@@ -33,14 +36,14 @@ def export(
     ],
     weights: Annotated[str, typer.Option(help="Checkpoint file, 'default' or 'random'.")],
     out: Output,
-    seed: Annotated[int, typer.Option(help="Seed of random weights.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of random weights.")] = defaults.SEED,
     size: SizeText = None,
     batch: Annotated[str, typer.Option(help="Batch size, or 'dynamic'.")] = "1",
     output_stride: Annotated[
         int | None,
         table_option(help="{names}.", table=dict.fromkeys(map(str, OUTPUT_STRIDES), "")),
     ] = None,
-    output: Annotated[str, table_option(help="{names}.", table=OUTPUTS)] = "logits",
+    output: Annotated[str, table_option(help="{names}.", table=OUTPUTS)] = defaults.OUTPUT,
     weights_key: Annotated[
         str | None,
         typer.Option(help="Which weights, where a checkpoint holds several (an average beside)."),
@@ -52,9 +55,7 @@ def export(
         str | None,
         table_option(help="Of a network with one channel: {names}.", table=BINARY_KINDS),
     ] = None,
-    threshold: Annotated[
-        float, typer.Option(help="Of such a network: the probability its class begins at.")
-    ] = 0.5,
+    threshold: Threshold = defaults.THRESHOLD,
     mean: Annotated[
         Numbers, typer.Option(callback=check_numbers, help="Mean of R G B. Default: ImageNet's.")
     ] = None,
@@ -63,7 +64,7 @@ def export(
         typer.Option(callback=check_numbers, help="Deviation of R G B. Default: ImageNet's."),
     ] = None,
     classes: Classes = None,
-    name: Annotated[str | None, typer.Option(help="Name of the artifacts.")] = None,
+    name: Name = None,
     as_json: AsJson = False,
 ) -> None:
     """Export a network to a verified fp32 ONNX artifact."""

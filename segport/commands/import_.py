@@ -8,12 +8,15 @@ import typer
 from export.artifact.outputs import OUTPUT_KINDS
 from export.artifact.scale import RANGES
 from export.foreign.conventions import CHANNELS, LAYOUTS
+from segport import defaults
 from segport.arguments import (
     AsJson,
     Classes,
+    Name,
     Numbers,
     Output,
     SizeText,
+    Threshold,
     check_numbers,
     parse_numbers,
     parse_size,
@@ -59,11 +62,9 @@ def import_(
             help="{names} (0, and any other value where the class is).", table=OUTPUT_KINDS
         ),
     ] = None,
-    threshold: Annotated[
-        float, typer.Option(help="Of a binary network: the probability its class begins at.")
-    ] = 0.5,
+    threshold: Threshold = defaults.THRESHOLD,
     classes: Classes = None,
-    name: Annotated[str | None, typer.Option(help="Name of the artifacts.")] = None,
+    name: Name = None,
     as_json: AsJson = False,
 ) -> None:
     """Give a third-party float ONNX network the manifest every other command needs.

@@ -10,10 +10,12 @@ from quantize.precisions import IO_TYPES, PRECISIONS
 from quantize.ranges.table import RANGE_RULES
 from quantize.search.clock import MINUTES
 from quantize.targets import TARGETS
+from segport import defaults
 from segport.arguments import (
     Accept,
     AsJson,
     Download,
+    Force,
     LabelMap,
     MaskSuffix,
     Output,
@@ -21,6 +23,7 @@ from segport.arguments import (
 )
 from segport.output import say, say_artifact
 from segport.table_option import table_option
+from validate.samples.protocols import DEFAULT_PROTOCOL
 
 if TYPE_CHECKING:
     from export.artifact.artifact import Artifact
@@ -38,9 +41,9 @@ def quantize(
         str | None,
         typer.Option(help="ROOT[:SPLIT] (default train), or a folder."),
     ] = None,
-    protocol: Protocol = "squash",
-    samples: Annotated[int, typer.Option(help="Calibration images.")] = 64,
-    seed: Annotated[int, typer.Option(help="Seed of their choice.")] = 0,
+    protocol: Protocol = DEFAULT_PROTOCOL,
+    samples: Annotated[int, typer.Option(help="Calibration images.")] = defaults.SAMPLES,
+    seed: Annotated[int, typer.Option(help="Seed of their choice.")] = defaults.SEED,
     range_: Annotated[
         str | None,
         table_option("--range", help="{names}. Default: the target's.", table=RANGE_RULES),
@@ -56,7 +59,7 @@ def quantize(
     io: Annotated[
         str,
         table_option(help="fp16: inputs and outputs as {names}.", table=IO_TYPES),
-    ] = "fp32",
+    ] = defaults.IO_TYPE,
     no_guard: Annotated[bool, typer.Option("--no-guard", help="fp16: convert everything.")] = False,
     keep_float: Annotated[
         list[str] | None, typer.Option(help="Glob of layer names to leave in float.")
@@ -80,8 +83,8 @@ def quantize(
     min_self_agreement: Annotated[
         float,
         typer.Option(help="Write nothing below X % as in fp32."),
-    ] = 95.0,
-    force: Annotated[bool, typer.Option("--force", help="Write the file all the same.")] = False,
+    ] = defaults.MIN_SELF_AGREEMENT,
+    force: Force = False,
     download: Download = False,
     as_json: AsJson = False,
 ) -> None:

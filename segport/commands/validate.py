@@ -17,10 +17,12 @@ from segport.arguments import (
     Output,
     Protocol,
     Runtime,
+    Weights,
 )
 from segport.output import command_line, say
 from validate.data.layouts import data_help
 from validate.runtime.table import RUNTIMES
+from validate.samples.protocols import DEFAULT_PROTOCOL
 
 
 def validate(
@@ -30,7 +32,7 @@ def validate(
         typer.Option(help=data_help("val")),
     ],
     out: Output,
-    protocol: Protocol = "squash",
+    protocol: Protocol = DEFAULT_PROTOCOL,
     reference: Annotated[
         str | None,
         typer.Option(
@@ -38,10 +40,7 @@ def validate(
             "Default: the fp32 one given."
         ),
     ] = None,
-    weights: Annotated[
-        str | None,
-        typer.Option(help="With torch as reference or runtime: the checkpoint exported from."),
-    ] = None,
+    weights: Weights = None,
     runtime: Runtime = None,
     allow_fallback: AllowFallback = False,
     limit: Annotated[int | None, typer.Option(help="Use the first N images only.")] = None,
