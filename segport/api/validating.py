@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from export.common.errors import UsageError
 from segport.api.arguments import AnyPath, Data, artifacts_of, data_of, optional_path, path_of
 from segport.api.tables import data_frame, html_table
+from segport.api.wording import in_python
 from segport.progress import stages
 from validate.gating.kinds import KINDS, option
 from validate.gating.rules import DEFAULTS, Rules
@@ -62,10 +63,12 @@ class Validation:
     result: Result
     folder: Path
 
+    @in_python
     def gate(self, *, rules: Rules = DEFAULTS, **budgets: Any) -> Gate:
         """Judge it; see `segport.gate`."""
         return gate(self, rules=rules, **budgets)
 
+    @in_python
     def report(self, folder: AnyPath | None = None) -> list[Path]:
         """Write report.md and report.html; see `segport.report`."""
         return report(self, folder)
