@@ -96,8 +96,8 @@ def test_nothing_leaves_the_graph_but_what_was_asked_for(tiny: Artifact) -> None
     wanted = {name: {"m": MinMax(), "h": Histogram()} for name in asked}
     probe = probe_graph(model, wanted, (1, 3, 65, 65)).model
     outputs = {value.name for value in probe.graph.output}
-    # per tensor: extremes and the values of the histogram
-    assert len(outputs) == 3 * len(asked)
+    # per tensor: extremes, mean and the values of the histogram
+    assert len(outputs) == 4 * len(asked)
     assert all(any(name.startswith(tensor) for tensor in asked) for name in outputs)
     assert not any(name.split("::")[0] == other for name in outputs)
     read = {name for node in probe.graph.node[len(model.graph.node) :] for name in node.input}
