@@ -28,7 +28,7 @@ from quantize.calibration.histogram import Histogram
 from quantize.calibration.measurement import Measurement
 from quantize.calibration.statistics import Reduction, Statistic, Tensor, together
 from quantize.graph.selection import output_layers, range_sources
-from quantize.ranges.ranges import RANGE_RULES, range_rule
+from quantize.ranges.table import RANGE_RULES, range_rule
 from quantize.targets import TARGETS
 from validate.data.datasets import open_dataset
 from validate.samples.samples import Preparation, Samples

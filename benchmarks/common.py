@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from export.artifact.artifact import Artifact, Manifest, load_artifact
 from export.common.versions import versions
 from export.ort.sessions import cpu_facts
-from validate.data.datasets import Dataset, open_dataset
+from validate.data.datasets import open_dataset
+from validate.data.items import Dataset
 from validate.metrics.metrics import confusion, miou
 from validate.samples.samples import Preparation, Samples, ahead
 

@@ -19,7 +19,7 @@ from tabulate import tabulate
 
 from benchmarks.common import bare_parser, facts, write_json
 from validate.metrics.bootstrap import Interval
-from validate.metrics.intervals import Figures, Intervals
+from validate.metrics.intervals import Intervals, ResampledFigures
 from validate.metrics.metrics import miou
 
 CLASSES = 21
@@ -182,7 +182,7 @@ def cover(
     return row
 
 
-def _lost(intervals: Intervals) -> Figures:
+def _lost(intervals: Intervals) -> ResampledFigures:
     return intervals.class_iou["a"] - intervals.class_iou["b"]
 
 

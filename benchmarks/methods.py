@@ -38,9 +38,9 @@ from benchmarks.runs import in_onnxruntime
 from export.artifact.artifact import Artifact
 from export.common.errors import SegportError
 from quantize.quantization import quantize
-from quantize.ranges.ranges import DEFAULT_RANGE
+from quantize.ranges.table import DEFAULT_RANGE
 from quantize.settings import Settings
-from validate.data.datasets import Dataset
+from validate.data.items import Dataset
 from validate.samples.samples import Preparation
 
 RANGES = ("minmax", "moving-average", "percentile", "percentile:99.9", "entropy", "mse")

@@ -37,15 +37,19 @@ from typing import Any
 from benchmarks.memory import watch
 from export.artifact.artifact import Artifact, load_artifact
 from export.common.ending import end
+from export.common.progress import Stages
 from segport.asked import reference_of, runtime_of, weights_of
 from segport.pipeline import run
-from segport.progress import Stages
 from segport.recipe import Recipe, load_recipe
-from validate.data.datasets import Dataset, open_dataset
+from validate.data.datasets import open_dataset
+from validate.data.items import Dataset
 from validate.judging.evaluation import evaluate
 from validate.result.cells import markdown_table
 from validate.result.result import RESULT_FILE, load_result
-from validate.runtime.runtimes import REFERENCES, TORCH_ID, Runtime, open_runtime, open_torch
+from validate.runtime.engine import Runtime
+from validate.runtime.runtimes import TORCH_ID, open_runtime
+from validate.runtime.table import rebuilds
+from validate.runtime.torch_network import open_torch
 from validate.samples.samples import Preparation
 
 BLOCK = 10
@@ -198,7 +202,7 @@ def _runtimes(recipe: Recipe, artifacts: list[Artifact]) -> dict[str, Runtime]:
     """Open what `segport validate` opens, the reference first."""
     reference, weights = reference_of(recipe), weights_of(recipe)
     opened: dict[str, Runtime] = {}
-    if reference in REFERENCES:
+    if reference is not None and rebuilds(reference):
         opened[TORCH_ID] = open_torch(artifacts[0].manifest, weights, reference)
     for artifact in artifacts:
         name = runtime_of(recipe, artifact)

@@ -43,7 +43,8 @@ from export.onnx_graph.graph import with_input_shape
 from export.onnx_graph.onnx_cost import graph_cost
 from export.ort.sessions import open_session
 from quantize.graph.qdq_graph import QdqGraph
-from validate.data.datasets import Dataset, open_dataset
+from validate.data.datasets import open_dataset
+from validate.data.items import Dataset
 from validate.samples.samples import Preparation, Samples
 
 os.environ["NNCF_CI"] = "1"  # else it reports its use over the network, in the time measured
@@ -62,7 +63,7 @@ def images(calibration: int, judging: int) -> tuple[Dataset, Dataset]:
 def segport(source: Path, target: Path, counts: tuple[int, int], agreement: float) -> None:
     """Write Segport's file for `cpu`, as `segport quantize --min-agreement` makes it."""
     from quantize.quantization import quantize
-    from quantize.search.budget import Budget
+    from quantize.search.budget import SearchBudget
     from quantize.search.clock import MINUTES
     from quantize.search.search import Search
     from quantize.settings import Settings
@@ -74,7 +75,7 @@ def segport(source: Path, target: Path, counts: tuple[int, int], agreement: floa
     score = Agreement(artifact, judges, preparation)
     image = preparation.sample(judges.items[0]).image
     search = Search(
-        Budget("min_agreement", agreement),
+        SearchBudget("min_agreement", agreement),
         score,
         lambda: score.images,
         lambda models: session_times(artifact, image, models),

@@ -13,8 +13,6 @@ from torch import Tensor, nn
 
 from export.artifact.artifact import (
     INPUT_NAME,
-    MIN_SIZE,
-    NOMINAL_SIZE,
     Artifact,
     InputSpec,
     Manifest,
@@ -26,16 +24,20 @@ from export.artifact.artifact import (
 )
 from export.artifact.classes import checked_names, palette, read_classes
 from export.artifact.image import normalised, synthetic_images
+from export.artifact.outputs import BINARY_KINDS, OUTPUTS
 from export.artifact.scale import find_scale
-from export.common.errors import ExportError, SegportError, UsageError, first_line, unknown
+from export.artifact.size import MIN_SIZE, NOMINAL_SIZE
+from export.common.errors import ExportError, SegportError, UsageError, first_line
 from export.common.files import check_writable
 from export.common.heap import give_back
+from export.common.tables import known
 from export.common.versions import versions
-from export.networks.answer import BINARY, Answer
-from export.networks.libraries import Preset, default_name, preset_of
+from export.networks.answer import Answer
+from export.networks.libraries import default_name, preset_of
 from export.networks.network import Logits, load_network
+from export.networks.table import Preset, zoo_entry
 from export.networks.torch_cost import torch_cost
-from export.networks.zoo import IMAGENET_MEAN, IMAGENET_STD, zoo_entry
+from export.networks.zoo import IMAGENET_MEAN, IMAGENET_STD
 from export.onnx_graph.graph import MAX_IR_VERSION, dims, normalise, opset, with_input_shape
 from export.onnx_graph.onnx_cost import graph_cost
 from export.onnx_graph.pooling import pool_means
@@ -44,7 +46,6 @@ from export.ort.sessions import named_outputs, open_session
 from export.simplify import simplify
 from export.trace import OPSET, trace
 
-OUTPUTS = {"logits": ("logits",), "mask": ("mask",), "both": ("logits", "mask")}
 _PARITY_IMAGES = 2
 _SECOND_SIZE = (353, 289)
 """A size that only a dynamic file accepts, checked beside the nominal one."""
@@ -107,13 +108,13 @@ def export_model(
     """
     _check_arguments(size, batch, output)
     check_writable(folder)
-    kinds = OUTPUTS[output]
+    kinds = OUTPUTS[output].names
     network, model = model, type(model).__name__ if isinstance(model, nn.Module) else model
     base_name = artifact_name(name or default_name(model))
     preset = preset_of(model) if isinstance(network, str) else Preset()
-    class_names = _class_names(classes, preset, binary=kind in BINARY)
-    if kind is not None and kind not in BINARY:
-        raise UsageError(unknown("kind", kind, BINARY))
+    class_names = _class_names(classes, preset, binary=kind in BINARY_KINDS)
+    if kind is not None:
+        known("kind", kind, BINARY_KINDS)
     if not 0 < threshold < 1:
         raise UsageError(f"threshold {threshold:g}: give a probability within 0 and 1")
     answer = Answer(name=output_name, kind=kind, threshold=threshold)
@@ -206,8 +207,7 @@ def _notes(weights: Weights, *, assumed: bool) -> list[str]:
 
 
 def _check_arguments(size: tuple[int, int] | None, batch: int | None, output: str) -> None:
-    if output not in OUTPUTS:
-        raise UsageError(unknown("output", output, OUTPUTS))
+    known("output", output, OUTPUTS)
     if batch is not None and batch < 1:
         raise UsageError(f"batch {batch}: give a positive number or 'dynamic'")
     if size is not None and min(size) < MIN_SIZE:

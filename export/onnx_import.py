@@ -25,7 +25,7 @@ from export.common.escaping import visible
 from export.common.files import check_writable, sha256_of
 from export.common.versions import versions
 from export.foreign.border import with_border
-from export.foreign.onnx_source import Reading, Size, Source, read_source
+from export.foreign.onnx_source import OnnxSource, Size, SourceOptions, read_source
 from export.foreign.output_view import Asked
 from export.foreign.signature import resize_logits, resize_mask, with_output_shapes
 from export.foreign.view import MODES
@@ -37,9 +37,9 @@ from export.onnx_graph.single import HALVES
 from export.ort.parity import (
     HALF,
     SINGLE,
-    Limits,
     Outputs,
     Parity,
+    ParityLimits,
     measure_parity,
     require_parity,
 )
@@ -78,7 +78,7 @@ def import_model(
     class_names = read_classes(classes, binary=True)
     base_name = artifact_name(name or file.stem)
     asked = Asked(output_name, kind, threshold)
-    reading = Reading(mean, std, size, layout, channels, range_, asked)
+    reading = SourceOptions(mean, std, size, layout, channels, range_, asked)
     with _naming(file):
         source = read_source(file, len(class_names), reading)
         model, checks, parity = _model(source, len(class_names))
@@ -124,7 +124,7 @@ def _naming(file: Path) -> Iterator[None]:
         ) from error
 
 
-def _model(source: Source, classes: int) -> tuple[ModelProto, dict[str, object], Parity]:
+def _model(source: OnnxSource, classes: int) -> tuple[ModelProto, dict[str, object], Parity]:
     """Return the artifact's graph, what was done to it, and how alike it is to the file."""
     limits = HALF if source.other_float in HALVES.values() else SINGLE
     newer = converted(source.file, source.model)
@@ -148,19 +148,19 @@ def _model(source: Source, classes: int) -> tuple[ModelProto, dict[str, object],
     return model, checks, parity
 
 
-def _bordered(source: Source, model: ModelProto) -> ModelProto:
+def _bordered(source: OnnxSource, model: ModelProto) -> ModelProto:
     made = with_border(model, source.view, source.outputs, source.shape)
     return normalise(infer_shapes(made, data_prop=True))
 
 
-def _outputs(source: Source, model: ModelProto) -> list[Outputs]:
+def _outputs(source: OnnxSource, model: ModelProto) -> list[Outputs]:
     """Return the inputs of the probes, and what `model` gives for them."""
     session = open_session(model.SerializeToString(), name=str(source.file))
     images = [probe[INPUT_NAME] for probe in source.probes]
     return [{INPUT_NAME: image} | named_outputs(session, image) for image in images]
 
 
-def _blame_conversion(source: Source, limits: Limits) -> None:
+def _blame_conversion(source: OnnxSource, limits: ParityLimits) -> None:
     """Raise ExportError that names the operators which a newer opset changes, if it does."""
 
     def alike(older: ModelProto) -> bool:
@@ -176,7 +176,7 @@ def _blame_conversion(source: Source, limits: Limits) -> None:
         )
 
 
-def _described(source: Source) -> SourceSpec:
+def _described(source: OnnxSource) -> SourceSpec:
     view, scale = source.view, source.scale
     return SourceSpec(
         input=view.name,
@@ -201,7 +201,7 @@ def _described(source: Source) -> SourceSpec:
     )
 
 
-def _notes(source: Source) -> list[str]:
+def _notes(source: OnnxSource) -> list[str]:
     """Return what was made of the file, a sentence each, where it is not what it was."""
     view, scale, notes = source.view, source.scale, []
     inside = {"bgr": "rgb", "bgra": "rgba"}.get(view.channels, view.channels)

@@ -3,39 +3,34 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from onnx import ModelProto
 
 from export.artifact.artifact import Artifact, Manifest, Origin, Sample, output_spec, write_artifact
-from export.common.errors import QuantizeError, UsageError, unknown
+from export.common.errors import QuantizeError, UsageError
 from export.common.files import check_writable, scratch_folder
+from export.common.progress import Progress, silent
+from export.common.tables import known
 from export.common.versions import versions
 from export.onnx_graph.graph import dtype_name, opset
 from export.ort.sessions import UnnamedModelError
 from quantize.calibration.cache import collect_cached
-from quantize.calibration.calibration import Progress
 from quantize.calibration.measurement import Measurement
-from quantize.precisions import PRECISIONS, Job, Recorded
-from quantize.ranges.ranges import range_rule
+from quantize.making import Facts, Job, Recorded
+from quantize.precisions import IO_TYPES, PRECISIONS
+from quantize.ranges.table import range_rule
 from quantize.search.search import Search
 from quantize.self_check import SelfCheck
-from quantize.settings import IO_TYPES, Settings
+from quantize.settings import Settings
 
 
 def check_settings(precision: str, settings: Settings) -> None:
     """Raise UsageError, with the nearest name, for a choice that does not exist."""
-    if precision not in PRECISIONS:
-        raise UsageError(unknown("precision", precision, PRECISIONS))
-    if settings.io not in IO_TYPES:
-        raise UsageError(unknown("io type", settings.io, IO_TYPES))
+    known("precision", precision, PRECISIONS)
+    known("io type", settings.io, IO_TYPES)
     resolved = settings.resolved()
     range_rule(resolved.range or "")
     resolved.methods()
-
-
-def _silent(done: int, total: int) -> None:
-    """Show nobody how far the work is."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +45,7 @@ class Order:
     precision: str
     settings: Settings = field(default_factory=Settings)
     search: Search | None = None
-    progress: Progress = _silent
+    progress: Progress = silent
     check: SelfCheck | None = None
 
 
@@ -62,7 +57,7 @@ def quantize(
     samples: Sequence[Sample] = (),
     settings: Settings | None = None,
     search: Search | None = None,
-    progress: Progress = _silent,
+    progress: Progress = silent,
     check: SelfCheck | None = None,
 ) -> Artifact:
     """Make one smaller artifact; see `Order` and `quantize_all`."""
@@ -77,7 +72,7 @@ def quantize_all(
     folder: Path,
     *,
     samples: Sequence[Sample] = (),
-    progress: Progress = _silent,
+    progress: Progress = silent,
 ) -> Iterator[tuple[Order, Artifact]]:
     """Make smaller artifacts of an fp32 one and write them to `folder`, each when it is done.
 
@@ -123,9 +118,9 @@ class _Going:
             order.search,
             order.progress,
         )
-        self._steps = PRECISIONS[order.precision].method(self.job)
+        self._steps = PRECISIONS[order.precision].make(self.job)
         self.wanted: Measurement | None = None
-        self.made: tuple[ModelProto, dict[str, Any]] | None = None
+        self.made: tuple[ModelProto, Facts] | None = None
 
     def go_on(self) -> None:
         """Work until something is `wanted` that must be measured, or the model is `made`."""
@@ -171,7 +166,7 @@ def _manifest(
     parent: Artifact,
     precision: str,
     model: ModelProto,
-    facts: dict[str, Any],
+    facts: Facts,
     settings: Settings,
 ) -> Manifest:
     chosen = {key: getattr(settings, key) for key in PRECISIONS[precision].settings}

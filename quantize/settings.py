@@ -6,8 +6,6 @@ from export.ort.sessions import cpu_facts
 from quantize.int8.methods import chosen_methods
 from quantize.targets import default_target, get_target
 
-IO_TYPES = ("fp32", "fp16")
-
 
 @dataclass(frozen=True)
 class Settings:

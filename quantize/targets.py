@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
-from onnxruntime.quantization import QuantType
+from export.common.tables import known
+from export.mask_head.names import PLAIN
+from quantize.ranges.table import DEFAULT_RANGE
 
-from export.common.errors import UsageError, unknown
-from export.mask_head.heads import PLAIN
-from quantize.ranges.ranges import DEFAULT_RANGE
+Integers = Literal["int8", "uint8"]
+"""A type of integers, as numpy names it."""
 
 _X86 = ("x86_64", "amd64")
 _ARM = ("aarch64", "arm64")
@@ -33,10 +34,10 @@ _METHODS = ("simplify-pooling", "sub-pixel-conv", "repair-dead-channels", "fold-
 class Target:
     """How some hardware wants its QDQ graph; each child is a preset.
 
-    `machines` are those (as `platform.machine` names them) on which onnxruntime's CPU provider
-    runs the file in int8; empty when the hardware has a runtime of its own. Of `operators`,
-    which are quantized, `fuses` says which must become which int8 operator in onnxruntime's
-    optimized graph there, so that int8 is really what runs.
+    `note` says what else sets the preset apart. `machines` are those (as `platform.machine` names
+    them) on which onnxruntime's CPU provider runs the file in int8; empty when the hardware has a
+    runtime of its own. Of `operators`, which are quantized, `fuses` says which must become which
+    int8 operator in onnxruntime's optimized graph there, so that int8 is really what runs.
 
     Activations have one scale per tensor; `symmetric` makes their zero point 0. Weights have
     zero point 0 and integers of at most `weight_max` in magnitude, with one scale per output
@@ -54,12 +55,13 @@ class Target:
     """
 
     hardware: str
+    note: str = ""
     machines: tuple[str, ...] = ()
     operators: tuple[str, ...] = _OPERATORS
     fuses: Mapping[str, str] = field(default_factory=dict)
-    activation: QuantType = QuantType.QInt8
+    activation: Integers = "int8"
     symmetric: bool = False
-    weight: QuantType = QuantType.QInt8
+    weight: Integers = "int8"
     weight_max: int = 127
     per_channel: bool = True
     power_of_two: bool = False
@@ -76,6 +78,11 @@ class Target:
     range: str = DEFAULT_RANGE
     methods: tuple[str, ...] = _METHODS
 
+    @property
+    def help(self) -> str:
+        """What it is for, in one line."""
+        return f"{self.hardware}{self.note and ', '}{self.note}"
+
 
 @dataclass(frozen=True)
 class Cpu(Target):
@@ -91,7 +98,7 @@ class Cpu(Target):
     hardware: str = "x86 with VNNI"
     machines: tuple[str, ...] = _X86
     fuses: Mapping[str, str] = field(default_factory=_FUSES.copy)
-    activation: QuantType = QuantType.QUInt8
+    activation: Integers = "uint8"
     operators: tuple[str, ...] = (*_OPERATORS, *MOVES)
     float_results: tuple[str, ...] = ("MatMul",)
     mask_head: str = "cells"
@@ -123,7 +130,7 @@ class Arm(Cpu):
 
     hardware: str = "64-bit ARM"
     machines: tuple[str, ...] = _ARM
-    activation: QuantType = QuantType.QInt8
+    activation: Integers = "int8"
 
 
 @dataclass(frozen=True)
@@ -142,7 +149,7 @@ class OpenVino(Target):
     operators: tuple[str, ...] = (
         "Conv", "Gemm", "MatMul", "Add", "Mul", "Concat", "GlobalAveragePool",
     )  # fmt: skip
-    activation: QuantType = QuantType.QUInt8
+    activation: Integers = "uint8"
     quantized_bias: bool = False
     quantized_outputs: bool = False
 
@@ -199,18 +206,19 @@ TARGETS: dict[str, Target] = {
     "tensorrt": TensorRt(),
     "npu": Npu(),
     "npu-pow2": Npu(hardware="fixed-function accelerators that shift", power_of_two=True),
-    # One scale per weight tensor on `cpu`, rounded to nearest: what quantizers do by default.
-    # It usually loses far more.
-    "per-tensor": Cpu(per_channel=False, range="minmax", methods=("fold-clip",)),
+    # what quantizers do by default; it usually loses far more
+    "per-tensor": Cpu(
+        note="one scale per weight tensor, rounded to nearest",
+        per_channel=False,
+        range="minmax",
+        methods=("fold-clip",),
+    ),
 }
-DEFAULT_TARGET = "cpu"
 
 
 def get_target(name: str) -> Target:
     """Return a target; raise UsageError, with the nearest name, when there is none."""
-    if name not in TARGETS:
-        raise UsageError(unknown("target", name, TARGETS))
-    return TARGETS[name]
+    return known("target", name, TARGETS)
 
 
 def default_target(facts: Mapping[str, Any]) -> str:

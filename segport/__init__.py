@@ -10,6 +10,7 @@ first used: `segport --version` does not wait for torch.
 """
 
 from importlib import import_module
+from inspect import isfunction
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -45,7 +46,11 @@ __all__ = [
 def __getattr__(name: str) -> object:
     if name not in _HOMES:
         raise AttributeError(f"module 'segport' has no attribute '{name}'")
-    return getattr(import_module(_HOMES[name]), name)
+    from segport.api.wording import in_python
+
+    found = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = in_python(found) if isfunction(found) else found
+    return globals()[name]
 
 
 def __dir__() -> list[str]:

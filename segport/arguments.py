@@ -5,27 +5,27 @@ from typing import Annotated
 
 import typer
 
+from export.artifact.classes import PRESETS
 from export.common.errors import UsageError
-from segport.choices import ACCEPTED, LABEL_MAPS, PROTOCOLS, RUNTIMES, one_of
+from segport.table_option import table_option
+from validate.runtime.table import RUNTIMES
+from validate.samples.label_map import LABEL_MAPS
+from validate.samples.protocols import PROTOCOLS
+from validate.samples.trap_table import TRAPS
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 Output = Annotated[Path, typer.Option("-o", "--out", help="Folder to write to.")]
-Protocol = Annotated[
-    str,
-    typer.Option(
-        help="squash, center-crop, full or torchvision.", autocompletion=one_of(PROTOCOLS)
-    ),
-]
+Protocol = Annotated[str, table_option(help="{names}.", table=PROTOCOLS)]
 Download = Annotated[
     bool,
     typer.Option("--download", help="Fetch VOC or SBD if not there."),
 ]
 Runtime = Annotated[
     str | None,
-    typer.Option(
-        help=f"{', '.join(RUNTIMES)}. Default: ort-cpu; for fp16 ort-cuda where there is a GPU, "
-        "else ort-fp16, which emulates it.",
-        autocompletion=one_of(RUNTIMES),
+    table_option(
+        help="{names}. Default: ort-cpu; for fp16 ort-cuda where there is a GPU, else ort-fp16, "
+        "which emulates it.",
+        table=RUNTIMES,
     ),
 ]
 AllowFallback = Annotated[
@@ -45,18 +45,18 @@ SizeText = Annotated[
 
 Classes = Annotated[
     str | None,
-    typer.Option(
-        help="voc, cityscapes, camvid or ade20k, names with commas between them, their number, or "
-        "a file with a name per line. Default: the network's own, else voc."
+    table_option(
+        help="{names}, names with commas between them, their number, or a file with a name per "
+        "line. Default: the network's own, else voc.",
+        table=PRESETS,
     ),
 ]
 LabelMap = Annotated[
     str | None,
-    typer.Option(
+    table_option(
         "--labels",
-        help=f"What the values of masks mean: {', '.join(LABEL_MAPS)}, or a TOML file. Default: "
-        "class indices, 255 is void.",
-        autocompletion=one_of(LABEL_MAPS),
+        help="What masks hold: {names}, or a TOML file. Default: indices.",
+        table=LABEL_MAPS,
     ),
 ]
 MaskSuffix = Annotated[
@@ -65,11 +65,17 @@ MaskSuffix = Annotated[
 ]
 Accept = Annotated[
     list[str] | None,
-    typer.Option(
-        help=f"Labels are meant as they are although they look wrong: {', '.join(ACCEPTED)}.",
-        autocompletion=one_of(ACCEPTED),
-    ),
+    table_option(help="Odd labels that are meant: {names}.", table=TRAPS),
 ]
+Weights = Annotated[
+    str | None,
+    typer.Option(help="With torch as reference or runtime: the checkpoint exported from."),
+]
+Name = Annotated[str | None, typer.Option(help="Name of the artifacts.")]
+Threshold = Annotated[
+    float, typer.Option(help="Of a binary network: the probability its class begins at.")
+]
+Force = Annotated[bool, typer.Option("--force", help="Write the file all the same.")]
 Numbers = str | None
 """Of an option that takes one number or several; see `join_numbers`."""
 _NUMBERS = ("--mean", "--std")

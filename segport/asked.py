@@ -4,7 +4,9 @@ from export.artifact.artifact import Artifact, artifact_id
 from quantize.settings import Settings
 from segport.recipe import ArtifactSection, Recipe
 from segport.searching import Request, requested
-from validate.runtime.runtimes import REFERENCES, default_runtime
+from validate.judging.conditions import Conditions
+from validate.runtime.runtimes import default_runtime
+from validate.runtime.table import rebuilds
 
 
 def settings_of(section: ArtifactSection) -> Settings:
@@ -39,10 +41,28 @@ def reference_of(recipe: Recipe) -> str | None:
 
 def weights_of(recipe: Recipe) -> str | None:
     """Return the checkpoint where the torch network has to be built again, else None."""
-    rebuilt = {reference_of(recipe), recipe.validation.runtime} & set(REFERENCES)
-    return recipe.model.weights if rebuilt else None
+    rebuilt = map(rebuilds, (reference_of(recipe), recipe.validation.runtime))
+    return recipe.model.weights if any(rebuilt) else None
 
 
 def runtime_of(recipe: Recipe, artifact: Artifact) -> str:
     """Return the name of the runtime; by default, float16 files have another without a GPU."""
     return recipe.validation.runtime or default_runtime(artifact.manifest)
+
+
+def conditions_of(recipe: Recipe, protocol: str) -> Conditions:
+    """Return how a recipe's artifacts are judged under one of its protocols."""
+    return Conditions(
+        protocol=protocol,
+        reference=reference_of(recipe),
+        weights=weights_of(recipe),
+        runtime=recipe.validation.runtime,
+        allow_fallback=recipe.validation.allow_fallback,
+        limit=recipe.data.limit,
+        allow_overlap=recipe.validation.allow_overlap,
+        labels=recipe.data.labels,
+        mask_suffix=recipe.data.mask_suffix,
+        accepted=recipe.data.accept,
+        pictures=recipe.validation.pictures,
+        noise=recipe.validation.noise,
+    )

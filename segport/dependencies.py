@@ -26,7 +26,7 @@ from export.ort.sessions import cpu_facts
 from segport.asked import reference_of, request_of, runtime_of, settings_of
 from segport.recipe import ArtifactSection, Recipe
 from segport.searching import judges
-from validate.data.datasets import Dataset, Item
+from validate.data.items import Dataset, Item
 from validate.gating.verdict import Verdict
 from validate.result.result import result_files
 

@@ -2,24 +2,24 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from export.artifact.artifact import Artifact, load_artifact
 from export.common.errors import UsageError
 from export.common.files import check_writable
 from export.common.heap import give_back
+from export.common.progress import Stages
 from quantize.quantization import Order, check_settings, quantize_all
 from quantize.self_check import SelfCheck
 from segport import dependencies
-from segport.asked import id_of, reference_of, request_of, settings_of, weights_of
-from segport.progress import Stages
+from segport.asked import conditions_of, id_of, request_of, settings_of, weights_of
 from segport.recipe import ArtifactSection, Recipe
 from segport.searching import held_back, open_search
 from segport.source import make_fp32
 from segport.stages import Reuse, Stage
-from validate.data.datasets import Dataset, open_dataset
+from validate.data.datasets import open_dataset
 from validate.data.download import fetch
+from validate.data.items import Dataset
 from validate.gating.baseline.baseline import load_baseline
 from validate.gating.gate import gate
 from validate.gating.verdict import Verdict
@@ -27,10 +27,12 @@ from validate.judging.comparison import validate
 from validate.judging.overlap import refuse_overlap, same_files
 from validate.report.report import report
 from validate.result.result import RESULT_FILE, Result, load_result, result_files
-from validate.runtime.runtimes import REFERENCES, get_opener, open_runtime
+from validate.runtime.runtimes import open_runtime
+from validate.runtime.table import rebuilds
 from validate.samples.protocols import DEFAULT_PROTOCOL, get_protocol
 from validate.samples.samples import Preparation, Samples
-from validate.samples.traps import MASK_SIZE, check_accepted, refuse_traps
+from validate.samples.trap_table import MASK_SIZE
+from validate.samples.traps import refuse_traps
 
 
 @dataclass(frozen=True)
@@ -59,8 +61,6 @@ def run(
     artifacts that were finished before stay.
     """
     check_writable(folder)
-    if recipe.validation.runtime is not None:
-        get_opener(recipe.validation.runtime)
     for protocol in (*recipe.validation.protocols, recipe.data.calibration_protocol):
         if get_protocol(protocol).variable and recipe.model.size != "dynamic":
             raise UsageError(f'recipe: protocol {protocol} needs [model] size = "dynamic"')
@@ -69,7 +69,6 @@ def run(
         request_of(section, recipe)
     for source, split in recipe.sources if download else ():
         fetch(source, split, progress.stage("download"))
-    check_accepted(recipe.data.accept)
     validation = open_dataset(recipe.data.validation, "val", suffix=recipe.data.mask_suffix).first(
         recipe.data.limit
     )
@@ -108,7 +107,7 @@ def run(
             orders,
             folder,
             samples=samples,
-            progress=partial(progress, "calibrate"),
+            progress=progress.later("calibrate"),
         ):
             todo[orders.index(order)][1].finish([*_files(made), *write_frontier(made)])
             give_back()
@@ -127,18 +126,7 @@ def run(
                 artifacts,
                 recipe.data.validation,
                 target,
-                protocol=protocol,
-                reference=reference_of(recipe),
-                weights=weights_of(recipe),
-                runtime=recipe.validation.runtime,
-                limit=recipe.data.limit,
-                allow_overlap=recipe.validation.allow_overlap,
-                allow_fallback=recipe.validation.allow_fallback,
-                pictures=recipe.validation.pictures,
-                noise=recipe.validation.noise,
-                labels=recipe.data.labels,
-                mask_suffix=recipe.data.mask_suffix,
-                accepted=recipe.data.accept,
+                conditions_of(recipe, protocol),
                 timed_with=timed,
                 command=command,
                 progress=progress,
@@ -211,7 +199,7 @@ def _order(
             mask_suffix=recipe.data.mask_suffix,
             accepted=recipe.data.accept,
         )
-    shown = partial(stage.reuse.progress, stage.name)
+    shown = stage.reuse.progress.later(stage.name)
     unseen = held_back(recipe.data.calibration, calibration, preparation, seed)
     check = SelfCheck(unseen, section.min_self_agreement, section.force)
     return Order(section.precision, settings_of(section), search, shown, check)
@@ -221,7 +209,7 @@ def _check_runtime(recipe: Recipe, fp32: Artifact) -> None:
     """Open the recipe's runtime now: whether it is here should not show after quantization."""
     chosen = recipe.validation
     if chosen.runtime is not None:
-        weights = weights_of(recipe) if chosen.runtime in REFERENCES else None
+        weights = weights_of(recipe) if rebuilds(chosen.runtime) else None
         open_runtime(fp32, chosen.runtime, weights=weights, allow_fallback=chosen.allow_fallback)
 
 

@@ -3,7 +3,7 @@
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Event
 
@@ -11,13 +11,13 @@ from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
-    Progress,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.progress import Progress as Bar
 
-Step = Callable[[int, int], None]
+from export.common.progress import Stages
 
 _SILENT = Event()
 
@@ -33,29 +33,10 @@ _WORTH_SAYING = 10.0
 """Seconds that remain, below which nobody plans by them."""
 
 
-class Stages:
-    """What is going on; each stage names itself and moves forward.
-
-    Subclasses show it.
-    """
-
-    def stage(self, name: str) -> Step:
-        """Begin a stage; return the function that reports (done, total)."""
-        self(name, 0, 0)
-        return lambda done, total: self(name, done, total)
-
-    def __call__(self, name: str, done: int, total: int) -> None:
-        """Report that `done` of `total` steps of stage `name` are over; total 0 is unknown."""
-
-    def note(self, text: str) -> None:
-        """Say something that is no stage, in one line that stays."""
-        self(text, 0, 0)
-
-
 class _Bar(Stages):
     """One bar for a whole command."""
 
-    def __init__(self, progress: Progress) -> None:
+    def __init__(self, progress: Bar) -> None:
         self._progress = progress
         self._task = progress.add_task("", total=None)
         self._stage = ""
@@ -134,7 +115,7 @@ def stages(*, shown: bool = True) -> Iterator[Stages]:
         TimeElapsedColumn(),
         TimeRemainingColumn(elapsed_when_finished=True),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    with Bar(*columns, console=Console(stderr=True), transient=True) as progress:
         yield _Bar(progress)
 
 

@@ -19,11 +19,20 @@ from pydantic import (
 
 from export.common.errors import UsageError, first_line
 from export.common.files import file_text
+from export.networks.table import zoo_entry
 from quantize.search.clock import MINUTES
-from segport.choices import LABEL_MAPS
+from segport import defaults
+from segport import recipe_names as names
 from validate.gating.budgets import parse_key
 from validate.gating.kinds import KINDS
-from validate.gating.rules import AGREEMENT_TOLERANCE, CLASS_TOLERANCE, TOLERANCE, Rules
+from validate.gating.rules import (
+    AGREEMENT_TOLERANCE,
+    CLASS_TOLERANCE,
+    TOLERANCE,
+    Rules,
+)
+from validate.samples.label_map import LABEL_MAPS
+from validate.samples.protocols import DEFAULT_PROTOCOL
 
 Dynamic = Literal["dynamic"]
 
@@ -42,21 +51,21 @@ class ModelSection(_Section):
     name: str | None = None
     weights: str | None = None
     weights_key: str | None = None
-    seed: int = 0
+    seed: int = defaults.SEED
     output_stride: int | None = None
     size: tuple[int, int] | Dynamic | None = None
     batch: int | Dynamic = 1
-    output: str = "logits"
+    output: names.Output = defaults.OUTPUT
     classes: str | None = None
     onnx: str | None = None
     mean: tuple[FiniteFloat, ...] | None = None
     std: tuple[FiniteFloat, ...] | None = None
-    range: str | None = None
-    layout: str | None = None
-    channels: str | None = None
+    range: names.ValueRange | None = None
+    layout: names.Layout | None = None
+    channels: names.Channels | None = None
     output_name: str | None = None
-    kind: str | None = None
-    threshold: FiniteFloat = 0.5
+    kind: names.Kind | None = None
+    threshold: FiniteFloat = defaults.THRESHOLD
 
 
 class DataSection(_Section):
@@ -66,14 +75,14 @@ class DataSection(_Section):
     """
 
     calibration: str
-    samples: int = 64
-    seed: int = 0
-    calibration_protocol: str = "squash"
+    samples: int = defaults.SAMPLES
+    seed: int = defaults.SEED
+    calibration_protocol: names.Protocol = DEFAULT_PROTOCOL
     validation: str
     limit: int | None = None
     labels: str | None = None
     mask_suffix: str | None = None
-    accept: tuple[str, ...] = ()
+    accept: tuple[names.Trap, ...] = ()
 
 
 class ArtifactSection(_Section):
@@ -83,18 +92,18 @@ class ArtifactSection(_Section):
     and `data` are options of `segport quantize`.
     """
 
-    precision: str
-    target: str = "cpu"
-    range: str | None = None
-    added: tuple[str, ...] = Field(default=(), alias="with")
-    skip: tuple[str, ...] = ()
+    precision: names.Precision
+    target: names.Target = "cpu"
+    range: names.RangeRule | None = None
+    added: tuple[names.Method, ...] = Field(default=(), alias="with")
+    skip: tuple[names.Method, ...] = ()
     max_drop: FiniteFloat | None = None
     min_agreement: FiniteFloat | None = None
     search_minutes: FiniteFloat = MINUTES
-    min_self_agreement: FiniteFloat = Field(default=95.0, ge=0, le=100)
+    min_self_agreement: FiniteFloat = Field(default=defaults.MIN_SELF_AGREEMENT, ge=0, le=100)
     force: bool = False
     data: str | None = None
-    io: str = "fp32"
+    io: names.IoType = defaults.IO_TYPE
     guard: bool = True
     keep_float: tuple[str, ...] = ()
 
@@ -106,9 +115,9 @@ class ValidateSection(_Section):
     `noise`: as `segport validate --pictures` and `--noise`.
     """
 
-    protocols: tuple[str, ...] = ("squash",)
-    reference: Literal["torch", "torch-cuda", "fp32"] | None = None
-    runtime: str | None = None
+    protocols: tuple[names.Protocol, ...] = (DEFAULT_PROTOCOL,)
+    reference: names.Reference | None = None
+    runtime: names.Runtime | None = None
     allow_fallback: bool = False
     allow_overlap: bool = False
     pictures: int = Field(default=0, ge=0)
@@ -124,7 +133,7 @@ class _GateOptions(_Section):
     agreement_tolerance: FiniteFloat = Field(default=AGREEMENT_TOLERANCE, ge=0)
     max_drift: FiniteFloat | None = Field(default=None, ge=0)
     confidence: FiniteFloat | None = Field(default=None, ge=50, lt=100)
-    on_inconclusive: Literal["pass", "fail"] | None = None
+    on_inconclusive: names.OnInconclusive | None = None
 
     @model_validator(mode="after")
     def _has_budget(self) -> "_GateOptions":
@@ -218,7 +227,7 @@ def _explain(error: ValidationError) -> str:
     location = [str(part) for part in first["loc"]]
     where = ".".join(location)
     if first["type"] != "extra_forbidden":
-        return f"{where}: {first['msg']}"
+        return f"{where}: {first['msg'].removeprefix('Value error, ')}"
     valid = _keys_at([part for part in location[:-1] if not part.isdigit()])
     near = get_close_matches(location[-1], valid, n=1, cutoff=0.4)
     hint = f"did you mean '{near[0]}'? " if near else ""
@@ -242,6 +251,11 @@ def _check_model(model: ModelSection, file: Path) -> None:
         raise UsageError(f"recipe {file}: [model] needs either name or onnx")
     if model.name is not None and model.weights is None:
         raise UsageError(f"recipe {file}: [model] needs weights: a file, 'default' or 'random'")
+    if model.name is not None:
+        try:
+            zoo_entry(model.name)
+        except UsageError as error:
+            raise UsageError(f"recipe {file}: [model] {error}") from error
     imported = ("range", "layout", "channels")
     if model.name is not None and (wrong := [k for k in imported if getattr(model, k)]):
         raise UsageError(f"recipe {file}: [model] {wrong[0]} goes with onnx, not with name")

@@ -15,11 +15,12 @@ from export.artifact.classes import VOID
 from export.common.errors import DataError, UsageError
 from export.ort.sessions import CPU
 from quantize.search.budget import Kind
-from quantize.search.decision import Reading, looks
-from validate.data.datasets import Dataset
+from quantize.search.decision import ScoreReading, looks
+from validate.data.items import Dataset
 from validate.judging.evaluation import compared_classes
 from validate.metrics.metrics import confusion, miou
-from validate.runtime.runtimes import OrtEngine, Runtime
+from validate.runtime.engine import Runtime
+from validate.runtime.ort import OrtEngine
 from validate.samples.samples import Labelled, Preparation, ahead
 from validate.speed.latency import measure_latency
 
@@ -83,7 +84,7 @@ class _Score(ABC):
 
     def __call__(
         self, model: ModelProto, stop: Callable[[], bool] = lambda: False
-    ) -> Iterator[Reading]:
+    ) -> Iterator[ScoreReading]:
         """Yield readings of `model` on more and more images, the last on all of them.
 
         Once it shall `stop` it is on those so far, which are 2 at least if there are as many.
@@ -98,16 +99,16 @@ class _Score(ABC):
             if stopped:
                 return
 
-    def _reading(self, counts: list[Counts]) -> Reading:
+    def _reading(self, counts: list[Counts]) -> ScoreReading:
         """Score the sum of the counts; the jackknife over images gives its error (Efron 1982)."""
         summed = np.sum(counts, axis=0)
         n, total = len(counts), self._total
         if n == total:
-            return Reading(self._value(summed), 0.0, n, total)
+            return ScoreReading(self._value(summed), 0.0, n, total)
         without = [self._value(summed - one) for one in counts]
         # drawn without replacement, so the error vanishes with the last image
         error = np.std(without) * np.sqrt((n - 1) * (1 - n / total))
-        return Reading(self._value(summed), float(error), n, total)
+        return ScoreReading(self._value(summed), float(error), n, total)
 
     @abstractmethod
     def _counts(

@@ -7,13 +7,14 @@ from onnx import ModelProto
 
 from export.artifact.artifact import Artifact, Sample
 from export.common.errors import UsageError
-from quantize.search.budget import Budget
+from quantize.search.budget import SearchBudget
 from quantize.search.clock import Say
 from quantize.search.search import Search
 from quantize.self_check import IMAGES
 from segport.scoring import SCORES, session_times
-from validate.data.datasets import Dataset, open_dataset
-from validate.samples.label_map import read_label_map
+from validate.data.datasets import open_dataset
+from validate.data.items import Dataset
+from validate.samples.label_map_file import read_label_map
 from validate.samples.samples import Preparation, Samples
 from validate.samples.traps import refuse_traps
 
@@ -25,7 +26,7 @@ SCORING_IMAGES = 256
 class Request:
     """A budget, the data set (as on the command line) that judges, and a limit of time."""
 
-    budget: Budget
+    budget: SearchBudget
     data: str
     minutes: float
 
@@ -46,9 +47,9 @@ def requested(
     if data is None:
         raise UsageError("a precision search needs images: give --data DATA or --calibration DATA")
     if max_drop is not None:
-        return Request(Budget("max_drop", max_drop), data, minutes)
+        return Request(SearchBudget("max_drop", max_drop), data, minutes)
     assert min_agreement is not None
-    return Request(Budget("min_agreement", min_agreement), data, minutes)
+    return Request(SearchBudget("min_agreement", min_agreement), data, minutes)
 
 
 def judges(

@@ -4,7 +4,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from export.artifact.artifact import NOMINAL_SIZE, Artifact, write_artifact
+from export.artifact.artifact import Artifact, write_artifact
+from export.artifact.size import NOMINAL_SIZE
 from export.common.child import in_child
 from export.common.files import scratch_folder
 from export.onnx_import import import_model

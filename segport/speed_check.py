@@ -10,7 +10,7 @@ def speed_lines(fp32: Artifact, made: Artifact, image: Sample) -> list[str]:
     Measured in turns on `image`, prepared for `fp32`; nothing for an int8 file of another machine's
     kind. The manifest does not record it: the same command is to give the same bytes.
     """
-    facts = made.manifest.checks.get("int8")
+    facts = made.manifest.int8
     if facts is None or facts["int8_unverified"]:
         return []
     reference, time = session_times(fp32, image.image, [fp32.path, made.path])

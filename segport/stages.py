@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from export.common.errors import DataError
 from export.common.files import new_files, read_file, sha256_of
-from segport.progress import Stages, Step
+from export.common.progress import Progress, Stages
 from segport.signing import signature
 
 RECORD_FILE = ".segport-stages.json"
@@ -52,7 +52,7 @@ class Stage:
     files: list[Path] = field(default_factory=list)
     done: bool = False
 
-    def begin(self) -> Step:
+    def begin(self) -> Progress:
         """Show that the stage is at work; return what takes its progress."""
         return self.reuse.progress.stage(self.name)
 

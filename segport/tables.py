@@ -5,15 +5,17 @@ from typing import TYPE_CHECKING, Any
 from tabulate import tabulate
 
 from export.common.escaping import terminal
+from validate.result.cells import number
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from export.artifact.artifact import Artifact
+    from export.artifact.facts import FloatLayerFacts, Fp16Facts, Int8Facts
     from quantize.lint.lint import Finding
     from segport.pipeline import RunResult
     from validate.gating.judged import Judged
-    from validate.gating.proof.plan import Plan
+    from validate.gating.proof.plan import ImagePlan
     from validate.gating.proof.self_test import Trial
     from validate.gating.verdict import Verdict
 
@@ -32,8 +34,8 @@ def models_table(rows: "Sequence[dict[str, Any]]") -> str:
                 f"{row['params'] / 1e6:.3f}",
                 f"{row['macs'] / 1e9:.3f}",
                 f"{row['flops_published_rule']:.3f}",
-                f"{row['published_flops']:.3f}",
-                f"{row['published_miou']:.1f}",
+                number(row["published_flops"], 3),
+                number(row["published_miou"], 1),
                 row["published_miou_on"],
             ]
             for row in rows
@@ -86,15 +88,15 @@ def artifact_lines(artifact: "Artifact", default_target: bool = False) -> str:
         )
         lines.append(f"onnxsim: {checks['onnxsim']}")
     lines += checks.get("notes", ())
-    if facts := checks.get("fp16"):
-        lines += _fp16_lines(facts)
-    if facts := checks.get("int8"):
+    if manifest.fp16:
+        lines += _fp16_lines(manifest.fp16)
+    if manifest.int8:
         if default_target:
             from export.ort.sessions import cpu_facts
             from quantize.targets import explain_default
 
             lines.append(explain_default(cpu_facts()))
-        lines += _int8_lines(facts)
+        lines += _int8_lines(manifest.int8)
     return "\n".join(lines)
 
 
@@ -105,14 +107,15 @@ def _at_sizes(found: "dict[str, Any]") -> str:
     return f"; {each}" if len(by_size) > 1 else ""
 
 
-def _int8_lines(facts: "dict[str, Any]") -> "list[str]":
+def _int8_lines(facts: "Int8Facts") -> "list[str]":
     lines = []
-    if facts["int8_unverified"]:
-        share = 100 * facts["quantized_macs_share"]
-        lines.append(f"int8: {share:.1f} % of MACs, not verified: {facts['int8_unverified']}")
+    share = facts["int8_macs_share"]
+    if share is None:
+        quantized = 100 * facts["quantized_macs_share"]
+        lines.append(f"int8: {quantized:.1f} % of MACs, not verified: {facts['int8_unverified']}")
     else:
         fused = ", ".join(f"{op} {done}/{all_}" for op, (done, all_) in facts["fused"].items())
-        lines.append(f"int8: {100 * facts['int8_macs_share']:.1f} % of MACs; in int8: {fused}")
+        lines.append(f"int8: {100 * share:.1f} % of MACs; in int8: {fused}")
     observed = facts.get("calibration", {}).get("warnings", ())
     lines += [f"warning: {text}" for text in observed]
     if left_out := facts.get("left_out"):
@@ -143,20 +146,20 @@ def _int8_lines(facts: "dict[str, Any]") -> "list[str]":
         headers = ["MACs in int8 %", "layers in float", "score", "images", "ms"]
         formats = (".1f", ".0f", ".3f", ".0f", ".1f")
         lines.append(tabulate(rows, headers, floatfmt=formats, missingval="-"))
-    if (layers := facts.get("float_layers")) is not None:
-        lines += _float_lines(layers)
+    if (in_float := facts.get("float_layers")) is not None:
+        lines += _float_lines(in_float)
     elif kept := facts["kept_float"]:  # a file of an earlier version
         more = f" and {len(kept) - _LISTED} more" if len(kept) > _LISTED else ""
         lines.append(f"kept in float: {', '.join(kept[:_LISTED])}{more}")
     return lines
 
 
-def _float_lines(layers: "list[dict[str, Any]]") -> "list[str]":
+def _float_lines(layers: "Sequence[FloatLayerFacts]") -> "list[str]":
     """Return the layers that stay in float, by reason and operator."""
-    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    groups: dict[tuple[str, str], list[FloatLayerFacts]] = {}
     for layer in layers:
         groups.setdefault((layer["reason"], layer["operator"]), []).append(layer)
-    rows = [
+    rows: list[list[Any]] = [
         [
             operator,
             len(some),
@@ -171,7 +174,7 @@ def _float_lines(layers: "list[dict[str, Any]]") -> "list[str]":
     return [tabulate(rows, headers, floatfmt=("", ".0f", ".1f"))] if rows else []
 
 
-def _fp16_lines(facts: "dict[str, Any]") -> "list[str]":
+def _fp16_lines(facts: "Fp16Facts") -> "list[str]":
     lines = []
     if not facts["range_checked"]:
         lines.append("warning: value range not checked against float16")
@@ -230,7 +233,7 @@ def _verdict_block(verdict: "Verdict") -> "list[str]":
     return [verdict_lines([verdict]), *(f"      {terminal(sentence)}" for sentence in said)]
 
 
-def plan_lines(plans: "Sequence[Plan]", points: float) -> str:
+def plan_lines(plans: "Sequence[ImagePlan]", points: float) -> str:
     """Return how small a drop the images show, and how many a verdict on `points` needs."""
     rows = [
         [

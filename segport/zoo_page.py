@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from export.networks.zoo import TORCHVISION, VAINF
+from export.networks.table import TORCHVISION, VAINF
 from validate.result.cells import markdown_table, number
 
 Row = Mapping[str, Any]
@@ -69,10 +69,19 @@ _TORCHVISION_COLUMNS: dict[str, Column] = {
     "published mIoU (COCO val2017, VOC classes)": _printed("published_miou", 1),
 }
 
+_OTHER_COLUMNS: dict[str, Column] = {
+    "model": lambda row: str(row["model"]),
+    "params (M)": _mega("params"),
+    "MACs (G)": _giga("macs"),
+    "FLOPs (THOP/4.5e8)": _printed("flops_published_rule", 3),
+    "published mIoU": _printed("published_miou", 1),
+}
+
 _SECTIONS: dict[str, tuple[dict[str, Column], str]] = {
     VAINF: (_VAINF_COLUMNS, _VAINF_NOTE),
     TORCHVISION: (_TORCHVISION_COLUMNS, _TORCHVISION_NOTE),
 }
+"""Of sources that print more than others."""
 
 
 def zoo_page(rows: Sequence[Row]) -> str:
@@ -87,8 +96,9 @@ def zoo_page(rows: Sequence[Row]) -> str:
         "global pooling, divided by 4.5e8. Differences are ours - published, in percent of the "
         f"published figure. Not counted as MACs: {uncounted}.",
     ]
-    for source, (columns, note) in _SECTIONS.items():
+    for source in dict.fromkeys(row["source"] for row in rows):
+        columns, note = _SECTIONS.get(source, (_OTHER_COLUMNS, ""))
         own = [row for row in rows if row["source"] == source]
         cells = [[cell(row) for cell in columns.values()] for row in own]
-        parts += [f"## {source}", note, markdown_table(cells, list(columns))]
+        parts += [f"## {source}", *filter(None, [note]), markdown_table(cells, list(columns))]
     return "\n\n".join(parts)

@@ -7,8 +7,9 @@ import pytest
 from torch import nn
 
 from export.artifact.artifact import load_artifact
+from export.networks.table import ZOO
 from export.networks.torch_cost import torch_cost
-from export.networks.zoo import ZOO, meta_network
+from export.networks.zoo import meta_network
 from export.onnx_export import export_model
 from quantize.quantization import quantize
 from quantize.settings import Settings

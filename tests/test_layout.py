@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from export.common.tables import Lazy
+
 ROOT = Path(__file__).resolve().parents[1]
 STAGES = ("export", "quantize", "validate", "segport")
 MOST_FILES = 14
@@ -41,6 +43,13 @@ def _imports(module: str) -> Iterator[str]:
             for name in node.names:
                 inner = f"{node.module}.{name.name}"
                 yield inner if inner in MODULES else node.module
+
+
+def _lazy(module: str) -> Iterator[str]:
+    """What the tables of a module name, to be imported when it is called."""
+    for node in ast.walk(ast.parse(MODULES[module].read_text())):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "Lazy":
+            yield str(ast.literal_eval(node.args[0]))
 
 
 def _room(module: str) -> str:
@@ -79,10 +88,17 @@ def test_stages_import_only_those_before_them() -> None:
     wrong = [
         f"{module} -> {target}"
         for module in MODULES
-        for target in _imports(module)
+        for target in (*_imports(module), *_lazy(module))
         if target.split(".")[0] not in allowed[module.split(".")[0]]
     ]
     assert not wrong
+
+
+def test_what_tables_name_is_there() -> None:
+    named = [(module, where) for module in MODULES for where in _lazy(module)]
+    assert len(named) > 40
+    for module, where in named:
+        assert callable(Lazy(where).load()), module
 
 
 def test_no_module_imports_itself_by_others() -> None:

@@ -11,7 +11,8 @@ import pytest
 import torch
 from torchvision.datasets import voc
 
-from export.networks.zoo import ZOO, build_network
+from export.networks.table import ZOO
+from export.networks.zoo import build_network
 from tests.segport.command import Answer
 
 REPOSITORY = Path(__file__).resolve().parent.parent

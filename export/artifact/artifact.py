@@ -22,6 +22,7 @@ from pydantic import (
 )
 
 from export.artifact.classes import MAX_CLASSES
+from export.artifact.facts import Fp16Facts, Int8Facts
 from export.common.errors import ArtifactError, UsageError
 from export.common.escaping import visible
 from export.common.files import file_bytes, new_files, sha256_of
@@ -30,12 +31,6 @@ from export.onnx_graph.graph import dims, dtype_name
 
 FORMAT = 1
 INPUT_NAME = "input"
-NOMINAL_SIZE = (513, 513)
-"""Height and width at which a file that takes any size is counted and compared."""
-
-
-MIN_SIZE = 33
-"""Smallest height and width: two pixels at output stride 16."""
 
 
 class Sample(NamedTuple):
@@ -190,7 +185,7 @@ class Manifest(_Strict):
     model: Plain
     output_stride: int | None
     weights: Weights
-    precision: Literal["fp32", "fp16", "int8"]
+    precision: FileName
     target: FileName | None = None
     input: InputSpec
     outputs: tuple[OutputSpec, ...]
@@ -228,6 +223,21 @@ class Manifest(_Strict):
     def output(self, kind: str) -> OutputSpec | None:
         """Return the output of `kind`, or None."""
         return next((spec for spec in self.outputs if spec.kind == kind), None)
+
+    @property
+    def int8(self) -> Int8Facts | None:
+        """What quantization found of an int8 file; None for others."""
+        return self.checks.get("int8")
+
+    @property
+    def fp16(self) -> Fp16Facts | None:
+        """What quantization found of an fp16 file; None for others."""
+        return self.checks.get("fp16")
+
+    @property
+    def kept_float(self) -> list[str]:
+        """Names of layers that are not in the file's precision."""
+        return list(self.checks.get(self.precision, {}).get("kept_float", ()))
 
     @property
     def size(self) -> tuple[int, int]:

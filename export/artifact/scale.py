@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isfinite
 
-from export.common.errors import UsageError, unknown
+from export.common.errors import UsageError
+from export.common.tables import known
 
-RANGES = ("0-1", "0-255")
+RANGES = {"0-1": "floats from 0 to 1", "0-255": "bytes, or floats of their size"}
 
 
 @dataclass(frozen=True)
@@ -38,8 +39,8 @@ def find_scale(
     nothing else tells; with it they are 0 and 1 by default, and bytes are 0-255. Colours are in
     the order of R G B (alpha). Raises UsageError for what is missing or contradicts.
     """
-    if range_ is not None and range_ not in RANGES:
-        raise UsageError(unknown("range", range_, RANGES))
+    if range_ is not None:
+        known("range", range_, RANGES)
     if range_ is None and dtype == "uint8":
         range_ = "0-255"
     if range_ is None and (mean is None or std is None):

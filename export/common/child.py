@@ -31,14 +31,14 @@ class EndedEarlyError(ExportError):
 
 
 @dataclass(frozen=True)
-class Limits:
+class ChildLimits:
     """What a call may take: seconds from its start, and bytes that it may write to."""
 
     seconds: float
     memory: int
 
 
-def call_within(limits: Limits, function: str, *arguments: Any) -> Any:
+def call_within(limits: ChildLimits, function: str, *arguments: Any) -> Any:
     """Call `package.module:function` in a process that ends when it takes more than `limits`.
 
     For files of strangers: native code that crashes, hangs or asks for all memory ends there.

@@ -10,13 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto
 
-from export.artifact.artifact import INPUT_NAME, MIN_SIZE, NOMINAL_SIZE
+from export.artifact.artifact import INPUT_NAME
 from export.artifact.image import as_mode, normalised, synthetic_images
 from export.artifact.scale import Scale, find_scale
+from export.artifact.size import MIN_SIZE, NOMINAL_SIZE
 from export.common.errors import ArtifactError, UsageError
+from export.foreign.conventions import CHANNELS
 from export.foreign.output_view import Asked, OutputView, chosen_outputs
 from export.foreign.probing import MAX_INPUT, Arrays, run_safely
-from export.foreign.view import CHANNELS, MODES, InputView, image_input
+from export.foreign.view import MODES, InputView, image_input
 from export.onnx_graph.graph import opset
 from export.onnx_graph.onnx_file import parse_model, tidied
 from export.onnx_graph.single import other_float
@@ -32,7 +34,7 @@ Shape = tuple[int | None, int, int | None, int | None]
 
 
 @dataclass(frozen=True)
-class Reading:
+class SourceOptions:
     """What the user says about a file; None: see for yourself. See `import_model`."""
 
     mean: Sequence[float] | None = None
@@ -45,7 +47,7 @@ class Reading:
 
 
 @dataclass(frozen=True)
-class Source:
+class OnnxSource:
     """A file as it is to be read.
 
     `model` is tidied, in float32. `other_float` names the type it had if that was another.
@@ -72,7 +74,7 @@ class Source:
         return int(height), int(width)
 
 
-def read_source(file: Path, classes: int, reading: Reading) -> Source:
+def read_source(file: Path, classes: int, reading: SourceOptions) -> OnnxSource:
     """Read a file, find out how it is to be read, and run it on seeded images.
 
     Raises UsageError for what has to be said and was not, ArtifactError for a file that is no
@@ -80,7 +82,7 @@ def read_source(file: Path, classes: int, reading: Reading) -> Source:
     """
     model = parse_model(file)
     view = image_input(file, model, reading.layout, reading.channels)
-    channels = CHANNELS[view.channels]
+    channels = CHANNELS[view.channels].count
     scale = find_scale(reading.mean, reading.std, reading.range, channels, view.dtype)
     shape = (view.shape[0], channels, *_sides(file, view, reading.size))
     images, given = run_on_images(file, model, view, scale, shape)
@@ -92,7 +94,7 @@ def read_source(file: Path, classes: int, reading: Reading) -> Source:
         for image, arrays in zip(images, given, strict=True)
     ]
     kept = {seen.name for seen in outputs}
-    return Source(
+    return OnnxSource(
         file=file,
         model=wide,
         other_float=other_float(model),
@@ -154,7 +156,7 @@ def _run_at(
     scale: Scale,
     batch: int,
 ) -> tuple[list[Floats], list[Arrays]]:
-    mode = MODES[CHANNELS[view.channels]]
+    mode = MODES[CHANNELS[view.channels].count]
     images = []
     for seed, size in enumerate(sizes):
         (picture,) = synthetic_images(1, size, seed)

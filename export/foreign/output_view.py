@@ -9,13 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import GraphProto
 
+from export.artifact.outputs import BINARY_KINDS, OUTPUT_KINDS
 from export.common.errors import ArtifactError, UsageError, unknown
+from export.common.tables import known
 from export.foreign.view import InputView
 
-MASKS = ("mask", "binary-mask")
-"""Masks of class indices, and of 0 and any other value where the one class is."""
-KINDS = ("logits", "probabilities", "binary-logit", "binary-probability", *MASKS)
-BINARY = ("binary-logit", "binary-probability")
 _SIGMOIDS = ("Sigmoid", "HardSigmoid")
 _PASSING = (
     "Identity", "Cast", "Squeeze", "Unsqueeze", "Transpose", "Reshape", "Resize", "Upsample",
@@ -40,12 +38,12 @@ class OutputView:
     @property
     def binary(self) -> bool:
         """Whether one channel decides between background and a class."""
-        return self.kind in BINARY
+        return OUTPUT_KINDS[self.kind].binary
 
     @property
     def becomes(self) -> str:
         """Return the kind it has in an artifact: logits or mask."""
-        return "mask" if self.kind in MASKS else "logits"
+        return OUTPUT_KINDS[self.kind].becomes
 
     def seen(self, array: NDArray[Any]) -> dict[str, NDArray[Any]]:
         """Turn what the file gives into what an artifact would, by kind.
@@ -97,8 +95,8 @@ def chosen_outputs(
     `found` is what the file gave for an image of height and width `sides`. Raises UsageError
     where several could be meant, ArtifactError where none can.
     """
-    if asked.kind is not None and asked.kind not in KINDS:
-        raise UsageError(unknown("kind", asked.kind, KINDS))
+    if asked.kind is not None:
+        known("kind", asked.kind, OUTPUT_KINDS)
     if not 0 < asked.threshold < 1:
         raise UsageError(
             f"import: --threshold {asked.threshold:g} is no probability between 0 and 1"
@@ -128,6 +126,10 @@ def chosen_outputs(
     return chosen
 
 
+def _wants_mask(kind: str | None) -> bool:
+    return kind is not None and OUTPUT_KINDS[kind].becomes == "mask"
+
+
 def _output(
     name: str,
     array: NDArray[Any],
@@ -141,7 +143,7 @@ def _output(
     if array.ndim not in (3, 4):
         return None
     real = array.dtype.kind == "f" or array.dtype.name == "bfloat16"
-    if asked.kind in MASKS or (not real and asked.kind is None):
+    if _wants_mask(asked.kind) or (not real and asked.kind is None):
         layout = _mask_layout(array)
         kind = asked.kind or ("binary-mask" if classes == 2 and white(array) else "mask")
         if layout is None or not like_image(mask_sides(array), sides):
@@ -155,7 +157,7 @@ def _output(
     if count == 1 and classes == 2:
         kind = asked.kind or _binary_kind(name, array, graph)
         return OutputView(name, kind, layout, array.dtype.name, asked.threshold)
-    if count != classes or asked.kind in BINARY:
+    if count != classes or asked.kind in BINARY_KINDS:
         return None
     kind = asked.kind or ("probabilities" if _ends_in(graph, name, ("Softmax",)) else "logits")
     return OutputView(name, kind, layout, array.dtype.name)

@@ -19,19 +19,19 @@ from onnx import (
 
 from export.artifact.artifact import artifact_name
 from export.artifact.classes import PRESETS
+from export.artifact.outputs import BINARY_KINDS, OUTPUT_KINDS
 from export.artifact.scale import Scale
 from export.common.errors import ArtifactError, UsageError
+from export.foreign.conventions import CHANNELS
 from export.foreign.onnx_source import Shape, run_on_images
 from export.foreign.output_view import (
-    BINARY,
-    MASKS,
     ends_in_sigmoid,
     like_image,
     mask_sides,
     white,
 )
 from export.foreign.probing import Arrays
-from export.foreign.view import CHANNELS, InputView, image_input
+from export.foreign.view import InputView, image_input
 from export.onnx_graph.graph import attribute, consumers, dims, infer_shapes, initializers, opset
 from export.onnx_graph.onnx_file import parse_model, tidied
 
@@ -63,6 +63,11 @@ class _Output:
     kind: str
     classes: int
     pixels: int
+
+    @property
+    def is_mask(self) -> bool:
+        """Whether it holds classes, not scores."""
+        return OUTPUT_KINDS[self.kind].becomes == "mask"
 
 
 def preview(file: Path) -> Preview:
@@ -118,7 +123,7 @@ def _kind(elem_type: int) -> str:
 
 def _scale(found: Preview, view: InputView, graph: GraphProto) -> Scale:
     """Note how pictures are normalised, as far as the file says it; return what to run it with."""
-    channels = CHANNELS[view.channels]
+    channels = CHANNELS[view.channels].count
     if view.channels != "grey":
         blue_first = view.channels.replace("rgb", "bgr")
         found.assumed.append(
@@ -163,7 +168,7 @@ def _ran(
 ) -> tuple[tuple[int, int], Arrays]:
     """Note the size; return an image's height and width, and what the file gives for it."""
     height, width = view.sides
-    channels = CHANNELS[view.channels]
+    channels = CHANNELS[view.channels].count
     if height is not None and width is not None:
         shape: Shape = (view.shape[0], channels, height, width)
         return _first_image(file, model, view, scale, shape)
@@ -212,13 +217,13 @@ def _choose_output(
     if not candidates:
         names = ", ".join(f"{name} {array.shape}" for name, array in given.items())
         raise ArtifactError(f"{file}: outputs are {names}, none of them is a segmentation")
-    best = max(candidates, key=lambda o: (o.kind not in MASKS, o.pixels, o.name.lower() in _MAIN))
-    alike = [o for o in candidates if o.kind not in MASKS and o.classes == best.classes]
+    best = max(candidates, key=lambda o: (not o.is_mask, o.pixels, o.name.lower() in _MAIN))
+    alike = [o for o in candidates if not o.is_mask and o.classes == best.classes]
     if len(alike) > 1:
         found.options += ["--output-name", best.name]
         others = ", ".join(o.name for o in candidates if o is not best)
         found.assumed.append(f"output {best.name} is the one that is meant, not {others}")
-    if best.kind in BINARY:
+    if best.kind in BINARY_KINDS:
         found.assumed.append(
             f"output {best.name} is a {best.kind} of one class, from a probability of 0.5 on"
         )

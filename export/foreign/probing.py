@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto
 
-from export.common.child import EndedEarlyError, Limits, call_within
+from export.common.child import ChildLimits, EndedEarlyError, call_within
 from export.common.errors import ArtifactError, SegportError, first_line
 from export.onnx_graph.graph import infer_shapes, nodes_within
 from export.onnx_graph.onnx_file import parse_model, tidied
@@ -36,7 +36,7 @@ def run_safely(file: Path, model: ModelProto, feeds: Sequence[Arrays]) -> list[A
     size = max(array.nbytes for feed in feeds for array in feed.values())
     memory = _BASE + _PER_INPUT * size + _PER_WEIGHT * model.ByteSize()
     looping = any(node.op_type in ("Loop", "Scan") for node in nodes_within(model.graph))
-    limits = Limits(_SECONDS_LOOPING if looping else _SECONDS, min(memory, _free_memory()))
+    limits = ChildLimits(_SECONDS_LOOPING if looping else _SECONDS, min(memory, _free_memory()))
     try:
         found: list[Arrays] = call_within(
             limits, "export.foreign.probing:run_all", file, list(feeds)

@@ -14,12 +14,11 @@ from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, ValueInfoProto
 
 from export.artifact.artifact import ColourOrder
-from export.common.errors import ArtifactError, UsageError, unknown
+from export.common.errors import ArtifactError, UsageError
+from export.common.tables import known
+from export.foreign.conventions import CHANNELS, LAYOUTS
 from export.onnx_graph.graph import dims, dtype_name
 
-LAYOUTS = ("nchw", "nhwc")
-CHANNELS = {"rgb": 3, "bgr": 3, "grey": 1, "rgba": 4, "bgra": 4}
-"""Orders of colours, and how many channels each has."""
 MODES: dict[int, ColourOrder] = {1: "L", 3: "RGB", 4: "RGBA"}
 """What an artifact takes instead, by number of channels."""
 _IMAGE_TYPES = ("float32", "float16", "bfloat16", "float64", "uint8")
@@ -44,7 +43,7 @@ class InputView:
     @property
     def order(self) -> list[int]:
         """Return where each of the file's channels is among RGB, RGBA or grey."""
-        return [2, 1, 0, 3][: CHANNELS[self.channels]] if self.channels[0] == "b" else []
+        return [2, 1, 0, 3][: CHANNELS[self.channels].count] if self.channels[0] == "b" else []
 
     def fed(self, image: NDArray[np.float32]) -> NDArray[Any]:
         """Turn Segport's input, float32 (N, C, H, W), into the file's."""
@@ -66,10 +65,10 @@ def image_input(
     constants = {tensor.name for tensor in model.graph.initializer}
     inputs = [value for value in model.graph.input if value.name not in constants]
     described = ", ".join(f"{v.name} {dims(v)}" for v in inputs) or "none"
-    if layout is not None and layout not in LAYOUTS:
-        raise UsageError(unknown("layout", layout, LAYOUTS))
-    if channels is not None and channels not in CHANNELS:
-        raise UsageError(unknown("channels", channels, CHANNELS))
+    if layout is not None:
+        known("layout", layout, LAYOUTS)
+    if channels is not None:
+        known("channels", channels, CHANNELS)
     needed = "needed is one float32 (N, 3, H, W), or such with 1 or 4 channels, (N, H, W, C), uint8"
     if len(inputs) != 1 or not _may_be_image(inputs[0]):
         raise ArtifactError(f"{file}: inputs are {described}; {needed}")
@@ -77,8 +76,8 @@ def image_input(
     found = layout or _layout(shape)
     count = shape[3] if found == "nhwc" else shape[1]
     if count is None:
-        count = CHANNELS[channels or "rgb"]
-    fitting = [name for name, number in CHANNELS.items() if number == count]
+        count = CHANNELS[channels or "rgb"].count
+    fitting = [name for name, order in CHANNELS.items() if order.count == count]
     if not fitting:
         raise ArtifactError(f"{file}: inputs are {described}; {needed}")
     if channels is not None and channels not in fitting:

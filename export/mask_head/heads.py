@@ -7,11 +7,11 @@ from onnx import ModelProto
 
 from export.mask_head.cells import cells, cells_pay
 from export.mask_head.channels_last import channels_last
+from export.mask_head.names import PLAIN
 from export.mask_head.nodes import Nodes
 from export.mask_head.tail import Tail, find_tail
 from export.onnx_graph.graph import infer_shapes
 
-PLAIN = "plain"
 HEADS: dict[str, Callable[[Tail], Nodes]] = {"channels-last": channels_last, "cells": cells}
 """How the end of a network may be written, beside `PLAIN`, as it was exported."""
 

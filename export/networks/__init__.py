@@ -1,4 +1,4 @@
 """Torch networks: the zoo, libraries' networks by name, checkpoints, costs.
 
-Nothing here knows of ONNX.
+`table` lists the names. Nothing here knows of ONNX.
 """

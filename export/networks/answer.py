@@ -8,11 +8,12 @@ import torch
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
+from export.artifact.outputs import BINARY_KINDS
 from export.common.errors import UsageError, unknown
+from export.common.tables import either
 
 USUAL = ("out", "logits")
 """Names of the result that is meant: torchvision's and transformers'."""
-BINARY = ("binary-logit", "binary-probability")
 
 
 class Answer(BaseModel):
@@ -83,5 +84,5 @@ def two_classes(found: Tensor, answer: Answer) -> Tensor:
         return torch.cat([2 * answer.threshold - found, found], 1)
     raise UsageError(
         "the network gives one channel; say whether it is a probability (a sigmoid's) or a logit: "
-        f"--kind {BINARY[1]} or --kind {BINARY[0]}"
+        f"--kind {either(BINARY_KINDS)}"
     )

@@ -7,9 +7,8 @@ import ast
 import importlib
 import inspect
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
@@ -20,37 +19,13 @@ from torch import nn
 
 from export.common.errors import CheckpointError, SegportError, UsageError, first_line, unknown
 from export.common.files import file_bytes
+from export.networks.table import LIBRARIES, Library, Preset
 
 _FOREIGN = ("encoder_weights", "in_channels")
 """Arguments of segmentation-models-pytorch that would download, or take other than RGB."""
 _WEIGHTS = "model.safetensors"
 
 Read = TypeVar("Read", bound=BaseModel)
-
-
-@dataclass(frozen=True)
-class Preset:
-    """What a folder says of the images its network takes, and of its classes; None: nothing."""
-
-    mean: tuple[float, ...] | None = None
-    std: tuple[float, ...] | None = None
-    classes: tuple[str, ...] | None = None
-
-
-@dataclass(frozen=True)
-class Library:
-    """`package` is what `extra` of Segport installs.
-
-    `build(package, source, classes)` makes the network with fresh weights, `load(package, source)`
-    with those that "default" means, and gives their file. `preset(source)` is what else comes with
-    it.
-    """
-
-    package: str
-    extra: str
-    build: Callable[[ModuleType, str, int], nn.Module]
-    load: Callable[[ModuleType, str], tuple[nn.Module, Path]]
-    preset: Callable[[str], Preset] = lambda source: Preset()
 
 
 def library_of(model: str) -> tuple[Library, str] | None:
@@ -118,7 +93,7 @@ def preset_of(model: str) -> Preset:
     return found[0].preset(found[1]) if found else Preset()
 
 
-def _smp(package: ModuleType, source: str, classes: int) -> nn.Module:
+def smp(package: ModuleType, source: str, classes: int) -> nn.Module:
     """Call a class of segmentation-models-pytorch with what stands behind the question mark."""
     name, _, query = source.partition("?")
     known = {kind.__name__: kind for kind in package.MODEL_ARCHITECTURES_MAPPING.values()}
@@ -141,14 +116,15 @@ def _value(text: str) -> Any:
         return text
 
 
-def _smp_weights(package: ModuleType, source: str) -> tuple[nn.Module, Path]:
+def smp_weights(package: ModuleType, source: str) -> tuple[nn.Module, Path]:
+    """Raise CheckpointError: that library has none that were trained to segment."""
     raise CheckpointError(
         f"smp:{source} has no default weights; give --weights FILE with its state_dict, or "
         "--weights random for a dry run"
     )
 
 
-def _hugging_face(package: ModuleType, source: str, classes: int) -> nn.Module:
+def hugging_face(package: ModuleType, source: str, classes: int) -> nn.Module:
     """Make what the folder's config.json describes; its own number of classes counts."""
     config = package.AutoConfig.from_pretrained(
         _folder(source), local_files_only=True, trust_remote_code=False
@@ -168,7 +144,7 @@ def _folder(source: str) -> Path:
     return folder
 
 
-def _hugging_face_weights(package: ModuleType, source: str) -> tuple[nn.Module, Path]:
+def hugging_face_weights(package: ModuleType, source: str) -> tuple[nn.Module, Path]:
     """Have the library load the folder's weights: it knows what their names were in the past."""
     package.utils.logging.disable_progress_bar()
     file = _folder(source) / _WEIGHTS
@@ -205,7 +181,8 @@ class _Preprocessing(BaseModel):
     image_std: tuple[FiniteFloat, ...] | None = None
 
 
-def _hugging_face_preset(source: str) -> Preset:
+def hugging_face_preset(source: str) -> Preset:
+    """Return the normalisation and classes that a folder says. Raises UsageError for others."""
     folder = _folder(source)
     labels = _read(folder / "config.json", _Config).id2label
     numbered = bool(labels) and sorted(labels) == list(range(len(labels)))
@@ -230,9 +207,3 @@ def _read(file: Path, kind: type[Read]) -> Read:
         wrong = error.errors()[0]
         where = ".".join(map(str, wrong["loc"]))
         raise UsageError(f"{file}: {where and where + ': '}{wrong['msg']}") from error
-
-
-LIBRARIES: dict[str, Library] = {
-    "smp": Library("segmentation_models_pytorch", "smp", _smp, _smp_weights),
-    "hf": Library("transformers", "hf", _hugging_face, _hugging_face_weights, _hugging_face_preset),
-}

@@ -17,14 +17,8 @@ from export.common.files import sha256_of
 from export.networks.answer import Answer, chosen, two_classes
 from export.networks.checkpoint import fit_state_dict, read_state_dict, shortened, without_prefix
 from export.networks.libraries import library_of, library_weights
-from export.networks.zoo import (
-    IMAGENET_MEAN,
-    IMAGENET_STD,
-    ZOO,
-    build_network,
-    meta_network,
-    zoo_entry,
-)
+from export.networks.table import ZOO, zoo_entry
+from export.networks.zoo import IMAGENET_MEAN, IMAGENET_STD, build_network, meta_network
 
 _STATISTICS_SIZE = (129, 129)
 _OTHERS_SIZE = (128, 128)

@@ -26,7 +26,7 @@ PUBLISHED_DIVISOR = 4.5e8
 
 
 @dataclass(frozen=True)
-class Cost:
+class NetworkCost:
     """Cost of one image. `uncounted` maps operator names to calls without a counting rule."""
 
     params: int
@@ -131,7 +131,7 @@ class _Counter(TorchDispatchMode):
         return out
 
 
-def torch_cost(network: nn.Module, size: tuple[int, int]) -> Cost:
+def torch_cost(network: nn.Module, size: tuple[int, int]) -> NetworkCost:
     """Count one 3 x height x width image through `network`.
 
     `network` may lie on torch's meta device; then nothing is computed and no memory is used.
@@ -145,4 +145,4 @@ def torch_cost(network: nn.Module, size: tuple[int, int]) -> Cost:
         network(image)
     network.train(training)
     params = sum(p.numel() for p in network.parameters())
-    return Cost(params, counter.macs, counter.macs + counter.extra, dict(counter.uncounted))
+    return NetworkCost(params, counter.macs, counter.macs + counter.extra, dict(counter.uncounted))

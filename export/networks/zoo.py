@@ -2,181 +2,20 @@
 
 import importlib
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import nn
 
-from export.artifact.artifact import NOMINAL_SIZE
-from export.common.errors import UsageError, unknown
-from export.networks.deeplab import deeplab
-from export.networks.libraries import LIBRARIES, library_network, library_of
-from export.networks.torch_cost import Cost, torch_cost
-
-if TYPE_CHECKING:  # to import it takes as long as torch, and half of the networks need it not
-    from torchvision.models._api import WeightsEnum
+from export.artifact.size import NOMINAL_SIZE
+from export.common.errors import UsageError
+from export.networks.libraries import library_network, library_of
+from export.networks.table import ZOO, zoo_entry
+from export.networks.torch_cost import NetworkCost, torch_cost
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
-OUTPUT_STRIDES = (16, 8)
-
-VAINF = "VainF/DeepLabV3Plus-Pytorch"
-TORCHVISION = "torchvision"
-
-
-@dataclass(frozen=True)
-class Published:
-    """Figures as the source prints them.
-
-    `params_m` is in millions. `flops` follows the source's own rule, `flops_rule`, for an image
-    of `size` (height, width). `vacc_fp16` and `vacc_int8` are mIoU on the VACC accelerator
-    (squash protocol; VainF's `miou` is of center-crop).
-    """
-
-    params_m: float
-    miou: float | None
-    miou_on: str
-    flops: float | None
-    flops_rule: str
-    size: tuple[int, int]
-    vacc_fp16: float | None = None
-    vacc_int8: float | None = None
-
-
-@dataclass(frozen=True)
-class ZooEntry:
-    """A network. `build(classes, output_stride)` gives it with fresh weights.
-
-    `build_published` gives the network that the published parameters and FLOPs are of.
-    `output_strides` lists what the definition offers, the default first. `figures` gives what
-    is `published`, `weights` the `default_weights`. All of them take RGB normalised with
-    ImageNet's mean and standard deviation.
-    """
-
-    source: str
-    build: Callable[[int, int], nn.Module]
-    build_published: Callable[[int, int], nn.Module]
-    output_strides: tuple[int, ...]
-    figures: Callable[[], Published]
-    weights: "Callable[[], WeightsEnum] | None" = None
-
-    @property
-    def published(self) -> Published:
-        """The source's figures."""
-        return self.figures()
-
-    @property
-    def default_weights(self) -> "WeightsEnum | None":
-        """torchvision's weight enum, or None where only checkpoints exist."""
-        return self.weights() if self.weights else None
-
-
-def _vainf(
-    head: str,
-    backbone: str,
-    params_m: float,
-    flops: float,
-    miou: float,
-    vacc_fp16: float,
-    vacc_int8: float,
-) -> ZooEntry:
-    build = partial(deeplab, head, backbone)
-    published = Published(
-        params_m=params_m,
-        miou=miou,
-        miou_on="VOC 2012 val",
-        flops=flops,
-        flops_rule="THOP MACs / 4.5e8 at 513x513",
-        size=NOMINAL_SIZE,
-        vacc_fp16=vacc_fp16,
-        vacc_int8=vacc_int8,
-    )
-    return ZooEntry(
-        source=VAINF,
-        build=build,
-        build_published=build,
-        output_strides=OUTPUT_STRIDES,
-        figures=lambda: published,
-    )
-
-
-def _torchvision(name: str, stride: int) -> ZooEntry:
-    def weights() -> "WeightsEnum":
-        from torchvision import models
-
-        enum: type[WeightsEnum] = models.get_model_weights(name)
-        return enum["DEFAULT"]
-
-    def figures() -> Published:
-        meta = weights().meta
-        return Published(
-            params_m=meta["num_params"] / 1e6,
-            miou=meta["_metrics"]["COCO-val2017-VOC-labels"]["miou"],
-            miou_on="COCO val2017, VOC classes",
-            flops=meta["_ops"],
-            flops_rule="GMACs at 520x520",
-            size=(520, 520),
-        )
-
-    def build(auxiliary: bool, classes: int, output_stride: int) -> nn.Module:
-        from torchvision import models
-
-        aux = {} if name.startswith("lraspp") else {"aux_loss": auxiliary}
-        made: nn.Module = models.get_model(
-            name, weights=None, weights_backbone=None, num_classes=classes, **aux
-        )
-        return made
-
-    return ZooEntry(
-        source=TORCHVISION,
-        build=partial(build, False),
-        # the auxiliary classifier serves training only: in the figures, not in the exported file
-        build_published=partial(build, True),
-        output_strides=(stride,),
-        figures=figures,
-        weights=weights,
-    )
-
-
-ZOO: dict[str, ZooEntry] = {
-    # published: parameters (M), FLOPs, mIoU, mIoU on the accelerator in fp16 and in int8
-    "deeplabv3_mobilenet": _vainf("deeplabv3", "mobilenet", 5.114, 13.372, 70.1, 67.816, 64.441),
-    "deeplabv3_resnet50": _vainf("deeplabv3", "resnet50", 39.639, 114.137, 76.9, 72.671, 72.330),
-    "deeplabv3_resnet101": _vainf("deeplabv3", "resnet101", 58.631, 160.224, 77.3, 75.289, 74.492),
-    # the accelerator's 3.589 and 3.570 are what the source prints: this network collapsed there
-    "deeplabv3plus_mobilenet": _vainf(
-        "deeplabv3plus", "mobilenet", 5.226, 37.799, 71.1, 3.589, 3.570
-    ),
-    "deeplabv3plus_resnet50": _vainf(
-        "deeplabv3plus", "resnet50", 39.76, 139.293, 77.2, 72.723, 72.032
-    ),
-    "deeplabv3plus_resnet101": _vainf(
-        "deeplabv3plus", "resnet101", 58.754, 185.381, 78.3, 75.751, 75.143
-    ),
-    "torchvision/deeplabv3_resnet50": _torchvision("deeplabv3_resnet50", 8),
-    "torchvision/deeplabv3_resnet101": _torchvision("deeplabv3_resnet101", 8),
-    "torchvision/fcn_resnet50": _torchvision("fcn_resnet50", 8),
-    "torchvision/fcn_resnet101": _torchvision("fcn_resnet101", 8),
-    "torchvision/deeplabv3_mobilenet_v3_large": _torchvision("deeplabv3_mobilenet_v3_large", 16),
-    "torchvision/lraspp_mobilenet_v3_large": _torchvision("lraspp_mobilenet_v3_large", 16),
-}
-
-
-def zoo_entry(name: str) -> ZooEntry | None:
-    """Return the zoo's entry, or None for a library's name or `package.module:callable`.
-
-    Raises UsageError, with the nearest name, for anything else.
-    """
-    if name in ZOO:
-        return ZOO[name]
-    if ":" in name:
-        return None
-    others = ", ".join(f"{prefix}:..." for prefix in LIBRARIES)
-    raise UsageError(unknown("model", name, ZOO) + f", {others} or package.module:callable")
 
 
 def build_network(name: str, classes: int, output_stride: int | None) -> nn.Module:
@@ -219,7 +58,7 @@ def meta_network(name: str, classes: int, output_stride: int | None = None) -> n
         return build_network(name, classes, output_stride)
 
 
-def zoo_costs(classes: int = 21) -> dict[str, Cost]:
+def zoo_costs(classes: int = 21) -> dict[str, NetworkCost]:
     """Count every network of the zoo at 3x513x513, default output stride."""
     return {name: torch_cost(meta_network(name, classes), NOMINAL_SIZE) for name in ZOO}
 
@@ -257,8 +96,9 @@ def zoo_comparison() -> list[dict[str, Any]]:
 
 def _at_published_size(name: str, classes: int = 21) -> dict[str, int]:
     entry = ZOO[name]
+    build = entry.build_published or entry.build
     with torch.device("meta"):
-        whole_network = entry.build_published(classes, entry.output_strides[0])
+        whole_network = build(classes, entry.output_strides[0])
     whole = torch_cost(whole_network, entry.published.size)
     exported = torch_cost(meta_network(name, classes), entry.published.size)
     return {

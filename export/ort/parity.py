@@ -12,7 +12,7 @@ from export.common.errors import ExportError
 
 
 @dataclass(frozen=True)
-class Limits:
+class ParityLimits:
     """Percent of pixels that must get the same class, and the largest difference of a logit,
     relative to the largest logit."""
 
@@ -20,9 +20,9 @@ class Limits:
     difference: float
 
 
-SINGLE = Limits(99.99, 1e-3)
+SINGLE = ParityLimits(99.99, 1e-3)
 """Two runs in float32."""
-HALF = Limits(99.0, 2e-2)
+HALF = ParityLimits(99.0, 2e-2)
 """One of the two rounds to float16, whose steps are 1e-3 of a value, from layer to layer."""
 
 Outputs = dict[str, NDArray[Any]]
@@ -47,7 +47,7 @@ class Parity:
         """Say which limit for float32 is broken, or None."""
         return self.problem_within(SINGLE)
 
-    def problem_within(self, limits: Limits) -> str | None:
+    def problem_within(self, limits: ParityLimits) -> str | None:
         """Say which limit is broken, or None."""
         if not self.argmax_agreement >= limits.agreement:
             return f"argmax agreement {self.argmax_agreement:.4f} % is below {limits.agreement} %"
@@ -79,7 +79,7 @@ def measure_parity(pairs: Iterable[tuple[Outputs, Outputs]]) -> Parity:
     )
 
 
-def require_parity(parity: Parity, what: str, limits: Limits = SINGLE) -> None:
+def require_parity(parity: Parity, what: str, limits: ParityLimits = SINGLE) -> None:
     """Raise ExportError when a limit is broken; `what` names the two sides."""
     if problem := parity.problem_within(limits):
         raise ExportError(f"{what}: {problem}; the file was not written")

@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from export.artifact.artifact import Artifact, ImageRef, Sample, origin_of
 from export.common.errors import ArtifactError
 from export.common.files import is_regular, new_files
+from export.common.progress import Progress, silent
 from export.common.versions import versions
-from quantize.calibration.calibration import Progress, collect
+from quantize.calibration.calibration import collect
 from quantize.calibration.measurement import Measurement, Statistics
 from quantize.calibration.statistics import State, Statistic
 
@@ -48,7 +49,7 @@ def collect_cached(
     samples: Sequence[Sample],
     *,
     folder: Path | None = None,
-    progress: Progress = lambda done, total: None,
+    progress: Progress = silent,
 ) -> list[ImageRef]:
     """Do what `collect` does, but restore what it found when it measured the same before.
 

@@ -17,13 +17,13 @@ from threadpoolctl import threadpool_limits
 from export.artifact.artifact import ImageRef, Manifest, Sample
 from export.common.errors import CalibrationError
 from export.common.heap import give_back
+from export.common.progress import Progress, silent
 from export.onnx_graph.graph import float_tensors, opset, with_input_shape
 from export.ort.sessions import CPU, open_session, run, session_options, threads
 from quantize.calibration.measurement import Joint, Measurement, join
 from quantize.calibration.signs import nonnegative
 from quantize.calibration.statistics import Statistic, Tensor, average
 
-Progress = Callable[[int, int], None]
 Found = TypeVar("Found")
 SHAPES = 4
 """Sessions kept for images of different shapes: which positions count is part of the graph."""
@@ -58,7 +58,7 @@ def collect(
     measurements: Sequence[Measurement],
     manifest: Manifest,
     samples: Sequence[Sample],
-    progress: Progress = lambda done, total: None,
+    progress: Progress = silent,
 ) -> list[ImageRef]:
     """Update the statistics of all measurements with the activations of every sample.
 

@@ -1,6 +1,6 @@
 """Compare two files of one network tensor by tensor and say where the error comes from."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from math import prod
 from typing import Any
 
@@ -13,19 +13,19 @@ from onnx import ModelProto
 from export.artifact.artifact import Artifact, Sample
 from export.artifact.diagnosis import Diagnosis
 from export.common.errors import ComparisonError
+from export.common.progress import Progress, silent
 from export.onnx_graph.graph import float_tensors, infer_shapes, opset, with_input_shape
 from export.ort.fp16_emulation import emulate_fp16
 from export.ort.sessions import CPU, open_session, session_options
 from quantize.diagnosis.errors import TensorError
 from quantize.diagnosis.layers import layer_diagnoses
-from quantize.diagnosis.points import Point, groups, points
-from quantize.diagnosis.probe import FP32, LOCAL, Rescaled, probe
+from quantize.diagnosis.points import ComparedPoint, groups, points
+from quantize.diagnosis.probe import FP32, LOCAL, ProbeScale, probe
 from quantize.diagnosis.suspect import find_suspect
 from quantize.diagnosis.weights import weight_errors
 
 MEMORY = 512 << 20
 """Bytes of activations held at a time; an image runs again for the tensors beyond."""
-Progress = Callable[[int, int], None]
 
 
 def diagnose(
@@ -34,7 +34,7 @@ def diagnose(
     samples: Sequence[Sample],
     *,
     memory: int = MEMORY,
-    progress: Progress = lambda done, total: None,
+    progress: Progress = silent,
 ) -> Diagnosis:
     """Compare every float activation that `other` shares with `fp32` and name a suspect.
 
@@ -100,7 +100,7 @@ def check_comparable(fp32: Artifact, other: Artifact) -> None:
 
 
 def _check_same_network(
-    other: Artifact, left: ModelProto, right: ModelProto, compared: Sequence[Point]
+    other: Artifact, left: ModelProto, right: ModelProto, compared: Sequence[ComparedPoint]
 ) -> None:
     problem = None
     if opset(left) != opset(right):
@@ -120,15 +120,15 @@ def _check_same_network(
         )
 
 
-def _rescaled(other: Artifact, fp32: ModelProto) -> dict[str, Rescaled]:
-    recorded = other.manifest.checks.get("int8", {}).get("rescaled", {})
+def _rescaled(other: Artifact, fp32: ModelProto) -> dict[str, ProbeScale]:
+    recorded = facts.get("rescaled", {}) if (facts := other.manifest.int8) else {}
     shapes = float_tensors(infer_shapes(fp32))
 
     def channels(tensor: str, values: list[float]) -> NDArray[np.float32]:
         return np.asarray(values, np.float32).reshape(-1, *[1] * (len(shapes[tensor]) - 2))
 
     return {
-        tensor: Rescaled(
+        tensor: ProbeScale(
             channels(tensor, change["factor"]), channels(tensor, change.get("offset", [0.0]))
         )
         for tensor, change in recorded.items()
@@ -136,7 +136,7 @@ def _rescaled(other: Artifact, fp32: ModelProto) -> dict[str, Rescaled]:
     }
 
 
-def _session(model: ModelProto, compared: Sequence[Point]) -> ort.InferenceSession:
+def _session(model: ModelProto, compared: Sequence[ComparedPoint]) -> ort.InferenceSession:
     names = {name for point in compared for name in _names(point)}
     model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in sorted(names))
     options = session_options()
@@ -144,15 +144,15 @@ def _session(model: ModelProto, compared: Sequence[Point]) -> ort.InferenceSessi
     return open_session(model.SerializeToString(), CPU, options)
 
 
-def _names(point: Point) -> tuple[str, str, str]:
+def _names(point: ComparedPoint) -> tuple[str, str, str]:
     return FP32 + point.tensor, point.seen, LOCAL + point.seen
 
 
 def _chunks(
-    compared: Sequence[Point], shapes: Mapping[str, tuple[int | None, ...]], memory: int
-) -> Iterator[list[Point]]:
+    compared: Sequence[ComparedPoint], shapes: Mapping[str, tuple[int | None, ...]], memory: int
+) -> Iterator[list[ComparedPoint]]:
     """Split the points so that their float32 arrays, three each, take at most `memory` bytes."""
-    chunk: list[Point] = []
+    chunk: list[ComparedPoint] = []
     used = 0
     for point in compared:
         size = 3 * 4 * prod(length or 1 for length in shapes.get(point.tensor, ()))
@@ -168,9 +168,9 @@ def _compare(
     session: ort.InferenceSession,
     sample_id: str,
     image: NDArray[np.float32],
-    chunk: Sequence[Point],
+    chunk: Sequence[ComparedPoint],
     errors: Mapping[str, TensorError],
-    rescaled: Mapping[str, Rescaled],
+    rescaled: Mapping[str, ProbeScale],
 ) -> None:
     wanted = sorted({name for point in chunk for name in _names(point)})
     options = ort.RunOptions()

@@ -5,7 +5,7 @@ from math import inf, isfinite, log10
 import numpy as np
 from numpy.typing import NDArray
 
-from quantize.diagnosis.points import Grid
+from quantize.diagnosis.points import StoredGrid
 from quantize.fp16.fp16 import FP16_MAX
 
 Array = NDArray[np.float32]
@@ -63,7 +63,7 @@ class TensorError:
         if error > self.max_error:
             self.max_error, self.worst_image = error, image
 
-    def count_saturated(self, stored: Array, grid: Grid) -> None:
+    def count_saturated(self, stored: Array, grid: StoredGrid) -> None:
         """Count values beyond the grid's ends by more than half a step, which is rounding.
 
         `stored` is the fp32 tensor in the units of the other file.

@@ -5,7 +5,7 @@ from math import inf, isfinite
 
 from export.artifact.diagnosis import LayerDiagnosis
 from quantize.diagnosis.errors import TensorError, decibels, sqnr_db
-from quantize.diagnosis.points import Grid, Point
+from quantize.diagnosis.points import ComparedPoint, StoredGrid
 from quantize.diagnosis.weights import FLOAT16_NOISE, WeightError
 
 FLOAT32_NOISE = 1e-9
@@ -13,7 +13,7 @@ FLOAT32_NOISE = 1e-9
 
 
 def layer_diagnoses(
-    points: Sequence[Point],
+    points: Sequence[ComparedPoint],
     errors: Mapping[str, TensorError],
     weights: Mapping[str, WeightError],
 ) -> tuple[LayerDiagnosis, ...]:
@@ -23,7 +23,7 @@ def layer_diagnoses(
 
 
 def _layer(
-    point: Point,
+    point: ComparedPoint,
     errors: Mapping[str, TensorError],
     weight: WeightError | None,
     sqnr: Mapping[str, float],
@@ -58,7 +58,9 @@ def _layer(
     )
 
 
-def _expected(point: Point, error: TensorError, weight: WeightError | None, finest: float) -> float:
+def _expected(
+    point: ComparedPoint, error: TensorError, weight: WeightError | None, finest: float
+) -> float:
     """Return the local SQNR that rounding explains: independent, evenly spread noises."""
     noise = FLOAT32_NOISE
     if point.half:
@@ -70,7 +72,7 @@ def _expected(point: Point, error: TensorError, weight: WeightError | None, fine
     return sqnr_db(1.0, noise)
 
 
-def _finest_scale(grid: Grid, error: TensorError) -> float:
+def _finest_scale(grid: StoredGrid, error: TensorError) -> float:
     """Return the scale with which the grid's integers just cover the values and 0.
 
     A grid that is symmetric on purpose has to reach as far to the other side.

@@ -18,7 +18,7 @@ _PAIR = ("QuantizeLinear", "DequantizeLinear")
 
 
 @dataclass(frozen=True)
-class Grid:
+class StoredGrid:
     """The values a QuantizeLinear can give: `low` to `high` in `steps` steps of `scale`."""
 
     scale: float
@@ -29,7 +29,7 @@ class Grid:
 
 
 @dataclass(frozen=True)
-class Point:
+class ComparedPoint:
     """A value of the other file and the fp32 `tensor` that it stands for.
 
     `seen` is what the readers get: the output of DequantizeLinear where there is one. `grid` is
@@ -42,14 +42,14 @@ class Point:
     seen: str
     layer: str
     operator: str
-    grid: Grid | None
+    grid: StoredGrid | None
     half: bool
     joined: str | None
     sources: tuple[str, ...]
 
 
 @dataclass
-class Group:
+class TensorGroup:
     """A computed tensor and what Cast, QuantizeLinear and DequantizeLinear make of it.
 
     `names` are theirs, `inputs` those of the layer that computes the first, as its output
@@ -62,7 +62,7 @@ class Group:
     inputs: tuple[str, ...]
     names: list[str]
     tensor: str | None = None
-    grids: dict[str, Grid | None] = field(default_factory=dict)
+    grids: dict[str, StoredGrid | None] = field(default_factory=dict)
     half: bool = False
 
     @property
@@ -73,7 +73,7 @@ class Group:
         return list(self.grids) or [own]
 
 
-def groups(model: ModelProto, fp32: ModelProto) -> list[Group]:
+def groups(model: ModelProto, fp32: ModelProto) -> list[TensorGroup]:
     """Return the groups of `model` in topological order; `tensor` names the fp32 counterpart.
 
     A group's tensor is that of equal name, or else the same output of the layer of equal name
@@ -101,15 +101,15 @@ def groups(model: ModelProto, fp32: ModelProto) -> list[Group]:
     return found
 
 
-def points(found: list[Group]) -> list[Point]:
+def points(found: list[TensorGroup]) -> list[ComparedPoint]:
     """Return what is compared, in topological order."""
     owner = {name: group for group in found for name in group.names}
-    readers: dict[str, list[Group]] = defaultdict(list)
+    readers: dict[str, list[TensorGroup]] = defaultdict(list)
     for group in found:
         for name in group.inputs:
             readers[name].append(group)
     return [
-        Point(
+        ComparedPoint(
             group.tensor,
             seen,
             group.layer,
@@ -125,13 +125,13 @@ def points(found: list[Group]) -> list[Point]:
     ]
 
 
-def _joined(readers: Sequence[Group]) -> str | None:
+def _joined(readers: Sequence[TensorGroup]) -> str | None:
     only = readers[0] if len(readers) == 1 else None
     whole = only is not None and only.operator == "Concat" and only.tensor is not None
     return only.seen[0] if only and whole else None
 
 
-def _upstream(group: Group, owner: Mapping[str, Group]) -> set[str]:
+def _upstream(group: TensorGroup, owner: Mapping[str, TensorGroup]) -> set[str]:
     sources: set[str] = set()
     for name in group.inputs:
         source = owner.get(name)
@@ -144,11 +144,11 @@ def _upstream(group: Group, owner: Mapping[str, Group]) -> set[str]:
     return sources
 
 
-def _name_what_moved(found: Sequence[Group]) -> None:
+def _name_what_moved(found: Sequence[TensorGroup]) -> None:
     """Let a tensor that Transposes and the like only brought into place have its layer's name."""
     owner = {name: group for group in found for name in group.names}
     for group in found:
-        source: Group | None = group if group.tensor is not None else None
+        source: TensorGroup | None = group if group.tensor is not None else None
         while source is not None and source.operator in MOVING:
             before = owner.get(source.inputs[0])
             source = before if before is not None and before.tensor is None else None
@@ -156,13 +156,15 @@ def _name_what_moved(found: Sequence[Group]) -> None:
             group.layer, group.operator = source.layer, source.operator
 
 
-def _aliases(model: ModelProto) -> list[Group]:
+def _aliases(model: ModelProto) -> list[TensorGroup]:
     graph = model.graph
     constants = set(initializers(graph))
     values = [*graph.input, *graph.value_info, *graph.output]
     kinds = {v.name: v.type.tensor_type.elem_type for v in values}
     found = [
-        Group(v.name, "Input", 0, (), [v.name]) for v in graph.input if v.name not in constants
+        TensorGroup(v.name, "Input", 0, (), [v.name])
+        for v in graph.input
+        if v.name not in constants
     ]
     owner = {group.names[0]: group for group in found}
     for node in graph.node:
@@ -177,7 +179,7 @@ def _aliases(model: ModelProto) -> list[Group]:
         if node.op_type in _PAIR:  # of a weight
             continue
         for index, name in enumerate(node.output):
-            group = Group(node.name, node.op_type, index, tuple(node.input), [name])
+            group = TensorGroup(node.name, node.op_type, index, tuple(node.input), [name])
             found.append(group)
             owner[name] = group
     for group in found:
@@ -193,7 +195,7 @@ def _keeps_value(node: NodeProto, kinds: Mapping[str, int]) -> bool:
     return node.op_type == "Cast" and to in _FLOATS and source in _FLOATS
 
 
-def _add_grids(found: list[Group], graph: GraphProto) -> None:
+def _add_grids(found: list[TensorGroup], graph: GraphProto) -> None:
     owner = {name: group for group in found for name in group.names}
     producer = {name: node for node in graph.node for name in node.output}
     for node in graph.node:
@@ -202,7 +204,7 @@ def _add_grids(found: list[Group], graph: GraphProto) -> None:
             group.grids[node.output[0]] = _grid(producer[node.input[0]], graph)
 
 
-def _grid(quantize: NodeProto, graph: GraphProto) -> Grid | None:
+def _grid(quantize: NodeProto, graph: GraphProto) -> StoredGrid | None:
     """Return the grid of one scale for the whole tensor; None for several, or computed ones."""
     scale = constant(graph, quantize.input[1])
     zero: NDArray[Any] | None = np.zeros((), np.uint8)
@@ -213,4 +215,4 @@ def _grid(quantize: NodeProto, graph: GraphProto) -> Grid | None:
     limits = np.iinfo(zero.dtype)
     step, offset = float(scale.reshape(())), int(zero.reshape(()))
     low, high = step * (limits.min - offset), step * (limits.max - offset)
-    return Grid(step, offset, int(limits.max) - int(limits.min), low, high)
+    return StoredGrid(step, offset, int(limits.max) - int(limits.min), low, high)

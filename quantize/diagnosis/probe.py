@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import GraphProto, ModelProto, NodeProto, helper, numpy_helper
 
-from quantize.diagnosis.points import MOVING, Group
+from quantize.diagnosis.points import MOVING, TensorGroup
 
 FP32 = "fp32::"
 LOCAL = "local::"
@@ -15,7 +15,7 @@ _SCALED = "scaled::"
 
 
 @dataclass(frozen=True)
-class Rescaled:
+class ProbeScale:
     """How a rewrite changed a tensor: fp32 = other * `factor` + `offset`.
 
     Both are float32 and broadcast against the tensor, one entry per channel (axis 1).
@@ -26,7 +26,10 @@ class Rescaled:
 
 
 def probe(
-    fp32: ModelProto, other: ModelProto, groups: Sequence[Group], rescaled: Mapping[str, Rescaled]
+    fp32: ModelProto,
+    other: ModelProto,
+    groups: Sequence[TensorGroup],
+    rescaled: Mapping[str, ProbeScale],
 ) -> ModelProto:
     """Return the joint graph; its float32 input is `fp32::<input>`, and it has no outputs yet.
 
@@ -62,7 +65,7 @@ def _add_reference(graph: GraphProto, fp32: ModelProto) -> None:
     )
 
 
-def _scaled(graph: GraphProto, tensor: str, change: Rescaled) -> list[NodeProto]:
+def _scaled(graph: GraphProto, tensor: str, change: ProbeScale) -> list[NodeProto]:
     names = [f"{_SCALED}{tensor}::{part}" for part in ("factor", "offset", "centred")]
     for name, value in zip(names, (change.factor, change.offset), strict=False):
         graph.initializer.append(numpy_helper.from_array(value, name))
@@ -74,7 +77,7 @@ def _scaled(graph: GraphProto, tensor: str, change: Rescaled) -> list[NodeProto]
 
 
 def _local(
-    other: ModelProto, groups: Sequence[Group], rescaled: Mapping[str, Rescaled]
+    other: ModelProto, groups: Sequence[TensorGroup], rescaled: Mapping[str, ProbeScale]
 ) -> list[NodeProto]:
     """Copy every layer and what rounds its output, but let it read fp32 tensors.
 

@@ -1,9 +1,7 @@
 """fp32 to fp16, with a guard against what float16 cannot hold."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
 from math import prod
-from typing import Any
 
 import numpy as np
 import onnx
@@ -11,12 +9,13 @@ from onnx import ModelProto, NodeProto, TensorProto, numpy_helper
 from onnxruntime.transformers.float16 import convert_float_to_float16
 
 from export.artifact.artifact import Artifact, Sample
+from export.artifact.facts import EmulationFacts, Fp16Facts, GuardedFacts
+from export.common.progress import Progress
 from export.onnx_graph.graph import consumers, float_tensors, infer_shapes, initializers, normalise
 from export.onnx_graph.pooling import reduced_axes
 from export.ort.fp16_emulation import emulate_fp16
 from export.ort.parity import Outputs, measure_parity
 from export.ort.sessions import named_outputs, open_session
-from quantize.calibration.calibration import Progress
 from quantize.calibration.measurement import Measurement, Steps
 from quantize.calibration.statistics import MinMax, PooledSum, Statistic
 from quantize.fp16.batch_norms import fold_statistics
@@ -35,15 +34,6 @@ _REWRITES = ("repair-dead-channels",)
 """float16 cannot hold such weights either; what int8 measures is then this network too."""
 
 
-@dataclass(frozen=True)
-class Kept:
-    """A layer left in fp32 and why: `reason` names the tensor, `value` what it reached."""
-
-    layer: str
-    reason: str
-    value: float
-
-
 def quantize_fp16(
     artifact: Artifact,
     samples: Sequence[Sample],
@@ -52,7 +42,7 @@ def quantize_fp16(
     guard: bool,
     keep_float: Sequence[str],
     progress: Progress,
-) -> Steps[tuple[ModelProto, dict[str, Any]]]:
+) -> Steps[tuple[ModelProto, Fp16Facts]]:
     """Return the float16 model and the facts its manifest records.
 
     `io` "fp32" keeps float32 inputs and outputs behind casts, "fp16" does not. With `guard`
@@ -70,20 +60,20 @@ def quantize_fp16(
     model = fold_statistics(prepared.model)
     named = matching_layers(model, keep_float)
     beyond = weights_out_of_range(model)
-    unfit = named | {entry.layer for entry in beyond}
+    unfit = named | {entry["layer"] for entry in beyond}
     moments = input_moments(model, [node for node in model.graph.node if node.name not in unfit])
-    kept: list[Kept] = beyond if guard else []
+    kept: list[GuardedFacts] = beyond if guard else []
     gains: dict[str, float] = {}
     rounded = model
     if len(samples):
         watched = _Watched(model)
         yield Measurement(model, watched.with_inputs(moments))
         kept += watched.out_of_range() if guard else []
-        unfit |= {entry.layer for entry in kept}
+        unfit |= {entry["layer"] for entry in kept}
         rounded, gains = round_to_half(
             model, {layer: seen for layer, seen in moments.items() if layer not in unfit}
         )
-    blocked = sorted(named | {entry.layer for entry in kept} | branching_layers(model))
+    blocked = sorted(named | {entry["layer"] for entry in kept} | branching_layers(model))
     converted = convert_float_to_float16(
         rounded, keep_io_types=(io == "fp32"), node_block_list=blocked, disable_shape_infer=True
     )
@@ -95,16 +85,16 @@ def quantize_fp16(
     del rounded, converted
     onnx.checker.check_model(half, full_check=True)
     return half, {
-        "prepared": [asdict(step) for step in prepared.steps],
+        "prepared": [step.facts() for step in prepared.steps],
         "range_checked": bool(guard and len(samples)),
         "kept_float": blocked,
-        "guarded": [vars(entry) for entry in kept],
+        "guarded": kept,
         "rounding_gain_db": {layer: round(gain, 2) for layer, gain in sorted(gains.items())},
         "emulated": _emulated_check(model, half, samples) if len(samples) else None,
     }
 
 
-def weights_out_of_range(model: ModelProto) -> list[Kept]:
+def weights_out_of_range(model: ModelProto) -> list[GuardedFacts]:
     """List layers with a constant beyond 65504, which the converter would silently clip."""
     found = []
     constants = initializers(model.graph)
@@ -115,7 +105,7 @@ def weights_out_of_range(model: ModelProto) -> list[Kept]:
                 continue
             largest = float(np.abs(numpy_helper.to_array(tensor)).max(initial=0))
             if largest > FP16_MAX:
-                found.append(Kept(node.name, f"weight {name}", largest))
+                found.append(_guarded(node.name, f"weight {name}", largest))
     return found
 
 
@@ -141,7 +131,7 @@ class _Watched:
                     found.setdefault(node.input[0], []).append(statistic)
         return found
 
-    def out_of_range(self) -> list[Kept]:
+    def out_of_range(self) -> list[GuardedFacts]:
         """List the layers with a tensor that came near 65504.
 
         Both the layer that makes such a tensor and those that read it must stay in fp32, or
@@ -150,15 +140,19 @@ class _Watched:
         extremes = {tensor: self._seen[source] for tensor, source in self._sources.items()}
         limit = FP16_MAX / HEADROOM
         readers = consumers(self._model.graph)
-        found: dict[str, Kept] = {}
+        found: dict[str, GuardedFacts] = {}
         for node in self._model.graph.node:
             for tensor in node.output:
                 if tensor in extremes and (reached := extremes[tensor].magnitude) > limit:
                     for layer in [node, *readers[tensor]]:
-                        found.setdefault(layer.name, Kept(layer.name, f"tensor {tensor}", reached))
+                        found.setdefault(
+                            layer.name, _guarded(layer.name, f"tensor {tensor}", reached)
+                        )
             reached = _accumulated(node, self._sums, extremes)
             if reached > limit:
-                found.setdefault(node.name, Kept(node.name, f"sum over {node.input[0]}", reached))
+                found.setdefault(
+                    node.name, _guarded(node.name, f"sum over {node.input[0]}", reached)
+                )
         return list(found.values())
 
 
@@ -181,7 +175,7 @@ def _summed_axes(model: ModelProto, node: NodeProto) -> tuple[int, ...]:
 
 def _emulated_check(
     model: ModelProto, half: ModelProto, samples: Sequence[Sample]
-) -> dict[str, Any]:
+) -> EmulationFacts:
     """Compare fp32 with float16 rounding on the first calibration images."""
     reference = open_session(model.SerializeToString())
     emulated = open_session(emulate_fp16(half).SerializeToString())
@@ -196,3 +190,7 @@ def _emulated_check(
         finite &= all(bool(np.isfinite(array).all()) for array in right.values())
         pairs.append((left, right))
     return {"finite": finite, "argmax_agreement": measure_parity(pairs).argmax_agreement}
+
+
+def _guarded(layer: str, reason: str, value: float) -> GuardedFacts:
+    return {"layer": layer, "reason": reason, "value": value}

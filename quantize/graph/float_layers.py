@@ -1,10 +1,10 @@
 """Which layers of an int8 file stay in float, and why each does."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 
 from onnx import ModelProto, NodeProto
 
+from export.artifact.facts import FloatLayerFacts
 from export.onnx_graph.graph import consumers, float_tensors, initializers
 from export.onnx_graph.onnx_cost import FREE
 from quantize.graph.fused_float import gelu_parts
@@ -21,23 +21,13 @@ _READ = "only float layers read it"
 _MADE = "reads float layers only"
 
 
-@dataclass(frozen=True)
-class FloatLayer:
-    """A layer that stays in float; `macs_share` is its part of all MACs, 0-1."""
-
-    layer: str
-    operator: str
-    reason: str
-    macs_share: float
-
-
 def float_layers(
     model: ModelProto,
     quantized: Collection[str],
     target: Target,
     told: Mapping[str, str],
     macs: Mapping[str, int],
-) -> list[FloatLayer]:
+) -> list[FloatLayerFacts]:
     """Return the float layers of `model` in graph order; those that only move values are none.
 
     `quantized` are the layers in int8, `told` the reasons that are known of some others, `macs`
@@ -62,7 +52,12 @@ def float_layers(
         return _MADE if read else _READ
 
     return [
-        FloatLayer(node.name, node.op_type, reason(node), macs.get(node.name, 0) / total)
+        {
+            "layer": node.name,
+            "operator": node.op_type,
+            "reason": reason(node),
+            "macs_share": macs.get(node.name, 0) / total,
+        }
         for node in model.graph.node
         if node.op_type not in FREE - {"Concat"} | set(MOVES)
         and node.name not in quantized

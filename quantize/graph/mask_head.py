@@ -8,6 +8,7 @@ import onnx
 from onnx import ModelProto
 
 from export.artifact.artifact import Sample
+from export.artifact.facts import FormFacts
 from export.common.errors import QuantizeError
 from export.mask_head.heads import with_head
 from export.mask_head.tail import find_tail
@@ -21,7 +22,7 @@ _CHECKED_IMAGES = 2
 
 def with_mask_head(
     model: ModelProto, form: str, samples: Sequence[Sample]
-) -> tuple[ModelProto, dict[str, Any]]:
+) -> tuple[ModelProto, FormFacts]:
     """Return `model` with its Resize and ArgMax in another form, and what the manifest says of it.
 
     As it is, with nothing to say, where it does not end in them or the form is "plain". Runs

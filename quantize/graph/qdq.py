@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
+from onnxruntime.quantization import QuantType
 from onnxruntime.quantization.calibrate import CalibrationMethod, TensorData, TensorsData
 from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 
@@ -15,6 +16,7 @@ from quantize.graph.rounded_weight import RoundedWeight
 from quantize.ranges.ranges import Range
 from quantize.targets import Target
 
+_TYPES = {"int8": QuantType.QInt8, "uint8": QuantType.QUInt8}
 _WEIGHTED = ("Conv", "Gemm", "MatMul")
 _ELEMENTWISE = ("Add", "Mul", "Concat", "PRelu")
 _CLIPPING = ("Relu", "Clip")
@@ -44,8 +46,8 @@ def insert_qdq(
         copy,
         target.per_channel,
         False,
-        target.weight,
-        target.activation,
+        _TYPES[target.weight],
+        _TYPES[target.activation],
         TensorsData(CalibrationMethod.MinMax, _tensor_data(ranges, target)),
         list(layers),
         [],
@@ -180,15 +182,17 @@ def _fix_weights(
             if name in weights:
                 scale = weights[name].scale
                 _put_on_grid(constants[name], weights[name], axis)
-            overrides[name] = _fixed(scale, target.weight, axis if target.per_channel else None)
+            overrides[name] = _fixed(
+                scale, _TYPES[target.weight], axis if target.per_channel else None
+            )
         elif node.op_type == "MatMul" and node.input[0] in constants:
             largest = float(np.abs(numpy_helper.to_array(constants[node.input[0]])).max())
-            overrides[node.input[0]] = _fixed(_fine(largest), target.activation, None)
+            overrides[node.input[0]] = _fixed(_fine(largest), _TYPES[target.activation], None)
         elif node.op_type in _ELEMENTWISE and target.power_of_two:
             for name in set(node.input) & constants.keys():
                 largest = np.abs(numpy_helper.to_array(constants[name])).max()
                 scale = power_of_two(np.atleast_1d(largest / 127 or 1.0))
-                overrides[name] = _fixed(scale, target.activation, None)
+                overrides[name] = _fixed(scale, _TYPES[target.activation], None)
     return overrides
 
 

@@ -6,7 +6,7 @@ off the bias. Layers are corrected in order of depth, each in a network whose ea
 corrected already, as otherwise one shift would be corrected again by every layer behind it.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import onnx
@@ -14,12 +14,11 @@ from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, helper
 
 from export.artifact.artifact import Sample
+from export.common.progress import Progress
 from export.onnx_graph.graph import dims, initializers
 from export.ort.sessions import open_session
 from quantize.graph.biases import Shifts
 from quantize.graph.plan import Plan, build
-
-Progress = Callable[[int, int], None]
 
 IMAGES = 8
 

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +10,14 @@ import onnx
 from onnx import ModelProto, NodeProto
 
 from export.artifact.artifact import INPUT_NAME, Artifact, Sample
+from export.artifact.facts import Int8Facts
 from export.common.errors import QuantizeError
 from export.common.files import scratch_folder
+from export.common.progress import Progress
 from export.onnx_graph.graph import dims, float_tensors, infer_shapes, with_input_shape
 from export.onnx_graph.onnx_cost import graph_cost
 from export.ort.inspection import Optimized, inspect
 from export.ort.sessions import cpu_facts
-from quantize.calibration.calibration import Progress
 from quantize.calibration.coverage import Coverage
 from quantize.calibration.coverage import facts as coverage_facts
 from quantize.calibration.measurement import Measurement, Steps
@@ -29,7 +30,8 @@ from quantize.int8.bias_correction import correct_biases
 from quantize.int8.methods import CORRECT_BIAS, FOLD_CLIP, rounding_method
 from quantize.partition.partition import estimate, paying
 from quantize.ranges.grid import Grid
-from quantize.ranges.ranges import Range, range_rule
+from quantize.ranges.ranges import Range
+from quantize.ranges.table import range_rule
 from quantize.rewrites.prepare import Prepared, prepare_for
 from quantize.rounding.rounding import Rounded, input_moments, round_weights
 from quantize.targets import MOVES, Target, verifiable
@@ -107,7 +109,7 @@ def plan_int8(
 
 def finish_int8(
     artifact: Artifact, planned: Planned, shape: tuple[int, ...], keep_float: Sequence[str] = ()
-) -> tuple[ModelProto, dict[str, Any]]:
+) -> tuple[ModelProto, Int8Facts]:
     """Return the QDQ model of a plan and the facts its manifest records.
 
     `shape` is that of a sample. Raises QuantizeError when onnxruntime would not run as int8
@@ -132,10 +134,8 @@ def finish_int8(
         "fused": coverage,
         "kept_float": sorted(node.name for node in floating),
         "calibration": planned.coverage,
-        "float_layers": [
-            asdict(one) for one in float_layers(plan.model, names, plan.target, told, macs)
-        ],
-        "prepared": [asdict(step) for step in planned.prepared.steps],
+        "float_layers": float_layers(plan.model, names, plan.target, told, macs),
+        "prepared": [step.facts() for step in planned.prepared.steps],
         "rescaled": {
             name: {"factor": change.factor.tolist(), "offset": change.offset.tolist()}
             for name, change in sorted(planned.prepared.rescaled.items())

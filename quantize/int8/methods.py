@@ -1,32 +1,24 @@
 """The steps of int8 quantization that can be taken or left, by name."""
 
-from collections.abc import Sequence
+from collections import ChainMap
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from export.common.errors import UsageError, unknown
-from quantize.rewrites.prepare import REWRITES
-from quantize.rounding.rounding import METHODS as ROUNDINGS
+from export.common.errors import UsageError
+from export.common.tables import known
+from quantize.rewrites.table import REWRITES
+from quantize.rounding.table import ROUNDINGS
 from quantize.targets import Target
 
 FOLD_CLIP = "fold-clip"
 CORRECT_BIAS = "correct-bias"
-METHODS: dict[str, str] = {
-    "simplify-pooling": "compute adaptive pooling, exported as many nodes, by one convolution",
-    "sub-pixel-conv": "let a convolution and a DepthToSpace do what a ConvTranspose does",
-    "gelu": "order the factors of a GELU so that one kernel computes it",
-    "repair-dead-channels": "set weights that are next to zero to zero, so that scales hold",
-    "equalize": "cross-layer equalization: make the channels of each weight tensor alike",
-    "absorb-bias": "move the constant part of channels that are always on into the next bias",
-    "convolve-before-resize": "let a convolution behind a Resize work on the small rows",
-    "hard-sigmoid": "write HardSigmoid and HardSwish as products and sums that int8 has",
-    "write-out-prelu": "compute PRelu by convolutions of one channel and Relu, which are faster",
-    FOLD_CLIP: "leave out a Relu or Clip that the quantized range replaces",
-    "gptq": "round weights so that the layer's output keeps its values (error compensation)",
-    "adaround": "learn for each weight whether to round up or down, in place of gptq; slow",
-    CORRECT_BIAS: "empirical bias correction on calibration images; slow",
-}
-"""In the order they are applied; what each does."""
-
-assert {*REWRITES, *ROUNDINGS} <= METHODS.keys()
+METHODS: Mapping[str, Any] = ChainMap(
+    {CORRECT_BIAS: "empirical bias correction on calibration images; slow"},
+    ROUNDINGS,
+    {FOLD_CLIP: "leave out a Relu or Clip that the quantized range replaces"},
+    REWRITES,
+)
+"""In the order they are applied, which is that of a ChainMap: the last of its maps comes first."""
 
 
 def chosen_methods(target: Target, added: Sequence[str], skipped: Sequence[str]) -> tuple[str, ...]:
@@ -36,8 +28,7 @@ def chosen_methods(target: Target, added: Sequence[str], skipped: Sequence[str])
     name, one both added and skipped, and two rounding methods.
     """
     for name in (*added, *skipped):
-        if name not in METHODS:
-            raise UsageError(unknown("method", name, METHODS))
+        known("method", name, METHODS)
     both = sorted(set(added) & set(skipped))
     if both:
         raise UsageError(f"--with {both[0]} and --skip {both[0]}: choose one of them")

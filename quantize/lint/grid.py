@@ -1,26 +1,24 @@
 """Rules about scales, zero points and integers."""
 
 import numpy as np
-from onnx.helper import tensor_dtype_to_np_dtype
 
 from quantize.graph.qdq_graph import Linear
-from quantize.lint.subject import MIN_SCALE, Found, Subject
+from quantize.lint.subject import MIN_SCALE, Found, LintSubject
 
 MAX_BIAS = 2**31 - 1
 
 
-def types(subject: Subject) -> Found:
+def types(subject: LintSubject) -> Found:
     """Activations and weights have the target's integer types."""
     target = subject.int8_target
     tensors = [(q.tensor, q, target.activation) for q in subject.graph.activations()]
     tensors += [(w.name, w.linear, target.weight) for w in subject.graph.weights()]
     for name, linear, kind in tensors:
-        wanted = tensor_dtype_to_np_dtype(kind.tensor_type)
-        if linear.zero_point.dtype != wanted:
-            yield name, f"{linear.zero_point.dtype}, {target.hardware} takes {wanted}"
+        if linear.zero_point.dtype != kind:
+            yield name, f"{linear.zero_point.dtype}, {target.hardware} takes {kind}"
 
 
-def zero_point(subject: Subject) -> Found:
+def zero_point(subject: LintSubject) -> Found:
     """Weights, and with a symmetric target activations, have zero point 0."""
     tensors = [(w.name, w.linear) for w in subject.graph.weights()]
     if subject.int8_target.symmetric:
@@ -30,7 +28,7 @@ def zero_point(subject: Subject) -> Found:
             yield name, f"zero point {linear.zero_point[linear.zero_point != 0][0]}, 0 is needed"
 
 
-def granularity(subject: Subject) -> Found:
+def granularity(subject: LintSubject) -> Found:
     """Weights have one scale per output channel or one, as the target wants; activations one."""
     per_channel = subject.int8_target.per_channel
     wanted = [(q.tensor, q, 1) for q in subject.graph.activations()]
@@ -42,7 +40,7 @@ def granularity(subject: Subject) -> Found:
             yield name, f"{linear.scale.size} scales instead of {scales}"
 
 
-def weight_range(subject: Subject) -> Found:
+def weight_range(subject: LintSubject) -> Found:
     """No weight's integer is beyond the target's range."""
     limit = subject.int8_target.weight_max
     for weight in subject.graph.weights():
@@ -50,7 +48,7 @@ def weight_range(subject: Subject) -> Found:
             yield weight.name, f"integers reach {largest:.0f}, {limit} is the most"
 
 
-def scale(subject: Subject) -> Found:
+def scale(subject: LintSubject) -> Found:
     """Scales are finite and above 0."""
     for linear in _scaled(subject):
         bad = linear.scale[~(np.isfinite(linear.scale) & (linear.scale > 0))]
@@ -58,7 +56,7 @@ def scale(subject: Subject) -> Found:
             yield linear.tensor, f"{bad.size} of {linear.scale.size} scales, such as {bad[0]:.3g}"
 
 
-def near_zero_scale(subject: Subject) -> Found:
+def near_zero_scale(subject: LintSubject) -> Found:
     """Scales of weights and activations are not so small that biases overflow."""
     graph = subject.graph
     weights = ((w.name, w.linear) for w in graph.weights())
@@ -68,7 +66,7 @@ def near_zero_scale(subject: Subject) -> Found:
             yield name, f"{small.size} of {linear.scale.size} scales, down to {small.min():.3g}"
 
 
-def power_of_two(subject: Subject) -> Found:
+def power_of_two(subject: LintSubject) -> Found:
     """All scales are powers of two, if the target wants that."""
     if not subject.int8_target.power_of_two:
         return
@@ -78,7 +76,7 @@ def power_of_two(subject: Subject) -> Found:
             yield linear.tensor, f"{odd.size} scales are none, such as {odd[0]:.6g}"
 
 
-def bias_type(subject: Subject) -> Found:
+def bias_type(subject: LintSubject) -> Found:
     """Biases of int8 layers are int32 or float32, as the target wants."""
     integer = subject.int8_target.quantized_bias
     for bias in subject.graph.biases():
@@ -86,7 +84,7 @@ def bias_type(subject: Subject) -> Found:
             yield bias.layer, f"bias {bias.name} is {'float32' if integer else 'quantized'}"
 
 
-def bias_range(subject: Subject) -> Found:
+def bias_range(subject: LintSubject) -> Found:
     """Int32 biases are not at the ends of int32."""
     for bias in subject.graph.biases():
         if bias.integers is None:
@@ -96,7 +94,7 @@ def bias_range(subject: Subject) -> Found:
             yield bias.layer, f"{clipped} of {bias.integers.size} values of {bias.name} are clipped"
 
 
-def bias_scale(subject: Subject) -> Found:
+def bias_scale(subject: LintSubject) -> Found:
     """Int32 biases have the scale of the accumulator."""
     for bias in subject.graph.biases():
         if bias.linear is None:
@@ -108,7 +106,7 @@ def bias_scale(subject: Subject) -> Found:
             yield bias.layer, f"scale of {bias.name} is {off[0]:.4g} times input x weight scale"
 
 
-def _scaled(subject: Subject) -> list[Linear]:
+def _scaled(subject: LintSubject) -> list[Linear]:
     """Return one Q or DQ per scale in the file."""
     graph = subject.graph
     linear = [*graph.dequantizers.values(), *graph.quantizers.values()]

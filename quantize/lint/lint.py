@@ -12,7 +12,7 @@ from export.ort.inspection import inspect
 from export.ort.sessions import cpu_facts
 from quantize.graph.qdq_graph import QdqGraph
 from quantize.lint import grid, structure, weights
-from quantize.lint.subject import Found, Subject
+from quantize.lint.subject import Found, LintSubject
 from quantize.targets import get_target, verifiable
 
 Severity = Literal["error", "warning"]
@@ -30,10 +30,10 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Rule:
+class LintRule:
     """`check` yields (where, message) wherever a file of one of `precisions` breaks it."""
 
-    check: Callable[[Subject], Found]
+    check: Callable[[LintSubject], Found]
     reason: str
     precisions: tuple[str, ...] = ("int8",)
     severity: Severity = "error"
@@ -41,44 +41,48 @@ class Rule:
 
 _ALL = ("fp32", "fp16", "int8")
 
-RULES: dict[str, Rule] = {
-    "loads": Rule(structure.loads, "a file that no runtime loads is none", _ALL),
-    "ir-version": Rule(structure.ir_version, "older runtimes refuse newer files", _ALL),
-    "finite-weights": Rule(weights.finite_weights, "one inf or NaN spreads over the mask", _ALL),
-    "dead-channels": Rule(
+RULES: dict[str, LintRule] = {
+    "loads": LintRule(structure.loads, "a file that no runtime loads is none", _ALL),
+    "ir-version": LintRule(structure.ir_version, "older runtimes refuse newer files", _ALL),
+    "finite-weights": LintRule(
+        weights.finite_weights, "one inf or NaN spreads over the mask", _ALL
+    ),
+    "dead-channels": LintRule(
         weights.dead_channels,
         "with int8 scales below 1e-9 their bias overflows int32",
         ("fp32",),
         "warning",
     ),
-    "half-range": Rule(
+    "half-range": LintRule(
         weights.half_range, "float16 ends at 65504; the converter clips what is larger", ("fp16",)
     ),
-    "half-subnormal": Rule(
+    "half-subnormal": LintRule(
         weights.half_subnormal,
         "below 2^-14 float16 loses bits, and some hardware flushes it to zero",
         ("fp16",),
         "warning",
     ),
-    "opset": Rule(structure.opset_version, "Q/DQ of opset 17 are what all targets' runtimes read"),
-    "fusion": Rule(structure.fusion, "what is not fused computes in float between Q and DQ"),
-    "island": Rule(structure.island, "each way out of int8 and back costs time and rounding"),
-    "partner": Rule(structure.partner, "runtimes fuse Q and DQ in pairs of equal parameters"),
-    "types": Rule(grid.types, "the target's kernels take these integer types only"),
-    "zero-point": Rule(grid.zero_point, "the target computes without zero points"),
-    "granularity": Rule(grid.granularity, "the target's kernels take this many scales only"),
-    "weight-range": Rule(grid.weight_range, "larger products may saturate the target's sums"),
-    "scale": Rule(grid.scale, "a scale must be a finite number above 0"),
-    "near-zero-scale": Rule(
+    "opset": LintRule(
+        structure.opset_version, "Q/DQ of opset 17 are what all targets' runtimes read"
+    ),
+    "fusion": LintRule(structure.fusion, "what is not fused computes in float between Q and DQ"),
+    "island": LintRule(structure.island, "each way out of int8 and back costs time and rounding"),
+    "partner": LintRule(structure.partner, "runtimes fuse Q and DQ in pairs of equal parameters"),
+    "types": LintRule(grid.types, "the target's kernels take these integer types only"),
+    "zero-point": LintRule(grid.zero_point, "the target computes without zero points"),
+    "granularity": LintRule(grid.granularity, "the target's kernels take this many scales only"),
+    "weight-range": LintRule(grid.weight_range, "larger products may saturate the target's sums"),
+    "scale": LintRule(grid.scale, "a scale must be a finite number above 0"),
+    "near-zero-scale": LintRule(
         grid.near_zero_scale,
         "such a channel is as good as dead, and an int32 bias overflows",
         severity="warning",
     ),
-    "power-of-two": Rule(grid.power_of_two, "the target scales by shifting"),
-    "bias-type": Rule(grid.bias_type, "the target's convolutions fuse this bias type only"),
-    "bias-range": Rule(grid.bias_range, "a bias that does not fit int32 is clipped"),
-    "bias-scale": Rule(grid.bias_scale, "the bias is added to the accumulator as it is"),
-    "residual-add": Rule(
+    "power-of-two": LintRule(grid.power_of_two, "the target scales by shifting"),
+    "bias-type": LintRule(grid.bias_type, "the target's convolutions fuse this bias type only"),
+    "bias-range": LintRule(grid.bias_range, "a bias that does not fit int32 is clipped"),
+    "bias-scale": LintRule(grid.bias_scale, "the bias is added to the accumulator as it is"),
+    "residual-add": LintRule(
         structure.residual_add, "a Q after the convolution keeps the Add from being fused into it"
     ),
 }
@@ -103,7 +107,7 @@ def exit_code(findings: list[Finding]) -> int:
     return int(any(finding.severity == "error" for finding in findings))
 
 
-def _subject(artifact: Artifact) -> Subject:
+def _subject(artifact: Artifact) -> LintSubject:
     manifest = artifact.manifest
     target = None
     if manifest.precision == "int8":
@@ -115,10 +119,10 @@ def _subject(artifact: Artifact) -> Subject:
         optimized = inspect(artifact.path, (manifest.input.shape[0] or 1, *manifest.macs_shape))
     except ArtifactError as error:
         failure = str(error)
-    return Subject(
+    return LintSubject(
         graph=QdqGraph(onnx.load(artifact.path)),
         target=target,
-        kept_float=frozenset(manifest.checks.get(manifest.precision, {}).get("kept_float", ())),
+        kept_float=frozenset(manifest.kept_float),
         failure=failure,
         optimized=optimized if target and verifiable(target, cpu_facts()) is None else None,
     )

@@ -5,7 +5,7 @@ import numpy as np
 from export.onnx_graph.graph import MAX_IR_VERSION, opset
 from quantize.graph.qdq import bare_tensors
 from quantize.graph.qdq_graph import Linear, data_inputs
-from quantize.lint.subject import Found, Subject
+from quantize.lint.subject import Found, LintSubject
 from quantize.targets import MOVES
 
 MIN_OPSET = 17
@@ -13,25 +13,25 @@ _PASSIVE = ("Relu", "Clip", "MaxPool", "AveragePool", "Resize", *MOVES)
 """Operators that are quantized only if their input is."""
 
 
-def loads(subject: Subject) -> Found:
+def loads(subject: LintSubject) -> Found:
     """The file is one that onnxruntime loads."""
     if subject.failure:
         yield "file", subject.failure
 
 
-def ir_version(subject: Subject) -> Found:
+def ir_version(subject: LintSubject) -> Found:
     """The IR version is one that ONNX Runtime 1.20 knows."""
     if (found := subject.graph.model.ir_version) > MAX_IR_VERSION:
         yield "file", f"IR version {found}, at most {MAX_IR_VERSION} is known to runtimes in use"
 
 
-def opset_version(subject: Subject) -> Found:
+def opset_version(subject: LintSubject) -> Found:
     """The operator set is one that all runtimes in use read Q/DQ from."""
     if (found := opset(subject.graph.model)) < MIN_OPSET:
         yield "file", f"opset {found}, at least {MIN_OPSET} is needed"
 
 
-def fusion(subject: Subject) -> Found:
+def fusion(subject: LintSubject) -> Found:
     """Every layer became the int8 operator it should, where this host can show it."""
     target, optimized = subject.int8_target, subject.optimized
     if optimized is None:
@@ -42,7 +42,7 @@ def fusion(subject: Subject) -> Found:
             yield node.name, f"{node.op_type} became {', '.join(became) or 'float'}, not {wanted}"
 
 
-def island(subject: Subject) -> Found:
+def island(subject: LintSubject) -> Found:
     """Layers that the manifest does not declare as float read int8."""
     graph, target = subject.graph, subject.int8_target
     layers = subject.quantized_layers(target.operators)
@@ -58,7 +58,7 @@ def island(subject: Subject) -> Found:
                 yield node.name, f"{node.op_type} reads {tensor} in float"
 
 
-def partner(subject: Subject) -> Found:
+def partner(subject: LintSubject) -> Found:
     """Each Q has a DQ and each DQ a Q or integers, with the same scale and zero point."""
     graph = subject.graph
     for quantizer in graph.quantizers.values():
@@ -79,7 +79,7 @@ def partner(subject: Subject) -> Found:
             )
 
 
-def residual_add(subject: Subject) -> Found:
+def residual_add(subject: LintSubject) -> Found:
     """Of an Add's inputs, the convolution it can be fused with is read in float."""
     graph = subject.graph
     if not subject.int8_target.residual_only:

@@ -16,7 +16,7 @@ MIN_SCALE = 1e-9
 
 
 @dataclass(frozen=True)
-class Subject:
+class LintSubject:
     """A file as the rules see it.
 
     `failure` is why onnxruntime cannot load it. `optimized` is None where onnxruntime's CPU

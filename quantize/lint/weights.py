@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from quantize.lint.subject import MIN_SCALE, Found, Subject
+from quantize.lint.subject import MIN_SCALE, Found, LintSubject
 
 
-def finite_weights(subject: Subject) -> Found:
+def finite_weights(subject: LintSubject) -> Found:
     """No constant holds inf or NaN; scales have a rule of their own."""
     graph = subject.graph
     linear = [*graph.quantizers.values(), *graph.dequantizers.values()]
@@ -18,7 +18,7 @@ def finite_weights(subject: Subject) -> Found:
             yield name, f"{broken} of {values.size} values are inf or NaN"
 
 
-def dead_channels(subject: Subject) -> Found:
+def dead_channels(subject: LintSubject) -> Found:
     """Every output channel of a convolution has a weight that int8 could scale."""
     for node in subject.graph.layers(("Conv",)):
         values = subject.graph.constants.get(node.input[1])
@@ -29,7 +29,7 @@ def dead_channels(subject: Subject) -> Found:
             yield node.name, f"{len(dead)} of {len(values)} channels have no weight: {_few(dead)}"
 
 
-def half_range(subject: Subject) -> Found:
+def half_range(subject: LintSubject) -> Found:
     """No float16 weight lies at the end of the range."""
     limit = float(np.finfo(np.float16).max)
     for name, values in subject.graph.constants.items():
@@ -39,7 +39,7 @@ def half_range(subject: Subject) -> Found:
             yield name, f"{clipped} of {values.size} values reach {limit:.0f}"
 
 
-def half_subnormal(subject: Subject) -> Found:
+def half_subnormal(subject: LintSubject) -> Found:
     """No float16 weight is subnormal as a whole."""
     smallest = float(np.finfo(np.float16).smallest_normal)
     for name, values in subject.graph.constants.items():

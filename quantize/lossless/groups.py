@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto
 
-from quantize.lossless.layers import Layer, Writer, quantized_layers
+from quantize.lossless.layers import IntegerConv, IntegerWriter, quantized_layers
 
 CHANNELS = 32
 """Groups are merged until they have so many inputs and outputs. 128 channels in 32 groups, 3 x 3
@@ -25,7 +25,7 @@ def merge_groups(model: ModelProto) -> list[str]:
     found = [(layer, _times(layer)) for layer in quantized_layers(model)]
     wanted = [(layer, count) for layer, count in found if count > 1]
     for layer, count in wanted:
-        write = Writer(model, layer)
+        write = IntegerWriter(model, layer)
         write.conv(
             layer.data.tensor,
             joined(layer.weight, layer.groups, count),
@@ -48,7 +48,7 @@ def merged_groups(rows: int, inputs: int, groups: int) -> int:
     return next(enough, groups)
 
 
-def _times(layer: Layer) -> int:
+def _times(layer: IntegerConv) -> int:
     rows = len(layer.weight) // layer.groups
     return merged_groups(rows, layer.weight.shape[1], layer.groups)
 

@@ -13,7 +13,7 @@ from quantize.graph.qdq_graph import Linear, QdqGraph
 
 
 @dataclass(frozen=True)
-class Layer:
+class IntegerConv:
     """A 2-D convolution between DQs and the one Q that reads it.
 
     `shape` is that of its input and `result` that of its output, both (N, channels, h, w);
@@ -35,7 +35,7 @@ class Layer:
     groups: int
 
 
-def quantized_layers(model: ModelProto) -> Iterator[Layer]:
+def quantized_layers(model: ModelProto) -> Iterator[IntegerConv]:
     """Yield the convolutions whose shapes are known and whose padding is explicit."""
     graph = QdqGraph(model)
     inferred = infer_shapes(model, data_prop=True).graph
@@ -52,7 +52,7 @@ def quantized_layers(model: ModelProto) -> Iterator[Layer]:
         plain = given.get("auto_pad", b"NOTSET") == b"NOTSET" and (bias is not None) == biased
         if len(known) != 8 or not plain or weight.tensor not in graph.constants:
             continue
-        yield Layer(
+        yield IntegerConv(
             node,
             data,
             graph.constants[weight.tensor],
@@ -69,10 +69,10 @@ def quantized_layers(model: ModelProto) -> Iterator[Layer]:
         )
 
 
-class Writer:
+class IntegerWriter:
     """Collects the nodes that stand in place of a layer; integers pass between them."""
 
-    def __init__(self, model: ModelProto, layer: Layer) -> None:
+    def __init__(self, model: ModelProto, layer: IntegerConv) -> None:
         self._graph, self._layer = model.graph, layer
         self._nodes: list[NodeProto] = []
         self._constants = 0

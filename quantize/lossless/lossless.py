@@ -1,13 +1,13 @@
 """Apply the rewrites that a target wants, and check that no integer is another one."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 import onnx
 from onnx import ModelProto
 
 from export.artifact.artifact import Sample
+from export.artifact.facts import FormFacts
 from export.onnx_graph.graph import dims, normalise
 from export.ort.sessions import open_session, run
 from quantize.lossless.groups import merge_groups
@@ -26,7 +26,7 @@ _CHECKED_IMAGES = 2
 
 def rewrite_losslessly(
     model: ModelProto, names: Sequence[str], samples: Sequence[Sample]
-) -> tuple[ModelProto, dict[str, Any]]:
+) -> tuple[ModelProto, FormFacts]:
     """Return a model that gives what `model` gives, and what the manifest says of it.
 
     Runs both on two images. Where any output differs (a runtime that fuses the rewritten layers
@@ -47,7 +47,7 @@ def rewrite_losslessly(
             kept, layers = alone[0], layers | alone[1]
         else:
             left_out.append(name)
-    done = {"lossless": layers} if layers else {}
+    done: FormFacts = {"lossless": layers} if layers else {}
     return kept, {**done, "left_out": left_out}
 
 

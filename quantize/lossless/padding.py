@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from onnx import ModelProto
 
-from quantize.lossless.layers import Layer, Writer, quantized_layers
+from quantize.lossless.layers import IntegerConv, IntegerWriter, quantized_layers
 
 SAVED = 0.3
 """Share of a layer's MACs that must be saved, or pieces cost more than they bring."""
@@ -54,7 +54,7 @@ def blocks(pixels: int, kernel: int, dilation: int, before: int, after: int) -> 
     return [Block(run[0], run[-1] + 1, *end) for (_, run), end in zip(runs, ends, strict=True)]
 
 
-def _axes(layer: Layer) -> tuple[list[Block], list[Block]]:
+def _axes(layer: IntegerConv) -> tuple[list[Block], list[Block]]:
     (tall, wide), (down, across) = layer.weight.shape[2:], layer.dilations
     top, left, bottom, right = layer.pads
     return (
@@ -63,7 +63,7 @@ def _axes(layer: Layer) -> tuple[list[Block], list[Block]]:
     )
 
 
-def _suits(layer: Layer) -> bool:
+def _suits(layer: IntegerConv) -> bool:
     rows, columns = layer.result[2:]
     macs = layer.weight.size * rows * columns * layer.shape[0]
     if macs < MACS or layer.strides != (1, 1) or layer.groups != 1:
@@ -81,9 +81,9 @@ def _suits(layer: Layer) -> bool:
     return bool(taken[0] * taken[1] <= (1 - SAVED) * rows * columns * tall * wide)
 
 
-def _split(model: ModelProto, layer: Layer) -> None:
+def _split(model: ModelProto, layer: IntegerConv) -> None:
     rows, columns = _axes(layer)
-    write = Writer(model, layer)
+    write = IntegerWriter(model, layer)
     strips = []
     for row in rows:
         parts = [_block(write, layer, row, column) for column in columns]
@@ -92,7 +92,7 @@ def _split(model: ModelProto, layer: Layer) -> None:
     write.replace()
 
 
-def _block(write: Writer, layer: Layer, *block: Block) -> str:
+def _block(write: IntegerWriter, layer: IntegerConv, *block: Block) -> str:
     """Convolve the pixels that a block of rows and columns needs with its taps."""
     tensor, bounds = layer.data.tensor, []
     for axis, part in enumerate(block):

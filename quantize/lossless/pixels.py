@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto
 
-from quantize.lossless.layers import Layer, Writer, quantized_layers
+from quantize.lossless.layers import IntegerConv, IntegerWriter, quantized_layers
 
 CHANNELS = 4
 """More channels than these are pieces long enough."""
@@ -34,12 +34,12 @@ def merge_pixels(model: ModelProto) -> list[str]:
     return [layer.conv.name for layer in layers]
 
 
-def _suits(layer: Layer) -> bool:
+def _suits(layer: IntegerConv) -> bool:
     few = layer.shape[1] <= CHANNELS and layer.groups == 1 and layer.dilations == (1, 1)
     return few and layer.weight.shape[3] > 1
 
 
-def _merge(model: ModelProto, layer: Layer) -> None:
+def _merge(model: ModelProto, layer: IntegerConv) -> None:
     (n, channels, height, _), (_, rows, out_height, out_width) = layer.shape, layer.result
     top, left, bottom, _ = layer.pads
     weight = merged(layer.weight, layer.strides[1])
@@ -48,7 +48,7 @@ def _merge(model: ModelProto, layer: Layer) -> None:
     width = (steps + taps - 1) * group
     right = width - left - layer.shape[3]
 
-    write = Writer(model, layer)
+    write = IntegerWriter(model, layer)
     tensor = layer.data.tensor
     if right < 0:
         end = [write.constant(np.array([value])) for value in (0, width - left, 3)]
@@ -75,7 +75,7 @@ def _merge(model: ModelProto, layer: Layer) -> None:
     write.replace()
 
 
-def _zeros(write: Writer, layer: Layer, columns: int) -> str | None:
+def _zeros(write: IntegerWriter, layer: IntegerConv, columns: int) -> str | None:
     zero = layer.data.zero_point
     shape = (*layer.shape[:3], columns)
     return write.constant(np.full(shape, zero[0], zero.dtype)) if columns else None

@@ -28,28 +28,28 @@ _KERNEL = 5000.0
 """To start any kernel: what a network takes beyond the sum of its kernels, by their number."""
 
 
-class Cost(NamedTuple):
+class LayerCost(NamedTuple):
     """Nanoseconds."""
 
     in_float: float
     in_int8: float
 
 
-_PER_VALUE: dict[str, Cost] = {
-    "Add": Cost(0.15, 0.25),
-    "Mul": Cost(0.15, 0.25),
-    "Concat": Cost(0.15, 0.2),
-    "Sigmoid": Cost(0.8, 0.2),
-    "LeakyRelu": Cost(0.1, 0.2),
-    "PRelu": Cost(1.2, 1.2),
+_PER_VALUE: dict[str, LayerCost] = {
+    "Add": LayerCost(0.15, 0.25),
+    "Mul": LayerCost(0.15, 0.25),
+    "Concat": LayerCost(0.15, 0.2),
+    "Sigmoid": LayerCost(0.8, 0.2),
+    "LeakyRelu": LayerCost(0.1, 0.2),
+    "PRelu": LayerCost(1.2, 1.2),
 }
 """Per value of the result; what is not listed costs the same in both."""
 
 
-def cost(node: NodeProto, shapes: Shapes, constants: Mapping[str, TensorProto]) -> Cost:
+def cost(node: NodeProto, shapes: Shapes, constants: Mapping[str, TensorProto]) -> LayerCost:
     """Return the cost of a layer; of those not in the table, only what starting it takes."""
     found = _work(node, shapes, constants)
-    return Cost(_KERNEL + found.in_float, _KERNEL + found.in_int8)
+    return LayerCost(_KERNEL + found.in_float, _KERNEL + found.in_int8)
 
 
 def macs(node: NodeProto, shapes: Shapes, constants: Mapping[str, TensorProto]) -> int:
@@ -64,27 +64,27 @@ def size(tensor: str, shapes: Shapes) -> int:
     return prod(d or 1 for d in shapes[tensor]) if tensor in shapes else 0
 
 
-def _work(node: NodeProto, shapes: Shapes, constants: Mapping[str, TensorProto]) -> Cost:
+def _work(node: NodeProto, shapes: Shapes, constants: Mapping[str, TensorProto]) -> LayerCost:
     values = size(node.output[0], shapes)
     if node.op_type == "Conv" and node.input[1] in constants:
         return _conv(node, tuple(constants[node.input[1]].dims), values)
     if node.op_type in ("Gemm", "MatMul"):
         inputs = shapes.get(node.input[0], ())
         macs = values * ((inputs[-1] if inputs else 0) or 0)
-        return Cost(macs / _FLOAT_MACS, macs / _INT8_MACS + 0.12 * values)
+        return LayerCost(macs / _FLOAT_MACS, macs / _INT8_MACS + 0.12 * values)
     if node.op_type == "AveragePool":
         # the int8 kernel adds value by value
         taps = prod(attributes(node).get("kernel_shape", [1]))
-        return Cost(0.05 * taps * values, 2.0 * taps * values)
-    each = _PER_VALUE.get(node.op_type, Cost(0.0, 0.0))
-    return Cost(each.in_float * values, each.in_int8 * values)
+        return LayerCost(0.05 * taps * values, 2.0 * taps * values)
+    each = _PER_VALUE.get(node.op_type, LayerCost(0.0, 0.0))
+    return LayerCost(each.in_float * values, each.in_int8 * values)
 
 
-def _conv(node: NodeProto, weight: tuple[int, ...], values: int) -> Cost:
+def _conv(node: NodeProto, weight: tuple[int, ...], values: int) -> LayerCost:
     groups = attributes(node).get("group", 1)
     inputs, taps, rows = weight[1], prod(weight[2:]), weight[0] // groups
     if rows == inputs == 1:
-        return Cost((0.1 + 0.02 * taps) * values, (0.2 + 0.035 * taps) * values)
+        return LayerCost((0.1 + 0.02 * taps) * values, (0.2 + 0.035 * taps) * values)
     pixels = values // weight[0]
     blocked = groups == 1 or (inputs % _BLOCK == 0 and rows % _BLOCK == 0)
     in_float = _filled(inputs) * _filled(rows) * groups * taps * pixels / _FLOAT_MACS
@@ -98,7 +98,7 @@ def _conv(node: NodeProto, weight: tuple[int, ...], values: int) -> Cost:
         int8 += 1.4 * taps * groups * pixels
     if inputs * taps % 4:  # products of four
         int8 += 0.35 * inputs * taps * groups * pixels
-    return Cost(in_float, int8)
+    return LayerCost(in_float, int8)
 
 
 def _filled(channels: int) -> int:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from onnx import ModelProto, NodeProto, TensorProto
 
 from export.onnx_graph.graph import consumers, float_tensors, initializers
-from quantize.partition.costs import CONVERSION, Cost, Shapes, cost, macs, size
+from quantize.partition.costs import CONVERSION, LayerCost, Shapes, cost, macs, size
 from quantize.partition.cut import INFINITE, Cut
 
 _CLIPPING = ("Relu", "Clip")
@@ -73,7 +73,7 @@ def _read(model: ModelProto) -> _Graph:
     )
 
 
-def _cost(graph: _Graph, node: NodeProto) -> Cost:
+def _cost(graph: _Graph, node: NodeProto) -> LayerCost:
     return cost(node, graph.shapes, graph.constants)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from export.common.errors import UsageError, unknown
+from export.common.errors import UsageError
 from quantize.calibration.histogram import Histogram
 from quantize.calibration.statistics import MeanMinMax, MinMax, Statistic
 from quantize.calibration.tails import Tails
@@ -60,42 +60,26 @@ def _knots(total: Any, edges: Any) -> tuple[Any, Any]:
     return total[inside], edges[inside]
 
 
-def _rule(name: str, statistic: type[Any], find: Callable[[Any, Grid], Range]) -> Any:
+def _rule(statistic: type[Any], find: Callable[[Any, Grid], Range]) -> Any:
     def make(parameter: str | None) -> RangeRule:
-        if parameter is not None:
-            raise UsageError(f"range {name} takes no parameter")
         return RangeRule(lambda images: statistic(), find)
 
     return make
 
 
-def _percentile(parameter: str | None) -> RangeRule:
+minmax = _rule(MinMax, _extremes)
+moving_average = _rule(MeanMinMax, _extremes)
+entropy = _rule(Histogram, entropy_range)
+mse = _rule(Histogram, mse_range)
+
+
+def percentile(parameter: str | None) -> RangeRule:
+    """Make the rule for a percentage from 50 to 100, by default 99.99. Raises UsageError."""
     try:
-        percentile = DEFAULT_PERCENTILE if parameter is None else float(parameter)
+        kept = DEFAULT_PERCENTILE if parameter is None else float(parameter)
     except ValueError:
-        percentile = float("nan")
-    if not 50 < percentile <= 100:
+        kept = float("nan")
+    if not 50 < kept <= 100:
         raise UsageError(f"range percentile:{parameter}: give a number above 50 and up to 100")
-    share = 1 - percentile / 100
+    share = 1 - kept / 100
     return RangeRule(partial(Tails, share), partial(percentile_range, share=share))
-
-
-RANGE_RULES: dict[str, Callable[[str | None], RangeRule]] = {
-    "minmax": _rule("minmax", MinMax, _extremes),
-    "moving-average": _rule("moving-average", MeanMinMax, _extremes),
-    "percentile": _percentile,
-    "entropy": _rule("entropy", Histogram, entropy_range),
-    "mse": _rule("mse", Histogram, mse_range),
-}
-DEFAULT_RANGE = "percentile"
-
-
-def range_rule(text: str) -> RangeRule:
-    """Return the rule for `name` or `name:parameter`, such as "percentile:99.9".
-
-    Raises UsageError for an unknown name or a parameter out of range.
-    """
-    name, separator, parameter = text.partition(":")
-    if name not in RANGE_RULES:
-        raise UsageError(unknown("range rule", name, RANGE_RULES))
-    return RANGE_RULES[name](parameter if separator else None)

@@ -11,11 +11,11 @@ import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto, numpy_helper
 
 from export.onnx_graph.graph import attribute, attributes, consumers, initializers
-from quantize.rewrites.change import MARGIN, Change, Floats, Rescaled, Seen, per_weight, put
+from quantize.rewrites.change import MARGIN, Floats, Rescaled, Rewritten, Seen, per_weight, put
 from quantize.rewrites.channels import clip_bounds
 
 
-def absorb_high_bias(model: ModelProto, seen: Seen) -> Change:
+def absorb_high_bias(model: ModelProto, seen: Seen) -> Rewritten:
     """Move the constant part of channels that are always on into the next layers' biases."""
     copy = ModelProto()
     copy.CopyFrom(model)
@@ -42,7 +42,7 @@ def absorb_high_bias(model: ModelProto, seen: Seen) -> Change:
             put(bias, numpy_helper.to_array(bias) + _passed_on(constants, second, constant))
         for name in (activation.input[0], activation.output[0]):
             rescaled[name] = Rescaled(np.ones_like(constant), constant)
-    return Change(copy, f"the constant part of {moved} channels moved on", rescaled)
+    return Rewritten(copy, f"the constant part of {moved} channels moved on", rescaled)
 
 
 def _movable(

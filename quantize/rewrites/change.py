@@ -1,6 +1,6 @@
 """What a rewrite of the float network did."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -26,7 +26,7 @@ class Rescaled:
 
 
 @dataclass(frozen=True)
-class Change:
+class Rewritten:
     """The rewritten network (tensors keep their names), in words what changed, and how values did.
 
     `rescaled` holds the tensors whose values are not those of the original any more, `kept_float`
@@ -37,20 +37,6 @@ class Change:
     summary: str
     rescaled: dict[str, Rescaled] = field(default_factory=dict)
     kept_float: frozenset[str] = frozenset()
-
-
-@dataclass(frozen=True)
-class Rewrite:
-    """`needs` names the tensors whose channels must have been seen; `apply` changes the network.
-
-    Both take a float network with inferred shapes. `images` says how many it is enough to have
-    seen, None for all. One for operators that few networks have is `silent` about finding none.
-    """
-
-    needs: Callable[[ModelProto], set[str]]
-    apply: Callable[[ModelProto, Seen], Change]
-    images: int | None = None
-    silent: bool = False
 
 
 MARGIN = 1.25
@@ -67,16 +53,7 @@ def per_weight(values: Floats, groups: int, rows: int) -> Floats:
     return np.repeat(values.reshape(groups, -1), rows // groups, axis=0)
 
 
-def inputs_of(*operators: str) -> Callable[[ModelProto], set[str]]:
-    """Return a function for `Rewrite.needs`: first inputs of such nodes, if they have channels."""
-
-    def needs(model: ModelProto) -> set[str]:
-        shaped = {name for name, shape in float_tensors(model).items() if len(shape) == 4}
-        return {n.input[0] for n in model.graph.node if n.op_type in operators} & shaped
-
-    return needs
-
-
-def nothing(model: ModelProto) -> set[str]:
-    """Return no tensors, for `Rewrite.needs`."""
-    return set()
+def inputs_of(operators: Collection[str], model: ModelProto) -> set[str]:
+    """Return the first inputs of nodes of these types, if they have channels."""
+    shaped = {name for name, shape in float_tensors(model).items() if len(shape) == 4}
+    return {n.input[0] for n in model.graph.node if n.op_type in operators} & shaped

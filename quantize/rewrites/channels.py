@@ -34,7 +34,7 @@ _SPATIAL = frozenset(
 
 
 @dataclass(frozen=True)
-class Channels:
+class CoupledChannels:
     """`ids[tensor]`: for each of its channels the class it is scaled with; -1 where fixed."""
 
     ids: dict[str, Ids]
@@ -53,7 +53,7 @@ def clip_bounds(model: ModelProto, node: NodeProto) -> tuple[float, float] | Non
     return bounds[0], bounds[1]
 
 
-def scalable_channels(model: ModelProto) -> Channels:
+def scalable_channels(model: ModelProto) -> CoupledChannels:
     """Find the classes of channels; `model` needs inferred shapes."""
     builder = _Builder(model)
     for node in model.graph.node:
@@ -144,7 +144,7 @@ class _Builder:
         for name in [*node.input, *node.output, *captured(node)]:
             self._fix(name)
 
-    def finish(self) -> Channels:
+    def finish(self) -> CoupledChannels:
         """Number the classes in order of appearance."""
         fixed = {self._root(one) for one in self.fixed}
         numbers: dict[int, int] = {}
@@ -154,7 +154,7 @@ class _Builder:
             found[name] = np.array(
                 [-1 if r in fixed else numbers.setdefault(r, len(numbers)) for r in roots]
             )
-        return Channels(found, len(numbers))
+        return CoupledChannels(found, len(numbers))
 
     def _fix(self, name: str) -> None:
         self.fixed.update(self.ids.get(name, np.empty(0, np.int64)).tolist())

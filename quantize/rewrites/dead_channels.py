@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, numpy_helper
 
 from export.onnx_graph.graph import attribute, initializers
-from quantize.rewrites.change import Change, Floats, Seen, per_weight, put
+from quantize.rewrites.change import Floats, Rewritten, Seen, per_weight, put
 
 SMALLEST_SCALE = 1e-9
 """Scales below this are taken for dead channels by runtimes, and by `segport lint`."""
@@ -30,7 +30,7 @@ def suspicious_inputs(model: ModelProto) -> set[str]:
     return {layer.node.input[0] for layer in _layers(model) if layer.suspicious.any()}
 
 
-def repair_dead_channels(model: ModelProto, seen: Seen) -> Change:
+def repair_dead_channels(model: ModelProto, seen: Seen) -> Rewritten:
     """Set the weights of channels to zero that are constant in float32 already."""
     copy = ModelProto()
     copy.CopyFrom(model)
@@ -51,7 +51,7 @@ def repair_dead_channels(model: ModelProto, seen: Seen) -> Change:
             repaired.append(f"{layer.node.name} ({int(dead.sum())})")
     more = f" and {len(repaired) - _LISTED} more" if len(repaired) > _LISTED else ""
     listed = f" in {', '.join(repaired[:_LISTED])}{more}" if repaired else ""
-    return Change(copy, f"{len(repaired)} layers with dead channels{listed}")
+    return Rewritten(copy, f"{len(repaired)} layers with dead channels{listed}")
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from onnx import ModelProto, numpy_helper
 
 from export.onnx_graph.graph import attribute, initializers
-from quantize.rewrites.change import MARGIN, Change, Floats, Rescaled, Seen, per_weight, put
-from quantize.rewrites.channels import Channels, clip_bounds, scalable_channels
+from quantize.rewrites.change import MARGIN, Floats, Rescaled, Rewritten, Seen, per_weight, put
+from quantize.rewrites.channels import CoupledChannels, clip_bounds, scalable_channels
 
 Ids = NDArray[np.int64]
 
@@ -27,7 +27,7 @@ _REACH = np.log(1e4)
 _ENOUGH = 1e-3
 
 
-def equalize(model: ModelProto, seen: Seen) -> Change:
+def equalize(model: ModelProto, seen: Seen) -> Rewritten:
     """Make the channels of every weight tensor alike; `seen` must know what Clips read."""
     channels = scalable_channels(model)
     layers = _layers(model, channels)
@@ -47,7 +47,7 @@ def equalize(model: ModelProto, seen: Seen) -> Change:
         f"lies {before:.2f} -> {after:.2f} bits below its tensor's range"
     )
     rescaled = {name: Rescaled(factor, np.zeros_like(factor)) for name, factor in factors.items()}
-    return Change(copy, summary, rescaled)
+    return Rewritten(copy, summary, rescaled)
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def _of_channels(scales: Floats, ids: Ids) -> Floats:
     return np.append(scales, 1.0)[ids]
 
 
-def _layers(model: ModelProto, channels: Channels) -> list[_Layer]:
+def _layers(model: ModelProto, channels: CoupledChannels) -> list[_Layer]:
     constants = initializers(model.graph)
     found = []
     for node in (n for n in model.graph.node if n.op_type == "Conv"):
@@ -96,7 +96,7 @@ def _layers(model: ModelProto, channels: Channels) -> list[_Layer]:
     return found
 
 
-def _bounds(model: ModelProto, channels: Channels, seen: Seen) -> tuple[Floats, Floats]:
+def _bounds(model: ModelProto, channels: CoupledChannels, seen: Seen) -> tuple[Floats, Floats]:
     """Return the least and the largest log scale of each class, as the Clips allow."""
     low = np.full(channels.count, -_REACH)
     high = np.full(channels.count, _REACH)
@@ -114,7 +114,7 @@ def _bounds(model: ModelProto, channels: Channels, seen: Seen) -> tuple[Floats, 
     return low, high
 
 
-def _solve(channels: Channels, layers: list[_Layer], low: Floats, high: Floats) -> Floats:
+def _solve(channels: CoupledChannels, layers: list[_Layer], low: Floats, high: Floats) -> Floats:
     """Iterate: each weight tensor wants a channel's range to be the mean (of logs) of its own.
 
     A tensor that makes the channel and one that reads it pull in opposite directions, so for

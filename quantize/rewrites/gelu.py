@@ -7,10 +7,10 @@ kernels; for (x * (1 + erf(x / sqrt 2))) * 0.5 it has one. It stays in float.
 from onnx import ModelProto
 
 from export.onnx_graph.graph import consumers, initializers
-from quantize.rewrites.change import Change, Seen
+from quantize.rewrites.change import Rewritten, Seen
 
 
-def order_gelu(model: ModelProto, seen: Seen) -> Change:
+def order_gelu(model: ModelProto, seen: Seen) -> Rewritten:
     """Multiply by what is no constant first; `seen` is not needed."""
     changed = ModelProto()
     changed.CopyFrom(model)
@@ -38,4 +38,4 @@ def order_gelu(model: ModelProto, seen: Seen) -> Change:
         done.append(product.name)
         for node in (halved, product):  # they compute what no layer of the network did
             node.name = f"{node.name}/ordered"
-    return Change(changed, f"{len(done)} GELUs that one kernel computes")
+    return Rewritten(changed, f"{len(done)} GELUs that one kernel computes")

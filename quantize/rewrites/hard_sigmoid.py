@@ -9,20 +9,20 @@ import numpy as np
 from onnx import GraphProto, ModelProto, NodeProto
 
 from export.onnx_graph.graph import attributes
-from quantize.rewrites.change import Change, Seen
+from quantize.rewrites.change import Rewritten, Seen
 from quantize.rewrites.writer import Writer
 
 _SLOPE = {"HardSigmoid": 0.2, "HardSwish": 1 / 6}
 
 
-def write_out_hard_sigmoid(model: ModelProto, seen: Seen) -> Change:
+def write_out_hard_sigmoid(model: ModelProto, seen: Seen) -> Rewritten:
     """Write out every HardSigmoid and HardSwish; `seen` is not needed."""
     changed = ModelProto()
     changed.CopyFrom(model)
     nodes = [node for node in changed.graph.node if node.op_type in _SLOPE]
     for node in nodes:
         _write_out(changed.graph, node)
-    return Change(changed, f"{len(nodes)} HardSigmoid or HardSwish as products and sums")
+    return Rewritten(changed, f"{len(nodes)} HardSigmoid or HardSwish as products and sums")
 
 
 def _write_out(graph: GraphProto, node: NodeProto) -> None:

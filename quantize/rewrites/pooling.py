@@ -17,7 +17,7 @@ from onnx import GraphProto, ModelProto, NodeProto, helper, numpy_helper
 
 from export.onnx_graph.graph import consumers, dims, initializers
 from export.ort.sessions import open_session, run
-from quantize.rewrites.change import Change, Seen
+from quantize.rewrites.change import Rewritten, Seen
 
 _WRITTEN_OUT = (
     "Transpose", "GatherND", "Gather", "Squeeze", "Where", "Add", "Div", "Mul", "ReduceMean",
@@ -28,7 +28,7 @@ _TOLERANCE = 1e-4
 
 
 @dataclass(frozen=True)
-class Place:
+class Pooling:
     """The `nodes` that pool `source` (N, channels, h, w) to `result`, of the size `pixels`."""
 
     nodes: tuple[NodeProto, ...]
@@ -38,7 +38,7 @@ class Place:
     pixels: tuple[int, int]
 
 
-def simplify_pooling(model: ModelProto, seen: Seen) -> Change:
+def simplify_pooling(model: ModelProto, seen: Seen) -> Rewritten:
     """Apply the rewrite wherever the nodes are found to pool; `seen` is not needed."""
     changed = ModelProto()
     changed.CopyFrom(model)
@@ -48,10 +48,10 @@ def simplify_pooling(model: ModelProto, seen: Seen) -> Change:
         new.update(node.name for node in _replace(changed.graph, place))
     names = ", ".join(place.nodes[-1].name for place in places)
     summary = f"{len(places)} adaptive poolings{names and ': ' + names}"
-    return Change(changed, summary, kept_float=frozenset(new))
+    return Rewritten(changed, summary, kept_float=frozenset(new))
 
 
-def find_places(model: ModelProto) -> Iterator[Place]:
+def find_places(model: ModelProto) -> Iterator[Pooling]:
     """Yield what may be an adaptive pooling: from a GatherND of pixels to one smaller image."""
     graph = model.graph
     shapes = {v.name: dims(v) for v in [*graph.input, *graph.value_info, *graph.output]}
@@ -66,7 +66,9 @@ def find_places(model: ModelProto) -> Iterator[Place]:
             if len(result) == 4 and result[:2] == shape[:2]:
                 n, channels, h, w = shape
                 pixels = (result[2], result[3])
-                yield Place(nodes, first.input[0], (n, channels, h, w), nodes[-1].output[0], pixels)
+                yield Pooling(
+                    nodes, first.input[0], (n, channels, h, w), nodes[-1].output[0], pixels
+                )
 
 
 def windows(pixels: int, results: int) -> NDArray[np.float64]:
@@ -102,7 +104,7 @@ def _closed(graph: GraphProto, first: NodeProto) -> Iterator[tuple[NodeProto, ..
             yield tuple(nodes)
 
 
-def _pools(model: ModelProto, place: Place) -> bool:
+def _pools(model: ModelProto, place: Pooling) -> bool:
     """Whether the nodes do what adaptive pooling does, shown by random numbers."""
     (h, w), (height, width) = place.shape[2:], place.pixels
     if height > h or width > w or _period(h, height)[0] * _period(w, width)[0] > _LARGEST:
@@ -113,7 +115,7 @@ def _pools(model: ModelProto, place: Place) -> bool:
     return found.shape == wanted.shape and bool(np.abs(found - wanted).max() < _TOLERANCE)
 
 
-def _alone(model: ModelProto, place: Place) -> ModelProto:
+def _alone(model: ModelProto, place: Pooling) -> ModelProto:
     read = {name for node in place.nodes for name in node.input}
     graph = helper.make_graph(
         place.nodes,
@@ -131,7 +133,7 @@ def _period(pixels: int, results: int) -> tuple[int, int]:
     return pixels // times, results // times
 
 
-def _replace(graph: GraphProto, place: Place) -> list[NodeProto]:
+def _replace(graph: GraphProto, place: Pooling) -> list[NodeProto]:
     """Put new nodes in place of those of `place`; return them."""
     n, channels, h, w = place.shape
     (tall, rows), (wide, columns) = _period(h, place.pixels[0]), _period(w, place.pixels[1])

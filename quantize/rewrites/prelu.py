@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 from onnx import GraphProto, ModelProto, NodeProto, helper, numpy_helper
 
 from export.onnx_graph.graph import float_tensors, initializers
-from quantize.rewrites.change import Change, Seen
+from quantize.rewrites.change import Rewritten, Seen
 
 BLOCK = 16
 """Channels that lie side by side in onnxruntime's blocked layout."""
 
 
-def write_out_prelu(model: ModelProto, seen: Seen) -> Change:
+def write_out_prelu(model: ModelProto, seen: Seen) -> Rewritten:
     """Apply the rewrite to each PRelu of an image with one slope per channel."""
     changed = ModelProto()
     changed.CopyFrom(model)
@@ -42,7 +42,7 @@ def write_out_prelu(model: ModelProto, seen: Seen) -> Change:
     del graph.node[:]
     graph.node.extend(nodes)
     # rounded one by one they would lose 2 points of ESPNetv2's agreement
-    return Change(changed, f"{done} PRelu", kept_float=frozenset(new))
+    return Rewritten(changed, f"{done} PRelu", kept_float=frozenset(new))
 
 
 def _written_out(graph: GraphProto, node: NodeProto, slopes: NDArray[Any]) -> list[NodeProto]:

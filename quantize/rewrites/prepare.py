@@ -7,38 +7,17 @@ import numpy as np
 from onnx import ModelProto
 
 from export.artifact.artifact import Artifact, Sample
+from export.artifact.facts import RewriteFacts
 from export.common.errors import QuantizeError
+from export.common.progress import Progress
 from export.onnx_graph.graph import dims, infer_shapes
 from export.ort.parity import measure_parity
 from export.ort.sessions import named_outputs, open_session
 from quantize.calibration.cache import collect_cached
-from quantize.calibration.calibration import Progress
 from quantize.calibration.channel_statistics import ChannelMinMax
 from quantize.calibration.measurement import Measurement, Steps
-from quantize.rewrites.bias_absorption import absorb_high_bias
-from quantize.rewrites.change import Rescaled, Rewrite, Seen, inputs_of, nothing
-from quantize.rewrites.dead_channels import repair_dead_channels, suspicious_inputs
-from quantize.rewrites.equalization import equalize
-from quantize.rewrites.gelu import order_gelu
-from quantize.rewrites.hard_sigmoid import write_out_hard_sigmoid
-from quantize.rewrites.pooling import simplify_pooling
-from quantize.rewrites.prelu import write_out_prelu
-from quantize.rewrites.sub_pixel_conv import sub_pixel_conv
-from quantize.rewrites.upsampled_conv import convolve_before_resize
-
-REWRITES: dict[str, Rewrite] = {
-    "simplify-pooling": Rewrite(nothing, simplify_pooling, silent=True),
-    "sub-pixel-conv": Rewrite(nothing, sub_pixel_conv, silent=True),
-    "gelu": Rewrite(nothing, order_gelu, silent=True),
-    "repair-dead-channels": Rewrite(suspicious_inputs, repair_dead_channels, images=4),
-    "equalize": Rewrite(inputs_of("Clip"), equalize),
-    "absorb-bias": Rewrite(inputs_of("Relu", "Clip"), absorb_high_bias),
-    "convolve-before-resize": Rewrite(nothing, convolve_before_resize),
-    # behind those that look at a Clip's channels: its own Clips were not there when these were seen
-    "hard-sigmoid": Rewrite(nothing, write_out_hard_sigmoid, silent=True),
-    "write-out-prelu": Rewrite(nothing, write_out_prelu, silent=True),
-}
-"""In the order they are applied."""
+from quantize.rewrites.change import Rescaled, Seen
+from quantize.rewrites.table import REWRITES
 
 _CHECKED_IMAGES = 2
 
@@ -51,6 +30,15 @@ class Step:
     summary: str
     max_abs_diff: float | None
     argmax_agreement: float
+
+    def facts(self) -> RewriteFacts:
+        """Return what a manifest records."""
+        return {
+            "rewrite": self.rewrite,
+            "summary": self.summary,
+            "max_abs_diff": self.max_abs_diff,
+            "argmax_agreement": self.argmax_agreement,
+        }
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from onnx import GraphProto, ModelProto, NodeProto, numpy_helper
 
 from export.onnx_graph.graph import attributes, consumers, dims, initializers
-from quantize.rewrites.change import Change, Seen
+from quantize.rewrites.change import Rewritten, Seen
 from quantize.rewrites.writer import Writer
 
 _UNKNOWN = 64
@@ -49,7 +49,7 @@ class Phases:
         return int(self.index.shape[1])
 
 
-def sub_pixel_conv(model: ModelProto, seen: Seen) -> Change:
+def sub_pixel_conv(model: ModelProto, seen: Seen) -> Rewritten:
     """Apply the rewrite to every ConvTranspose that `geometry` knows; `seen` is not needed."""
     changed = ModelProto()
     changed.CopyFrom(model)
@@ -65,7 +65,7 @@ def sub_pixel_conv(model: ModelProto, seen: Seen) -> Change:
             _replace(graph, node, axes, source)
             done.append(node.name)
     listed = f": {', '.join(done)}" if done else ""
-    return Change(changed, f"{len(done)} transposed convolutions by phases{listed}")
+    return Rewritten(changed, f"{len(done)} transposed convolutions by phases{listed}")
 
 
 def geometry(

@@ -18,7 +18,7 @@ from onnx import GraphProto, ModelProto, NodeProto, numpy_helper
 
 from export.onnx_graph.graph import attribute, attributes, consumers, dims, initializers
 from export.onnx_graph.resize import mode, shares, size
-from quantize.rewrites.change import Change, Seen
+from quantize.rewrites.change import Rewritten, Seen
 from quantize.rewrites.writer import Writer
 
 AT_LEAST = 4
@@ -31,7 +31,7 @@ DeepLabV3+ at 513 takes 2.5, 2.2, 1.8, 1.8 and 2.1 ms."""
 
 
 @dataclass(frozen=True)
-class Place:
+class UpsampledConv:
     """A `conv` of the output of `resize`, to which `concat` may join `others`.
 
     Of the convolution's input channels those of the Resize are `first` and following.
@@ -48,7 +48,7 @@ class Place:
     mode: str
 
 
-def convolve_before_resize(model: ModelProto, seen: Seen) -> Change:
+def convolve_before_resize(model: ModelProto, seen: Seen) -> Rewritten:
     """Apply the rewrite wherever it saves MACs; `seen` is not needed."""
     changed = ModelProto()
     changed.CopyFrom(model)
@@ -56,10 +56,10 @@ def convolve_before_resize(model: ModelProto, seen: Seen) -> Change:
     for place in places:
         _replace(changed.graph, place)
     names = ", ".join(place.conv.name for place in places)
-    return Change(changed, f"{len(places)} convolutions before a Resize{names and ': ' + names}")
+    return Rewritten(changed, f"{len(places)} convolutions before a Resize{names and ': ' + names}")
 
 
-def find_places(model: ModelProto) -> list[Place]:
+def find_places(model: ModelProto) -> list[UpsampledConv]:
     """Return the plain convolutions that alone read what a linear Resize enlarges."""
     graph = model.graph
     shapes = {value.name: dims(value) for value in [*graph.input, *graph.value_info]}
@@ -73,7 +73,7 @@ def find_places(model: ModelProto) -> list[Place]:
             return None
         return maker if len(readers[tensor]) == 1 else None
 
-    def place(conv: NodeProto) -> Place | None:
+    def place(conv: NodeProto) -> UpsampledConv | None:
         concat = alone(conv.input[0], "Concat")
         joined = list(concat.input) if concat else [conv.input[0]]
         if concat is not None and attribute(concat, "axis") != 1:
@@ -91,7 +91,9 @@ def find_places(model: ModelProto) -> list[Place]:
             first = sum(shape[1] or 0 for shape in before)
             others = (*joined[:index], *joined[index + 1 :])
             if min(h, w) > 1 and pixels[0] * pixels[1] >= AT_LEAST * h * w:
-                return Place(conv, concat, resize, others, first, (n, channels, h, w), pixels, kind)
+                return UpsampledConv(
+                    conv, concat, resize, others, first, (n, channels, h, w), pixels, kind
+                )
         return None
 
     plain = [
@@ -132,7 +134,7 @@ def _plain(conv: NodeProto, weight: Sequence[int]) -> bool:
     )
 
 
-def _replace(graph: GraphProto, place: Place) -> None:
+def _replace(graph: GraphProto, place: UpsampledConv) -> None:
     """Put the new nodes where the convolution was."""
     conv, constants = place.conv, initializers(graph)
     write = Writer(graph, conv)
@@ -148,14 +150,14 @@ def _replace(graph: GraphProto, place: Place) -> None:
     write.replace(*filter(None, [place.resize, place.concat]))
 
 
-def _others(write: Writer, place: Place, weight: NDArray[np.float32]) -> str:
+def _others(write: Writer, place: UpsampledConv, weight: NDArray[np.float32]) -> str:
     others = list(place.others)
     tensor = others[0] if len(others) == 1 else write.add("Concat", others, axis=1)
     inputs = [tensor, write.constant(weight), *place.conv.input[2:]]
     return write.add("Conv", inputs, **attributes(place.conv))
 
 
-def _enlarged(write: Writer, place: Place, weight: NDArray[np.float32]) -> str:
+def _enlarged(write: Writer, place: UpsampledConv, weight: NDArray[np.float32]) -> str:
     """Multiply with every tap on the small image, then interpolate and add, axis by axis."""
     (n, channels, h, w), (height, width) = place.source, place.pixels
     out, _, tall, wide = weight.shape

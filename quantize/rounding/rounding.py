@@ -1,28 +1,24 @@
 """Choose the integers of all convolution weights at once, and the biases that go with them."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, numpy_helper
 
+from export.common.progress import Progress, silent
 from export.onnx_graph.graph import attribute, attributes, consumers, initializers
 from quantize.graph.qdq import weight_scale
 from quantize.graph.rounded_weight import RoundedWeight
-from quantize.rounding.adaround import adaround
-from quantize.rounding.gptq import gptq
 from quantize.rounding.moments import InputMoments
 from quantize.rounding.settling import Choose, Settled, settle
 from quantize.rounding.steps import best_rows, candidate_scales
+from quantize.rounding.table import ROUNDINGS
 from quantize.rounding.windows import Window
 from quantize.targets import Target
 
 Floats = NDArray[np.float64]
-Method = Callable[[Floats, Floats, Floats, int], Floats]
-
-METHODS: dict[str, Method] = {"gptq": gptq, "adaround": adaround}
-"""(weight, scale, covariance of its inputs, largest integer) to integers; see `gptq`."""
 
 
 @dataclass(frozen=True)
@@ -62,9 +58,9 @@ def round_weights(
     moments: Mapping[str, InputMoments],
     target: Target,
     method: str,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Progress = silent,
 ) -> Rounded:
-    """Round the weights of the layers in `moments` by one of METHODS.
+    """Round the weights of the layers in `moments` by one of ROUNDINGS.
 
     The mean error that is left in a layer's output goes into its bias.
     """
@@ -112,7 +108,7 @@ def _chooser(
     largest = target.weight_max
 
     def choose(weight: Floats, covariance: Floats, part: slice) -> tuple[Floats, Floats]:
-        found = METHODS[method](weight, step[part], covariance, largest)
+        found = ROUNDINGS[method].integers(weight, step[part], covariance, largest)
         nearest = np.clip(np.rint(weight / step[part][:, :, None]), -largest, largest)
         return found * step[part][:, :, None], nearest * step[part][:, :, None]
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from quantize.search.budget import Budget
+from quantize.search.budget import SearchBudget
 from quantize.search.clock import Clock
 from quantize.search.order import Foreseen
 from quantize.search.trials import Candidate, Trials
@@ -49,7 +49,11 @@ def _near(sets: Sequence[Foreseen], out: int, within: int) -> bool:
 
 
 def _guess(
-    sets: Sequence[Foreseen], tried: Mapping[int, Candidate], out: int, within: int, budget: Budget
+    sets: Sequence[Foreseen],
+    tried: Mapping[int, Candidate],
+    out: int,
+    within: int,
+    budget: SearchBudget,
 ) -> int:
     """Return the first set between the two whose loss will do, on a line through what was scored.
 
@@ -64,6 +68,6 @@ def _guess(
 
 
 def _scored(
-    sets: Sequence[Foreseen], tried: Mapping[int, Candidate], at: int, budget: Budget
+    sets: Sequence[Foreseen], tried: Mapping[int, Candidate], at: int, budget: SearchBudget
 ) -> tuple[float, float]:
     return sets[at].loss, budget.lost(tried[at].reading.score)

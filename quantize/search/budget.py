@@ -31,7 +31,7 @@ _RULES: dict[Kind, _Rule] = {
 
 
 @dataclass(frozen=True)
-class Budget:
+class SearchBudget:
     """`max_drop`: points of mIoU below fp32; `min_agreement`: percent of pixels as in fp32."""
 
     kind: Kind
@@ -58,11 +58,11 @@ class Budget:
         return _RULES[self.kind].text.format(score)
 
 
-def accepts(score: float, budget: Budget) -> bool:
+def accepts(score: float, budget: SearchBudget) -> bool:
     """Whether `score` is within the budget; the limit itself is, NaN never is."""
     return bool(_RULES[budget.kind].within(score, budget.limit))
 
 
-def better(one: float, other: float, budget: Budget) -> bool:
+def better(one: float, other: float, budget: SearchBudget) -> bool:
     """Whether `one` is strictly the better score; any number is better than NaN."""
     return not _RULES[budget.kind].within(other, one) and one == one

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from quantize.search.budget import Budget, accepts
+from quantize.search.budget import SearchBudget, accepts
 
 STANDARD_ERRORS = 4.0
 """How far from the limit a part of the images decides: 99.9 % two-sided of Student's t with the
@@ -12,7 +12,7 @@ FIRST_LOOK = 16
 
 
 @dataclass(frozen=True)
-class Reading:
+class ScoreReading:
     """A score on the first `images` of `total`; `error` is its standard error, 0 on all of them.
 
     The error is that of a sample drawn without replacement from these `total` images.
@@ -39,7 +39,7 @@ def looks(total: int) -> list[int]:
     return [*found, total]
 
 
-def decide(reading: Reading, budget: Budget) -> bool | None:
+def decide(reading: ScoreReading, budget: SearchBudget) -> bool | None:
     """Return whether the candidate is within the budget; None where more images must tell.
 
     On all images the score itself decides, before that only an interval that lies on one side

@@ -15,15 +15,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from math import inf
-from typing import Any
 
 from onnx import ModelProto
 
 from export.artifact.artifact import ImageRef, Sample
+from export.artifact.facts import SearchFacts
 from export.common.errors import QuantizeError
 from quantize.graph.plan import Plan, really_float
 from quantize.search.bracket import find
-from quantize.search.budget import Budget, better
+from quantize.search.budget import SearchBudget, better
 from quantize.search.clock import Clock, Say
 from quantize.search.order import Foreseen, foreseen, shares
 from quantize.search.sensitivity import Sensitivity, measure
@@ -57,7 +57,7 @@ class Search:
     this machine. `minutes` limits the time, None does not. `say` is told in words what goes on.
     """
 
-    budget: Budget
+    budget: SearchBudget
     score: Score
     images: Callable[[], Sequence[ImageRef]]
     latency: Latency | None = None
@@ -74,7 +74,7 @@ class SearchResult:
     used.
     """
 
-    budget: Budget
+    budget: SearchBudget
     chosen: Candidate
     candidates: tuple[Candidate, ...]
     frontier: tuple[Candidate, ...]
@@ -83,7 +83,7 @@ class SearchResult:
     verdict: str
     times: Times = field(default_factory=dict)
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> SearchFacts:
         """Return what a manifest records."""
         return {
             "verdict": self.verdict,

@@ -19,7 +19,7 @@ from quantize.graph.qdq_graph import Linear, QdqGraph, Weight
 
 
 @dataclass(frozen=True)
-class Source:
+class ErrorSource:
     """Rounded `weights` and `tensors` that are there while one of `holders` is in int8.
 
     `holders` are indices of units (see `units`).
@@ -54,7 +54,9 @@ def merged(parts: Sequence[tuple[str, ...]], count: int) -> list[tuple[str, ...]
     ]
 
 
-def sources(plan: Plan, quantized: ModelProto, parts: Sequence[tuple[str, ...]]) -> list[Source]:
+def sources(
+    plan: Plan, quantized: ModelProto, parts: Sequence[tuple[str, ...]]
+) -> list[ErrorSource]:
     """Return what `quantized`, the plan with all layers in int8, rounds; those with equal holders
     are one.
     """
@@ -70,12 +72,12 @@ def sources(plan: Plan, quantized: ModelProto, parts: Sequence[tuple[str, ...]])
         if holders:
             tensors.setdefault(holders, []).append(linear)
     return [
-        Source(holders, tuple(weights.get(holders, ())), tuple(tensors.get(holders, ())))
+        ErrorSource(holders, tuple(weights.get(holders, ())), tuple(tensors.get(holders, ())))
         for holders in sorted({*weights, *tensors}, key=sorted)
     ]
 
 
-def with_source(plan: Plan, source: Source) -> tuple[ModelProto, dict[str, str]]:
+def with_source(plan: Plan, source: ErrorSource) -> tuple[ModelProto, dict[str, str]]:
     """Return the float network with one error, and the new names of what readers of tensors get."""
     layers = {weight.layer for weight in source.weights}
     model = ModelProto()

@@ -3,19 +3,19 @@
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 from onnx import ModelProto
 
-from quantize.search.budget import Budget, accepts, better
-from quantize.search.decision import Reading, decide
+from export.artifact.facts import CandidateFacts
+from quantize.search.budget import SearchBudget, accepts, better
+from quantize.search.decision import ScoreReading, decide
 
 ENOUGH = 64
 """Images after which what is not clear is judged by its score, until it is settled on all."""
 
 Build = Callable[[Collection[str]], ModelProto]
 """Makes the network that keeps the layers of these names in float."""
-Score = Callable[[ModelProto, Callable[[], bool]], Iterable[Reading]]
+Score = Callable[[ModelProto, Callable[[], bool]], Iterable[ScoreReading]]
 """Gives readings on more and more images, the last on all of them, or when it is told to stop."""
 
 
@@ -29,11 +29,11 @@ class Candidate:
 
     kept_float: frozenset[str]
     int8_macs_share: float
-    reading: Reading
+    reading: ScoreReading
     accepted: bool
     likely: bool
 
-    def describe(self, budget: Budget) -> str:
+    def describe(self, budget: SearchBudget) -> str:
         """Say in a few words what was found."""
         reading, share = self.reading, 100 * self.int8_macs_share
         some = reading.images < reading.total
@@ -53,7 +53,7 @@ class Trials:
         build: Build,
         share: Callable[[frozenset[str]], float],
         score: Score,
-        budget: Budget,
+        budget: SearchBudget,
         report: Callable[[str], None],
         over: Callable[[float], bool],
     ) -> None:
@@ -119,7 +119,7 @@ class Trials:
         """
         best = self.budget.perfect
         images = self.done[0].reading.total
-        fp32 = Candidate(everything, 0.0, Reading(best, 0.0, images, images), True, True)
+        fp32 = Candidate(everything, 0.0, ScoreReading(best, 0.0, images, images), True, True)
         found: list[Candidate] = []
         for one in sorted((*self.done, fp32), key=lambda c: -c.int8_macs_share):
             if not found or better(one.reading.score, found[-1].reading.score, self.budget):
@@ -127,7 +127,7 @@ class Trials:
         return tuple(found)
 
 
-def row(candidate: Candidate, times: Mapping[frozenset[str], float]) -> dict[str, Any]:
+def row(candidate: Candidate, times: Mapping[frozenset[str], float]) -> CandidateFacts:
     """Return what a manifest records of a candidate; `times` are ms by what is kept in float."""
     return {
         "kept_float": len(candidate.kept_float),

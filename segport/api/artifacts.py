@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any, Literal
 
-from export.artifact.artifact import NOMINAL_SIZE
 from export.artifact.artifact import Artifact as _Artifact
+from export.artifact.size import NOMINAL_SIZE
 from export.common.errors import UsageError
+from segport import defaults
 from segport.api.arguments import AnyPath, artifact_of, path_of
 from segport.api.tables import data_frame, html_table
 from segport.progress import stages
@@ -67,15 +68,15 @@ def export(
     *,
     size: Size = NOMINAL_SIZE,
     classes: str | Sequence[str] | None = None,
-    output: str = "logits",
+    output: str = defaults.OUTPUT,
     batch: int | None = 1,
     output_stride: int | None = None,
     name: str | None = None,
-    seed: int = 0,
+    seed: int = defaults.SEED,
     weights_key: str | None = None,
     output_name: str | None = None,
     kind: str | None = None,
-    threshold: float = 0.5,
+    threshold: float = defaults.THRESHOLD,
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
     progress: bool = True,
@@ -156,7 +157,7 @@ def import_(
     range_: str | None = None,
     output_name: str | None = None,
     kind: str | None = None,
-    threshold: float = 0.5,
+    threshold: float = defaults.THRESHOLD,
     progress: bool = True,
 ) -> Artifact:
     """Make a verified fp32 artifact of a third-party float ONNX file.

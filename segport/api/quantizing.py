@@ -4,10 +4,13 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
+from export.common.progress import Stages
 from quantize.search.clock import MINUTES
+from segport import defaults
 from segport.api.arguments import AnyPath, Data, artifact_of, data_of, optional_path
 from segport.api.artifacts import Artifact, public
-from segport.progress import Stages, stages
+from segport.progress import stages
+from validate.samples.protocols import DEFAULT_PROTOCOL
 
 if TYPE_CHECKING:
     from export.artifact.artifact import Artifact as AnyArtifact
@@ -19,14 +22,14 @@ def quantize(
     folder: AnyPath | None = None,
     *,
     images: Data | None = None,
-    samples: int = 64,
-    seed: int = 0,
-    protocol: str = "squash",
+    samples: int = defaults.SAMPLES,
+    seed: int = defaults.SEED,
+    protocol: str = DEFAULT_PROTOCOL,
     target: str | None = None,
     range_: str | None = None,
     with_: Sequence[str] = (),
     skip: Sequence[str] = (),
-    io: str = "fp32",
+    io: str = defaults.IO_TYPE,
     guard: bool = True,
     keep_float: Sequence[str] = (),
     max_drop: float | None = None,
@@ -36,7 +39,7 @@ def quantize(
     mask_suffix: str | None = None,
     accept: Sequence[str] = (),
     search_minutes: float = MINUTES,
-    min_self_agreement: float = 95.0,
+    min_self_agreement: float = defaults.MIN_SELF_AGREEMENT,
     force: bool = False,
     download: bool = False,
     progress: bool = True,
@@ -86,7 +89,7 @@ def quantize(
         from segport.searching import held_back, open_search, requested
         from validate.data.datasets import open_dataset
         from validate.samples.samples import Preparation, Samples
-        from validate.samples.traps import MASK_SIZE, check_accepted
+        from validate.samples.trap_table import MASK_SIZE, check_accepted
 
         settings = Settings(
             target=target,

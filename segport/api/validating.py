@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 from export.common.errors import UsageError
 from segport.api.arguments import AnyPath, Data, artifacts_of, data_of, optional_path, path_of
 from segport.api.tables import data_frame, html_table
+from segport.api.wording import in_python
 from segport.progress import stages
 from validate.gating.kinds import KINDS, option
 from validate.gating.rules import DEFAULTS, Rules
 from validate.gating.verdict import Outcome, Verdict, exit_code
 from validate.result.result import RESULT_FILE, Result, load_result
+from validate.samples.protocols import DEFAULT_PROTOCOL
 
 if TYPE_CHECKING:
     import pandas
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 
     from export.artifact.artifact import Artifact
 
-Budget = float | str | Mapping[str, float | str] | None
+BudgetLimits = float | str | Mapping[str, float | str] | None
 """A limit for all artifacts but the reference, or limits by what they are for."""
 
 
@@ -61,10 +63,12 @@ class Validation:
     result: Result
     folder: Path
 
+    @in_python
     def gate(self, *, rules: Rules = DEFAULTS, **budgets: Any) -> Gate:
         """Judge it; see `segport.gate`."""
         return gate(self, rules=rules, **budgets)
 
+    @in_python
     def report(self, folder: AnyPath | None = None) -> list[Path]:
         """Write report.md and report.html; see `segport.report`."""
         return report(self, folder)
@@ -137,7 +141,7 @@ def validate(
     data: Data,
     folder: AnyPath | None = None,
     *,
-    protocol: str = "squash",
+    protocol: str = DEFAULT_PROTOCOL,
     reference: AnyPath | None = None,
     weights: AnyPath | None = None,
     runtime: str | None = None,
@@ -189,6 +193,7 @@ def validate(
 
             fetch(source, "val", shown.stage("download"))
         from validate.judging.comparison import validate as compare
+        from validate.judging.conditions import Conditions
 
         chosen = artifacts_of(artifacts)
         if out is None:
@@ -199,18 +204,20 @@ def validate(
             chosen,
             source,
             out,
-            protocol=protocol,
-            reference=None if reference is None else str(reference),
-            weights=None if weights is None else str(weights),
-            runtime=runtime,
-            limit=limit,
-            allow_overlap=allow_overlap,
-            allow_fallback=allow_fallback,
-            labels=labels,
-            mask_suffix=mask_suffix,
-            accepted=accept,
-            pictures=pictures,
-            noise=noise,
+            Conditions(
+                protocol=protocol,
+                reference=None if reference is None else str(reference),
+                weights=None if weights is None else str(weights),
+                runtime=runtime,
+                limit=limit,
+                allow_overlap=allow_overlap,
+                allow_fallback=allow_fallback,
+                labels=labels,
+                mask_suffix=mask_suffix,
+                accepted=tuple(accept),
+                pictures=pictures,
+                noise=noise,
+            ),
             command=command,
             progress=shown,
         )
@@ -252,7 +259,7 @@ def gate(
     baseline: AnyPath | None = None,
     artifacts: AnyPath | None = None,
     rules: Rules = DEFAULTS,
-    **budgets: Budget,
+    **budgets: BudgetLimits,
 ) -> Gate:
     """Judge a result against budgets, a baseline, or both.
 
@@ -284,7 +291,7 @@ def gate(
     )
 
 
-def _limits(kind: str, limit: Budget, result: Result) -> Mapping[str, float | str] | None:
+def _limits(kind: str, limit: BudgetLimits, result: Result) -> Mapping[str, float | str] | None:
     if limit is None or isinstance(limit, Mapping):
         return limit
     if kind in KINDS and KINDS[kind].per_class:

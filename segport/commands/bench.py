@@ -6,24 +6,23 @@ from typing import Annotated
 
 import typer
 
-from segport.arguments import AsJson, Threads
-from segport.choices import RUNTIMES, one_of
+from segport.arguments import AsJson, Threads, Weights
 from segport.output import say
+from segport.table_option import table_option
+from validate.runtime.table import RUNTIMES
 
 
 def bench(
     artifacts: Annotated[list[Path], typer.Argument(help="Artifacts; the first is the base.")],
     runtime: Annotated[
         list[str] | None,
-        typer.Option(
-            help=f"{', '.join(RUNTIMES)}; several: every artifact on each. Default: ort-cpu; for "
-            "fp16 ort-cuda where there is a GPU.",
-            autocompletion=one_of(RUNTIMES),
+        table_option(
+            help="{names}; several: every artifact on each. Default: ort-cpu; for fp16 ort-cuda "
+            "where there is a GPU.",
+            table=RUNTIMES,
         ),
     ] = None,
-    weights: Annotated[
-        str | None, typer.Option(help="With torch as runtime: the checkpoint exported from.")
-    ] = None,
+    weights: Weights = None,
     data: Annotated[
         str | None,
         typer.Option(

@@ -7,6 +7,7 @@ import typer
 
 from segport.arguments import AsJson, Output, Protocol
 from segport.output import say
+from validate.samples.protocols import DEFAULT_PROTOCOL
 
 
 def diagnose(
@@ -16,7 +17,7 @@ def diagnose(
     ],
     data: Annotated[str, typer.Option(help="VOC_ROOT[:SPLIT] (default split val) or a folder.")],
     out: Output,
-    protocol: Protocol = "squash",
+    protocol: Protocol = DEFAULT_PROTOCOL,
     limit: Annotated[int, typer.Option(help="Use the first N images.")] = 8,
     as_json: AsJson = False,
 ) -> None:

@@ -4,39 +4,46 @@ from typing import Annotated
 
 import typer
 
+from export.artifact.outputs import BINARY_KINDS, OUTPUTS
+from export.artifact.size import NOMINAL_SIZE
+from export.networks.table import LIBRARIES, OUTPUT_STRIDES, ZOO
+from segport import defaults
 from segport.arguments import (
     AsJson,
     Classes,
+    Name,
     Numbers,
     Output,
     SizeText,
+    Threshold,
     check_numbers,
     parse_batch,
     parse_numbers,
     parse_size,
 )
-from segport.choices import BINARY_KINDS, OUTPUT_STRIDES, OUTPUTS, one_of
 from segport.output import say_artifact
+from segport.table_option import completer, table_option
 
 
 def export(
     model: Annotated[
         str,
         typer.Argument(
-            help="A name of 'segport models', smp:NAME?ARGUMENT=..., hf:FOLDER or module:callable."
+            help=f"A name of 'segport models', {', '.join(one.help for one in LIBRARIES.values())} "
+            "or module:callable.",
+            autocompletion=completer(ZOO),
         ),
     ],
     weights: Annotated[str, typer.Option(help="Checkpoint file, 'default' or 'random'.")],
     out: Output,
-    seed: Annotated[int, typer.Option(help="Seed of random weights.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of random weights.")] = defaults.SEED,
     size: SizeText = None,
     batch: Annotated[str, typer.Option(help="Batch size, or 'dynamic'.")] = "1",
     output_stride: Annotated[
-        int | None, typer.Option(help="16 or 8.", autocompletion=one_of(OUTPUT_STRIDES))
+        int | None,
+        table_option(help="{names}.", table=dict.fromkeys(map(str, OUTPUT_STRIDES), "")),
     ] = None,
-    output: Annotated[
-        str, typer.Option(help="logits, mask or both.", autocompletion=one_of(OUTPUTS))
-    ] = "logits",
+    output: Annotated[str, table_option(help="{names}.", table=OUTPUTS)] = defaults.OUTPUT,
     weights_key: Annotated[
         str | None,
         typer.Option(help="Which weights, where a checkpoint holds several (an average beside)."),
@@ -46,14 +53,9 @@ def export(
     ] = None,
     kind: Annotated[
         str | None,
-        typer.Option(
-            help="Of a network with one channel: binary-logit or binary-probability.",
-            autocompletion=one_of(BINARY_KINDS),
-        ),
+        table_option(help="Of a network with one channel: {names}.", table=BINARY_KINDS),
     ] = None,
-    threshold: Annotated[
-        float, typer.Option(help="Of such a network: the probability its class begins at.")
-    ] = 0.5,
+    threshold: Threshold = defaults.THRESHOLD,
     mean: Annotated[
         Numbers, typer.Option(callback=check_numbers, help="Mean of R G B. Default: ImageNet's.")
     ] = None,
@@ -62,11 +64,10 @@ def export(
         typer.Option(callback=check_numbers, help="Deviation of R G B. Default: ImageNet's."),
     ] = None,
     classes: Classes = None,
-    name: Annotated[str | None, typer.Option(help="Name of the artifacts.")] = None,
+    name: Name = None,
     as_json: AsJson = False,
 ) -> None:
     """Export a network to a verified fp32 ONNX artifact."""
-    from export.artifact.artifact import NOMINAL_SIZE
     from segport.api.artifacts import export as make
 
     artifact = make(

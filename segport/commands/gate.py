@@ -10,9 +10,9 @@ import typer
 from export.common.errors import UsageError
 from segport.arguments import AsJson
 from segport.budget_options import Budgets, with_budgets
-from segport.choices import one_of
 from segport.format_options import Written, with_formats
 from segport.output import command_line, say
+from segport.table_option import table_option
 from validate.gating.formats.formats import FORMATS
 from validate.gating.rules import (
     AGREEMENT_TOLERANCE,
@@ -52,10 +52,7 @@ def gate(
     ] = None,
     on_inconclusive: Annotated[
         str | None,
-        typer.Option(
-            help="pass or fail, if the interval straddles a limit.",
-            autocompletion=one_of(ON_INCONCLUSIVE),
-        ),
+        table_option(help="{names}, if the interval straddles a limit.", table=ON_INCONCLUSIVE),
     ] = None,
     trust: Annotated[
         bool, typer.Option("--trust", help="Judge figures that no counts bear out.")

@@ -5,18 +5,24 @@ from typing import Annotated
 
 import typer
 
+from export.artifact.outputs import OUTPUT_KINDS
+from export.artifact.scale import RANGES
+from export.foreign.conventions import CHANNELS, LAYOUTS
+from segport import defaults
 from segport.arguments import (
     AsJson,
     Classes,
+    Name,
     Numbers,
     Output,
     SizeText,
+    Threshold,
     check_numbers,
     parse_numbers,
     parse_size,
 )
-from segport.choices import CHANNELS, KINDS, LAYOUTS, RANGES, one_of
 from segport.output import say_artifact
+from segport.table_option import table_option
 
 
 def import_(
@@ -32,43 +38,33 @@ def import_(
     ] = None,
     range_: Annotated[
         str | None,
-        typer.Option(
+        table_option(
             "--range",
-            help="Values that --mean and --std are for, 0-1 or 0-255; alone: as they are.",
-            autocompletion=one_of(RANGES),
+            help="Values that --mean and --std are for, {names}; alone: as they are.",
+            table=RANGES,
         ),
     ] = None,
     size: SizeText = None,
     layout: Annotated[
         str | None,
-        typer.Option(
-            help="Of the input: nchw or nhwc. Default: what its shape says.",
-            autocompletion=one_of(LAYOUTS),
-        ),
+        table_option(help="Of the input: {names}. Default: what its shape says.", table=LAYOUTS),
     ] = None,
     channels: Annotated[
         str | None,
-        typer.Option(
-            help="rgb, bgr, grey, rgba or bgra. Default: rgb, or grey where there is one.",
-            autocompletion=one_of(CHANNELS),
-        ),
+        table_option(help="{names}. Default: rgb, or grey where there is one.", table=CHANNELS),
     ] = None,
     output_name: Annotated[
         str | None, typer.Option(help="The output to keep, where several could be meant.")
     ] = None,
     kind: Annotated[
         str | None,
-        typer.Option(
-            help="logits, probabilities, binary-logit, binary-probability, mask or binary-mask "
-            "(0, and any other value where the class is).",
-            autocompletion=one_of(KINDS),
+        table_option(
+            help="{names} (0, and any other value where the class is).", table=OUTPUT_KINDS
         ),
     ] = None,
-    threshold: Annotated[
-        float, typer.Option(help="Of a binary network: the probability its class begins at.")
-    ] = 0.5,
+    threshold: Threshold = defaults.THRESHOLD,
     classes: Classes = None,
-    name: Annotated[str | None, typer.Option(help="Name of the artifacts.")] = None,
+    name: Name = None,
     as_json: AsJson = False,
 ) -> None:
     """Give a third-party float ONNX network the manifest every other command needs.

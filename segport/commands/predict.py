@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from export.common.errors import DataError
-from segport.arguments import AllowFallback, AsJson, Output, Runtime
+from segport.arguments import AllowFallback, AsJson, Output, Runtime, Weights
 from segport.output import say
 
 
@@ -21,9 +21,7 @@ def predict(
     ],
     out: Output,
     runtime: Runtime = None,
-    weights: Annotated[
-        str | None, typer.Option(help="With torch as runtime: the checkpoint exported from.")
-    ] = None,
+    weights: Weights = None,
     allow_fallback: AllowFallback = False,
     as_json: AsJson = False,
 ) -> None:

@@ -5,18 +5,25 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from quantize.int8.methods import METHODS
+from quantize.precisions import IO_TYPES, PRECISIONS
+from quantize.ranges.table import RANGE_RULES
 from quantize.search.clock import MINUTES
+from quantize.targets import TARGETS
+from segport import defaults
 from segport.arguments import (
     Accept,
     AsJson,
     Download,
+    Force,
     LabelMap,
     MaskSuffix,
     Output,
     Protocol,
 )
-from segport.choices import IO_TYPES, METHODS, PRECISIONS, RANGE_RULES, TARGETS, one_of
 from segport.output import say, say_artifact
+from segport.table_option import table_option
+from validate.samples.protocols import DEFAULT_PROTOCOL
 
 if TYPE_CHECKING:
     from export.artifact.artifact import Artifact
@@ -24,48 +31,35 @@ if TYPE_CHECKING:
 
 def quantize(
     artifact: Annotated[Path, typer.Argument(help="An fp32 artifact.")],
-    precision: Annotated[
-        str, typer.Option(help="fp16 or int8.", autocompletion=one_of(PRECISIONS))
-    ],
+    precision: Annotated[str, table_option(help="{names}.", table=PRECISIONS)],
     out: Output,
     target: Annotated[
         str | None,
-        typer.Option(
-            help="Hardware of int8. Default: this machine's.",
-            autocompletion=one_of(TARGETS),
-        ),
+        table_option(help="Hardware of int8: {names}. Default: this machine's.", table=TARGETS),
     ] = None,
     calibration: Annotated[
         str | None,
         typer.Option(help="ROOT[:SPLIT] (default train), or a folder."),
     ] = None,
-    protocol: Protocol = "squash",
-    samples: Annotated[int, typer.Option(help="Calibration images.")] = 64,
-    seed: Annotated[int, typer.Option(help="Seed of their choice.")] = 0,
+    protocol: Protocol = DEFAULT_PROTOCOL,
+    samples: Annotated[int, typer.Option(help="Calibration images.")] = defaults.SAMPLES,
+    seed: Annotated[int, typer.Option(help="Seed of their choice.")] = defaults.SEED,
     range_: Annotated[
         str | None,
-        typer.Option(
-            "--range",
-            help="minmax, moving-average, percentile[:99.9], entropy or mse. "
-            "Default: the target's.",
-            autocompletion=one_of(RANGE_RULES),
-        ),
+        table_option("--range", help="{names}. Default: the target's.", table=RANGE_RULES),
     ] = None,
     with_: Annotated[
         list[str] | None,
-        typer.Option("--with", help="int8: a method to add.", autocompletion=one_of(METHODS)),
+        table_option("--with", help="int8: a method to add: {names}.", table=METHODS),
     ] = None,
     skip: Annotated[
         list[str] | None,
-        typer.Option(help="int8: a method to leave out.", autocompletion=one_of(METHODS)),
+        table_option(help="int8: one of these to leave out.", table=METHODS),
     ] = None,
     io: Annotated[
         str,
-        typer.Option(
-            help="fp16: type of inputs and outputs, fp32 or fp16.",
-            autocompletion=one_of(IO_TYPES),
-        ),
-    ] = "fp32",
+        table_option(help="fp16: inputs and outputs as {names}.", table=IO_TYPES),
+    ] = defaults.IO_TYPE,
     no_guard: Annotated[bool, typer.Option("--no-guard", help="fp16: convert everything.")] = False,
     keep_float: Annotated[
         list[str] | None, typer.Option(help="Glob of layer names to leave in float.")
@@ -80,7 +74,7 @@ def quantize(
     ] = None,
     data: Annotated[
         str | None,
-        typer.Option(help="Images that judge this search. Default: those of --calibration."),
+        typer.Option(help="Images of this search. Default: --calibration."),
     ] = None,
     labels: LabelMap = None,
     mask_suffix: MaskSuffix = None,
@@ -88,9 +82,9 @@ def quantize(
     search_minutes: Annotated[float, typer.Option(help="Minutes of this search.")] = MINUTES,
     min_self_agreement: Annotated[
         float,
-        typer.Option(help="Percent of pixels as in fp32, below which nothing is written."),
-    ] = 95.0,
-    force: Annotated[bool, typer.Option("--force", help="Write the file all the same.")] = False,
+        typer.Option(help="Write nothing below X % as in fp32."),
+    ] = defaults.MIN_SELF_AGREEMENT,
+    force: Force = False,
     download: Download = False,
     as_json: AsJson = False,
 ) -> None:

@@ -6,8 +6,9 @@ from typing import Annotated
 import typer
 
 from segport.arguments import AsJson, Output
-from segport.choices import REPORT_FORMATS, one_of
 from segport.output import say
+from segport.table_option import table_option
+from validate.report.table import REPORT_FORMATS
 
 
 def report(
@@ -15,9 +16,7 @@ def report(
     out: Output,
     formats: Annotated[
         list[str] | None,
-        typer.Option(
-            "--format", help="md or html. Default: both.", autocompletion=one_of(REPORT_FORMATS)
-        ),
+        table_option("--format", help="{names}. Default: all.", table=REPORT_FORMATS),
     ] = None,
     diagnosis: Annotated[
         list[Path] | None,

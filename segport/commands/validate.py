@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from export.common.tables import either
 from segport.arguments import (
     Accept,
     AllowFallback,
@@ -16,32 +17,30 @@ from segport.arguments import (
     Output,
     Protocol,
     Runtime,
+    Weights,
 )
 from segport.output import command_line, say
+from validate.data.layouts import data_help
+from validate.runtime.table import RUNTIMES
+from validate.samples.protocols import DEFAULT_PROTOCOL
 
 
 def validate(
     artifacts: Annotated[list[Path], typer.Argument(help="Artifacts of one network.")],
     data: Annotated[
         str,
-        typer.Option(
-            help="ROOT[:SPLIT] of VOC, SBD, COCO or Cityscapes (default split val), COCO's "
-            "FILE.json[:IMAGES], a CSV of image,mask, or a folder with images/ and masks/ (or "
-            "labels/, annotations/), or images alone."
-        ),
+        typer.Option(help=data_help("val")),
     ],
     out: Output,
-    protocol: Protocol = "squash",
+    protocol: Protocol = DEFAULT_PROTOCOL,
     reference: Annotated[
         str | None,
         typer.Option(
-            help="An fp32 artifact, 'torch' or 'torch-cuda'. Default: the fp32 one given."
+            help=f"An fp32 artifact, {either(n for n, r in RUNTIMES.items() if r.rebuilds)}. "
+            "Default: the fp32 one given."
         ),
     ] = None,
-    weights: Annotated[
-        str | None,
-        typer.Option(help="With torch as reference or runtime: the checkpoint exported from."),
-    ] = None,
+    weights: Weights = None,
     runtime: Runtime = None,
     allow_fallback: AllowFallback = False,
     limit: Annotated[int | None, typer.Option(help="Use the first N images only.")] = None,

@@ -1,12 +1,13 @@
 """Write generated scenes to disk in the layout of PASCAL VOC."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from export.artifact.classes import MAX_CLASSES, palette
+from export.common.progress import Progress, silent
 from segport.demo.scenes import scene
 from validate.predict.overlays import palette_image
 
@@ -18,7 +19,7 @@ _JPEG_QUALITY = (60, 95)
 def write_dataset(
     root: Path,
     counts: Mapping[str, int],
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Progress = silent,
 ) -> Path:
     """Write the first scenes of each split to `root`, laid out as VOC's VOC2012; return `root`.
 

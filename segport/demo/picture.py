@@ -7,7 +7,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from export.artifact.artifact import Artifact
 from export.common.files import new_files, scratch_folder
-from validate.data.datasets import Dataset
+from validate.data.items import Dataset
 from validate.predict.prediction import predict
 from validate.samples.samples import read_image
 

@@ -5,12 +5,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from export.common.files import check_writable, new_files
+from export.common.progress import Stages
 from segport import dependencies
 from segport.demo import SCENES, WEIGHTS
 from segport.demo.dataset import write_dataset
 from segport.demo.picture import draw_comparison
 from segport.pipeline import RunResult, run
-from segport.progress import Stages
 from segport.recipe import load_recipe
 from segport.stages import Reuse
 from validate.data.datasets import open_dataset

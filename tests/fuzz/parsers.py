@@ -11,7 +11,7 @@ from export.artifact.classes import VOC_CLASSES, read_classes
 from export.common.errors import SegportError
 from segport.recipe import load_recipe
 from tests.fuzz import seeds
-from validate.data.datasets import Item
+from validate.data.items import Item
 from validate.data.sbd import read_mat
 from validate.samples.labels import read_mask
 from validate.samples.samples import read_image

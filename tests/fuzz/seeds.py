@@ -14,12 +14,12 @@ from export.artifact.artifact import Artifact
 from export.artifact.classes import VOC_CLASSES
 from export.artifact.diagnosis import Suspect
 from export.common.errors import DataError
+from export.common.progress import Stages
 from export.networks.checkpoint import fit_state_dict, read_state_dict
-from export.networks.libraries import LIBRARIES
+from export.networks.table import LIBRARIES
 from export.onnx_graph.onnx_file import parse_model, tidied
 from quantize.calibration.cache import _keep, _restored
 from quantize.calibration.statistics import MinMax, Statistic
-from segport.progress import Stages
 from segport.stages import RECORD_FILE, Reuse
 from tests.validate.data.coco import HEIGHT, WIDTH, box, crowd, instance, write_coco
 from tests.validate.diagnoses import diagnosis_of, layer_of
@@ -37,7 +37,7 @@ from validate.report.diagnosis_file import DIAGNOSIS_FILE, load_diagnosis
 from validate.report.diagnosis_report import markdown_diagnosis, terminal_diagnosis, write_diagnosis
 from validate.result.picture_file import read_pictures, write_pictures
 from validate.result.result import load_result
-from validate.samples.label_map import read_label_map
+from validate.samples.label_map_file import read_label_map
 from validate.samples.labels import read_mask
 from validate.samples.thumbnail import Thumbnail
 

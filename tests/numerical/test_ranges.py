@@ -10,7 +10,8 @@ from export.common.errors import UsageError
 from quantize.calibration.histogram import Histogram
 from quantize.ranges.entropy import _divergences
 from quantize.ranges.mse import _square_errors
-from quantize.ranges.ranges import RANGE_RULES, U8, Grid, range_rule
+from quantize.ranges.ranges import U8, Grid
+from quantize.ranges.table import RANGE_RULES, range_rule
 from tests.numerical.sizes import cases
 
 stats = pytest.importorskip("scipy.stats")

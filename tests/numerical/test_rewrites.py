@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from onnx import ModelProto, numpy_helper
 
-from quantize.rewrites.prepare import REWRITES
+from quantize.rewrites.table import REWRITES
 from tests.export.build import constant
 from tests.numerical.networks import allowed, exactly, images, network
 from tests.numerical.sizes import cases

@@ -15,7 +15,7 @@ from export.common.errors import ComparisonError
 from export.onnx_export import export_model
 from quantize.diagnosis.diagnosis import diagnose
 from quantize.diagnosis.errors import TensorError, sqnr_db
-from quantize.diagnosis.points import Grid, groups, points
+from quantize.diagnosis.points import StoredGrid, groups, points
 from quantize.quantization import quantize
 from quantize.settings import Settings
 from tests.export import build
@@ -377,7 +377,7 @@ def test_sums_over_images_by_hand() -> None:
 
 def test_rounding_to_the_last_value_of_the_grid_is_no_saturation() -> None:
     error = TensorError()
-    grid = Grid(scale=0.1, zero_point=0, steps=255, low=0.0, high=25.5)
+    grid = StoredGrid(scale=0.1, zero_point=0, steps=255, low=0.0, high=25.5)
     error.count_saturated(np.array([-0.06, -0.04, 25.54, 25.56, 3], np.float32), grid)
     assert error.saturated == 2
 

@@ -9,17 +9,16 @@ from pathlib import Path
 import pytest
 import shellingham
 
-from export.networks.zoo import OUTPUT_STRIDES
-from export.onnx_export import OUTPUTS
-from quantize.precisions import PRECISIONS
-from quantize.ranges.ranges import RANGE_RULES
-from quantize.settings import IO_TYPES
+from export.artifact.outputs import OUTPUTS
+from export.networks.table import OUTPUT_STRIDES
+from quantize.precisions import IO_TYPES, PRECISIONS
+from quantize.ranges.table import RANGE_RULES
 from quantize.targets import TARGETS
 from segport.cli import COMMANDS, GROUPS
 from tests.segport.command import segport
 from tests.segport.process import SCRIPT, process
-from validate.report.report import REPORT_FORMATS
-from validate.runtime.runtimes import RUNTIMES
+from validate.report.table import REPORT_FORMATS
+from validate.runtime.table import RUNTIMES
 from validate.samples.protocols import PROTOCOLS
 
 

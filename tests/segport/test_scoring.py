@@ -11,7 +11,8 @@ from export.common.errors import DataError, UsageError
 from export.common.files import sha256_of
 from export.ort.sessions import open_session, run
 from segport.scoring import Agreement, Drop, session_times
-from validate.data.datasets import Dataset, open_dataset
+from validate.data.datasets import open_dataset
+from validate.data.items import Dataset
 from validate.samples.samples import Preparation
 
 

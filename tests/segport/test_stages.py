@@ -14,8 +14,8 @@ from PIL import Image
 
 from export.artifact.artifact import Artifact
 from export.common.files import sha256_of
+from export.common.progress import Stages
 from segport import dependencies
-from segport.progress import Stages
 from segport.recipe import Recipe
 from segport.stages import RECORD_FILE, Reuse, Stage
 from tests.segport.command import Answer, segport

@@ -11,7 +11,7 @@ from tests.export.common.test_escaping import HOSTILE
 from tests.rendered import Rendered
 from tests.validate.diagnoses import diagnosis_of, layer_of
 from validate.history.page import history_markdown, history_svg, history_table
-from validate.history.store import Point
+from validate.history.store import HistoryPoint
 from validate.report.diagnosis_report import DIAGNOSIS_FORMATS, terminal_diagnosis
 
 _OWN = {"h1", "h2", "p", "ul", "li", "img", "table", "thead", "tbody", "tr", "th", "td", "code",
@@ -39,8 +39,10 @@ def _check_terminal(text: str) -> None:
     assert not any(line.lstrip().startswith("::") for line in text.splitlines())
 
 
-def _history(name: str) -> list[Point]:
-    point = Point("c" * 40, "2026-01-02", name, name, name, name, "d", 70.0, 0.5, 99.0, 0.25, 0.5)
+def _history(name: str) -> list[HistoryPoint]:
+    point = HistoryPoint(
+        "c" * 40, "2026-01-02", name, name, name, name, "d", 70.0, 0.5, 99.0, 0.25, 0.5
+    )
     return [point, replace(point, commit_sha=name, miou=60.0)]
 
 

@@ -13,6 +13,7 @@ from quantize.quantization import quantize
 from quantize.settings import Settings
 from validate.data.datasets import open_dataset
 from validate.judging.comparison import validate
+from validate.judging.conditions import Conditions
 from validate.runtime.runtimes import open_runtime
 from validate.samples.samples import Preparation, Samples
 
@@ -127,7 +128,7 @@ def test_the_share_of_int8_is_openvinos_own(
     for_openvino: Artifact, voc: Path, tmp_path: Path
 ) -> None:
     """onnxruntime cannot verify a file for OpenVINO; OpenVINO's execution graph can."""
-    result = validate([for_openvino], f"{voc}:val", tmp_path, runtime="openvino")
+    result = validate([for_openvino], f"{voc}:val", tmp_path, Conditions(runtime="openvino"))
     fp32, int8 = result.artifacts
     assert (int8.runtime, int8.provider) == ("openvino", "OpenVINO CPU")
     assert int8.execution["inference_precision"] == "f32"

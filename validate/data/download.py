@@ -14,11 +14,11 @@ from unittest import mock
 
 from export.common.errors import DataError
 from export.common.files import scratch_folder
+from export.common.progress import Progress, silent
 from validate.data.datasets import parse_source
 from validate.data.sbd import EXTRA
 from validate.data.voc import YEAR
 
-Progress = Callable[[int, int], None]
 _COCO = (
     "torchvision has no download for COCO; get val2017.zip and annotations_trainval2017.zip from "
     "https://cocodataset.org/#download and unpack both in one folder"
@@ -40,7 +40,7 @@ class _Wanted:
     load: Callable[[Path], object]
 
 
-def fetch(source: str, default_split: str, progress: Progress = lambda done, total: None) -> None:
+def fetch(source: str, default_split: str, progress: Progress = silent) -> None:
     """Download the data set that DATA `source` names, unless its folder is there.
 
     The folder's name says which: VOCdevkit (2012), VOCdevkit/VOC20xx (for 2007 `:test` has an

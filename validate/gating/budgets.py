@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from export.common.errors import UsageError, unknown
 from validate.gating.counted import Counted
 from validate.gating.judgement import Reading, judge
-from validate.gating.kinds import BASE, FACTS, KINDS, Kind, Subject, option
+from validate.gating.kinds import BASE, FACTS, KINDS, BudgetSubject, Kind, option
 from validate.gating.rules import Rules
 from validate.gating.verdict import Outcome, Verdict
 from validate.metrics.power import detectable, standard_error
@@ -42,7 +42,7 @@ class BudgetKey:
 
 
 @dataclass(frozen=True)
-class Budget:
+class GateBudget:
     """A limit of one kind for what its key names."""
 
     kind: str
@@ -68,7 +68,7 @@ def parse_key(kind: str, key: str) -> BudgetKey:
     return BudgetKey(network or None, target or None, class_name)
 
 
-def read_budgets(given: Mapping[str, Mapping[str, object] | None]) -> list[Budget]:
+def read_budgets(given: Mapping[str, Mapping[str, object] | None]) -> list[GateBudget]:
     """Read budgets by kind and key, in the table's order.
 
     Raises UsageError for a kind that is none, a key that names nothing, and a limit that is no
@@ -85,11 +85,11 @@ def read_budgets(given: Mapping[str, Mapping[str, object] | None]) -> list[Budge
                 limit = KINDS[kind].unit.parse(text)
             except ValueError as error:
                 raise UsageError(f"{option(kind)} {key}={text}: {error}") from error
-            budgets.append(Budget(kind, named, limit))
+            budgets.append(GateBudget(kind, named, limit))
     return budgets
 
 
-def judge_budgets(counted: Counted, budgets: Sequence[Budget], rules: Rules) -> list[Verdict]:
+def judge_budgets(counted: Counted, budgets: Sequence[GateBudget], rules: Rules) -> list[Verdict]:
     """Judge every artifact that a budget names, each by the budget that names it most closely.
 
     A budget for another network judges nothing.
@@ -111,7 +111,7 @@ def broken(artifact: ArtifactResult, check: str) -> Verdict | None:
 
 
 def _judge_budget(
-    counted: Counted, budget: Budget, budgets: Sequence[Budget], rules: Rules
+    counted: Counted, budget: GateBudget, budgets: Sequence[GateBudget], rules: Rules
 ) -> Iterator[Verdict]:
     result, check = counted.result, check_name(budget)
     ranks = {a.id: budget.key.rank(result.name, a) for a in result.artifacts}
@@ -128,19 +128,19 @@ def _judge_budget(
             yield _judge(counted, artifact, budget, rules)
 
 
-def check_name(budget: Budget) -> str:
+def check_name(budget: GateBudget) -> str:
     """Return what a budget judges, such as "max-drop" or "max-class-drop person"."""
     words = [option(budget.kind).lstrip("-"), budget.key.class_name]
     return " ".join(word for word in words if word)
 
 
-def _has_value(result: Result, budget: Budget, artifact: ArtifactResult) -> bool:
+def _has_value(result: Result, budget: GateBudget, artifact: ArtifactResult) -> bool:
     if artifact.id != result.reference:
         return True
     return not KINDS[budget.kind].against_reference and artifact.id == budget.key.target
 
 
-def _absent(result: Result, budget: Budget) -> str:
+def _absent(result: Result, budget: GateBudget) -> str:
     kind = KINDS[budget.kind]
     if budget.key.target == result.reference:
         return f"is the reference itself, it has no {kind.noun}"
@@ -148,13 +148,13 @@ def _absent(result: Result, budget: Budget) -> str:
     return f"not in the result; there: {', '.join(others) or 'nothing'}"
 
 
-def _judge(counted: Counted, artifact: ArtifactResult, budget: Budget, rules: Rules) -> Verdict:
+def _judge(counted: Counted, artifact: ArtifactResult, budget: GateBudget, rules: Rules) -> Verdict:
     kind, check, class_name = KINDS[budget.kind], check_name(budget), budget.key.class_name
     if failure := broken(artifact, check):
         return failure
     if altered := _altered(counted, artifact, kind):
         return Verdict(artifact.id, Outcome.UNKNOWN, altered, check, limit=budget.limit)
-    found = kind.read(Subject(counted.result, artifact, class_name))
+    found = kind.read(BudgetSubject(counted.result, artifact, class_name))
     if isinstance(found, str):
         return Verdict(artifact.id, Outcome.UNKNOWN, found, check, limit=budget.limit)
     judged = judge(found, budget.limit, at_most=kind.at_most, rules=rules)

@@ -31,7 +31,7 @@ ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
-class Change:
+class FigureChange:
     """One figure now - before, in points, negative where it is worse; `allowed` is 0 or more."""
 
     what: str
@@ -45,7 +45,7 @@ class Change:
 
 
 def decide(
-    changes: Sequence[Change],
+    changes: Sequence[FigureChange],
     interval: tuple[float, float] | None = None,
     *,
     same_images: bool,

@@ -6,7 +6,7 @@ from pathlib import Path
 from export.common.errors import UsageError
 from validate.gating.baseline.against_baseline import judge_baseline
 from validate.gating.baseline.baseline import key_of
-from validate.gating.budgets import Budget, judge_budgets, read_budgets
+from validate.gating.budgets import GateBudget, judge_budgets, read_budgets
 from validate.gating.counted import Counted, count
 from validate.gating.judged import Judged
 from validate.gating.kinds import KINDS, option
@@ -69,7 +69,7 @@ def gate_files(
     return [Judged(*one) for one in zip(files, results, verdicts, strict=True)]
 
 
-def _asked(budgets: Mapping[str, Budgets], baseline: Path | None) -> list[Budget]:
+def _asked(budgets: Mapping[str, Budgets], baseline: Path | None) -> list[GateBudget]:
     asked = read_budgets(budgets)
     if not asked and baseline is None:
         first = option(next(iter(KINDS)))
@@ -79,7 +79,7 @@ def _asked(budgets: Mapping[str, Budgets], baseline: Path | None) -> list[Budget
 
 def _judge(
     results: Sequence[Counted],
-    budgets: Sequence[Budget],
+    budgets: Sequence[GateBudget],
     baseline: Path | None,
     artifacts: Path | None,
     rules: Rules,

@@ -22,7 +22,7 @@ NO_LABELS = "no drop: the images have no labels; give --min-agreement or --min-f
 
 
 @dataclass(frozen=True)
-class Subject:
+class BudgetSubject:
     """What is read: one artifact of a result, and the class that a budget names."""
 
     result: "Result"
@@ -46,7 +46,7 @@ class Kind:
 
     noun: str
     figure: str
-    read: Callable[[Subject], Answer]
+    read: Callable[[BudgetSubject], Answer]
     unit: Unit
     help: str
     at_most: bool = True
@@ -59,12 +59,12 @@ class Kind:
         return ("is within", "exceeds") if self.at_most else ("reaches", "falls short of")
 
 
-def _drop(subject: Subject) -> Answer:
+def _drop(subject: BudgetSubject) -> Answer:
     artifact = subject.artifact
     return NO_LABELS if artifact.drop is None else Reading(artifact.drop, artifact.drop_ci95)
 
 
-def _class_drop(subject: Subject) -> Answer:
+def _class_drop(subject: BudgetSubject) -> Answer:
     artifact, name = subject.artifact, subject.class_name or ""
     if not artifact.class_iou:
         return NO_LABELS
@@ -81,21 +81,21 @@ def _class_drop(subject: Subject) -> Answer:
     return Reading(before - after)
 
 
-def _agreement(subject: Subject) -> Answer:
+def _agreement(subject: BudgetSubject) -> Answer:
     return Reading(subject.artifact.agreement)
 
 
-def _fidelity(subject: Subject) -> Answer:
+def _fidelity(subject: BudgetSubject) -> Answer:
     fidelity = subject.artifact.fidelity_miou
     return "no fidelity mIoU in the result" if fidelity is None else Reading(fidelity)
 
 
-def _size(subject: Subject) -> Answer:
+def _size(subject: BudgetSubject) -> Answer:
     size = subject.artifact.size_bytes
     return "no size: it is no file" if size is None else Reading(size)
 
 
-def _size_ratio(subject: Subject) -> Answer:
+def _size_ratio(subject: BudgetSubject) -> Answer:
     base = subject.result.artifact(BASE)
     size, whole = subject.artifact.size_bytes, base.size_bytes if base else None
     if whole is None:
@@ -103,7 +103,7 @@ def _size_ratio(subject: Subject) -> Answer:
     return "no size ratio: it is no file" if size is None else Reading(size / whole)
 
 
-def _latency_ratio(subject: Subject) -> Answer:
+def _latency_ratio(subject: BudgetSubject) -> Answer:
     base = subject.result.artifact(BASE)
     if base is None or base.latency_ms is None:
         return f"no latency ratio: {BASE} was not timed in the result"
@@ -112,7 +112,7 @@ def _latency_ratio(subject: Subject) -> Answer:
     return Reading(subject.artifact.latency_ms.median / base.latency_ms.median)
 
 
-def _int8_macs(subject: Subject) -> Answer:
+def _int8_macs(subject: BudgetSubject) -> Answer:
     artifact = subject.artifact
     if artifact.int8_macs_share is None:
         return f"no share of MACs in int8: {artifact.int8_note or 'it is no int8 file'}"

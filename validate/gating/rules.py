@@ -12,7 +12,10 @@ from dataclasses import dataclass
 from export.common.errors import UsageError
 from validate.metrics.confidence import LEVEL
 
-ON_INCONCLUSIVE = ("pass", "fail")
+ON_INCONCLUSIVE = {
+    "pass": "what straddles a limit passes",
+    "fail": "what straddles a limit fails",
+}
 TOLERANCE = 0.2
 CLASS_TOLERANCE = 2.0
 AGREEMENT_TOLERANCE = 0.2

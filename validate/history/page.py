@@ -8,13 +8,13 @@ from tabulate import tabulate
 
 from export.common.escaping import markdown, terminal
 from validate.history.series import FIGURES, breaks, series_of
-from validate.history.store import Point
+from validate.history.store import HistoryPoint
 from validate.result.cells import Cell, markdown_table, number
 
 PLOT_FILE = "history.svg"
 PAGE_FILE = "history.md"
 
-COLUMNS: dict[str, Callable[[Point], Cell]] = {
+COLUMNS: dict[str, Callable[[HistoryPoint], Cell]] = {
     "network": lambda p: p.name,
     "protocol": lambda p: p.protocol,
     "images": lambda p: p.ids_sha256[:8],
@@ -29,7 +29,7 @@ COLUMNS: dict[str, Callable[[Point], Cell]] = {
 }
 
 
-def break_lines(points: Sequence[Point]) -> list[str]:
+def break_lines(points: Sequence[HistoryPoint]) -> list[str]:
     """Return a sentence for every commit where a figure of a series got worse or better."""
     lines = []
     for (name, protocol, _, artifact), series in series_of(points).items():
@@ -45,14 +45,14 @@ def break_lines(points: Sequence[Point]) -> list[str]:
     return lines
 
 
-def history_table(points: Sequence[Point]) -> str:
+def history_table(points: Sequence[HistoryPoint]) -> str:
     """Return the table of all series and their breaks, for a terminal."""
     rows = [[terminal(str(cell)) for cell in row] for row in _rows(points)]
     table = tabulate(rows, list(COLUMNS), disable_numparse=True)
     return "\n".join([table, "", *(map(terminal, break_lines(points) or ["no series broke"]))])
 
 
-def history_markdown(points: Sequence[Point]) -> str:
+def history_markdown(points: Sequence[HistoryPoint]) -> str:
     """Return history.md."""
     said = break_lines(points) or ["no series broke"]
     parts = [
@@ -64,7 +64,7 @@ def history_markdown(points: Sequence[Point]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def history_svg(points: Sequence[Point]) -> str:
+def history_svg(points: Sequence[HistoryPoint]) -> str:
     """Return an SVG: mIoU and agreement of every series over its commits, always the same bytes."""
     import matplotlib
     from matplotlib.figure import Figure as Drawing
@@ -93,7 +93,7 @@ def history_svg(points: Sequence[Point]) -> str:
     return text.getvalue()
 
 
-def _rows(points: Sequence[Point]) -> list[list[Cell]]:
+def _rows(points: Sequence[HistoryPoint]) -> list[list[Cell]]:
     return [
         [cell(point) for cell in COLUMNS.values()]
         for series in series_of(points).values()

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from validate.history.store import Point
+from validate.history.store import HistoryPoint
 
 _SIGMAS = 5.0
 
@@ -38,9 +38,11 @@ class Break:
     gradual: bool
 
 
-def series_of(points: Iterable[Point]) -> dict[tuple[str, str, str, str], list[Point]]:
+def series_of(
+    points: Iterable[HistoryPoint],
+) -> dict[tuple[str, str, str, str], list[HistoryPoint]]:
     """Return points by (name, protocol, ids_sha256, artifact): only those can be compared."""
-    found: dict[tuple[str, str, str, str], list[Point]] = {}
+    found: dict[tuple[str, str, str, str], list[HistoryPoint]] = {}
     for point in points:
         key = (point.name, point.protocol, point.ids_sha256, point.artifact)
         found.setdefault(key, []).append(point)

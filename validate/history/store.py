@@ -23,7 +23,7 @@ _WAIT = 60.0
 
 
 @dataclass(frozen=True)
-class Point:
+class HistoryPoint:
     """One artifact at one commit. mIoU, agreement in percent, drop in points, ratios to fp32.
 
     `date` is the commit's, ISO 8601 in UTC. `digest` is the sha256 of the result.
@@ -43,17 +43,17 @@ class Point:
     latency_ratio: FiniteFloat | None
 
 
-_COLUMNS = [field.name for field in fields(Point)]
+_COLUMNS = [field.name for field in fields(HistoryPoint)]
 
 
-def points_of(result: Result, commit: str, date: str) -> list[Point]:
+def points_of(result: Result, commit: str, date: str) -> list[HistoryPoint]:
     """Return a point for each artifact of a result."""
     digest = hashlib.sha256(result.to_json().encode()).hexdigest()
     base = result.artifact("fp32") or result.artifact(result.reference)
     size = base.size_bytes if base else None
     time = base.latency_ms.median if base and base.latency_ms else None
     return [
-        Point(
+        HistoryPoint(
             commit, date, result.name, result.protocol, result.dataset.ids_sha256, a.id, digest,
             a.miou, a.drop, a.agreement,
             a.size_bytes / size if a.size_bytes and size else None,
@@ -63,7 +63,7 @@ def points_of(result: Result, commit: str, date: str) -> list[Point]:
     ]  # fmt: skip
 
 
-def add_points(file: Path, points: Sequence[Point]) -> int:
+def add_points(file: Path, points: Sequence[HistoryPoint]) -> int:
     """Add points in one transaction and return how many were new; the file is made if absent.
 
     The same result of the same commit is kept once. Raises DataError for a file that is damaged,
@@ -80,7 +80,7 @@ def add_points(file: Path, points: Sequence[Point]) -> int:
     return added
 
 
-def read_points(file: Path) -> list[Point]:
+def read_points(file: Path) -> list[HistoryPoint]:
     """Return all points in the order of their commits' dates; raise DataError as above."""
     if not file.is_file():
         raise DataError(f"{file}: no such file; 'segport history add' makes it")
@@ -90,7 +90,7 @@ def read_points(file: Path) -> list[Point]:
         rows = database.execute(f"SELECT {', '.join(_COLUMNS)} FROM points ORDER BY date, rowid")
         found = [dict(zip(_COLUMNS, row, strict=True)) for row in rows]
     try:
-        return TypeAdapter(list[Point]).validate_python(found)
+        return TypeAdapter(list[HistoryPoint]).validate_python(found)
     except ValidationError as error:
         first = error.errors(include_input=False)[0]
         where = ".".join(map(str, first["loc"]))

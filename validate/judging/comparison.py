@@ -1,17 +1,19 @@
 """Artifacts against their reference, under one protocol on one image list."""
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from export.artifact.artifact import Artifact
 from export.common.errors import UsageError
 from export.common.files import check_writable, new_files
+from export.common.progress import SILENT, Stages
 from export.common.versions import versions
 from export.ort.sessions import cpu_facts, lacks_vnni
-from validate.data.datasets import Dataset, ids_digest, open_dataset
-from validate.judging.entry import Judged, entry
+from validate.data.datasets import open_dataset
+from validate.data.items import Dataset, ids_digest
+from validate.judging.conditions import USUAL, Conditions
+from validate.judging.entry import Measured, entry
 from validate.judging.evaluation import evaluate
 from validate.judging.figures import figures, images_of_classes
 from validate.judging.loss import bootstrap_facts
@@ -31,49 +33,28 @@ from validate.result.result import (
     Result,
 )
 from validate.result.sealing import sealed
-from validate.runtime.runtimes import REFERENCES, TORCH_ID, Runtime, open_runtime, open_torch
+from validate.runtime.engine import Runtime
+from validate.runtime.runtimes import TORCH_ID, open_runtime
+from validate.runtime.torch_network import open_torch
 from validate.samples.label_map import AS_THEY_ARE, LabelMap
-from validate.samples.protocols import DEFAULT_PROTOCOL
 from validate.samples.samples import Preparation
 from validate.samples.thumbnail import Thumbnail
-from validate.samples.traps import MASK_SIZE, check_accepted, refuse_traps
-
-Progress = Callable[[str, int, int], None]
+from validate.samples.traps import refuse_traps
 
 
 def validate(
     artifacts: Sequence[Artifact],
     data: str,
     folder: Path,
+    how: Conditions = USUAL,
     *,
-    protocol: str = DEFAULT_PROTOCOL,
-    reference: str | None = None,
-    weights: str | None = None,
-    runtime: str | None = None,
-    limit: int | None = None,
-    allow_overlap: bool = False,
-    allow_fallback: bool = False,
-    pictures: int = 0,
-    noise: bool = False,
-    labels: str | None = None,
-    mask_suffix: str | None = None,
-    accepted: Sequence[str] = (),
     timed_with: Result | None = None,
     command: str | None = None,
-    progress: Progress = lambda stage, done, total: None,
+    progress: Stages = SILENT,
 ) -> Result:
     """Compare artifacts with their reference on a data set; write result.json, confusion.npz.
 
-    `reference` is "torch" or "torch-cuda" (with `weights`, the checkpoint it was exported from),
-    the path of an fp32 artifact, or None: then the fp32 one among `artifacts`, else the parent
-    that lies beside them. `runtime` applies to all artifacts; None takes the default for each
-    precision. A GPU runtime that is not there is an error unless `allow_fallback`, which takes
-    what is there and says so in the result. `pictures.zip` holds the `pictures` images on which
-    the artifacts agree least with the reference, and is there only if that is more than 0.
-    With `noise` every file runs again under other settings of its runtime; a baseline keeps
-    what that changes (`validate.judging.noise`). `labels` is the name or file of a label map,
-    `mask_suffix` what masks' names have after those of images, `accepted` names the traps in
-    labels that the user knows of (`validate.samples.traps`). `timed_with` is a result under another
+    `pictures.zip` is there only if `how` asks for pictures. `timed_with` is a result under another
     protocol that was made just before: its latencies, which no protocol bears on, hold here too
     where files, runtimes and images are the same.
     Raises UsageError without a reference, ComparisonError for artifacts that do not belong
@@ -81,44 +62,39 @@ def validate(
     """
     if not artifacts:
         raise UsageError("validate: give at least one artifact")
-    if weights is not None and not {reference, runtime} & set(REFERENCES):
-        raise UsageError(
-            "--weights goes with --reference or --runtime torch, which rebuild the network"
-        )
-    check_accepted(accepted)
     check_writable(folder)
-    chosen, reference_id = with_reference(artifacts, reference)
+    chosen, reference_id = with_reference(artifacts, how.reference)
     first = chosen[0].manifest
-    refuse_mixed(chosen, protocol)
-    dataset = open_dataset(data, "val", suffix=mask_suffix).first(limit).sorted()
+    refuse_mixed(chosen, how.protocol)
+    dataset = open_dataset(data, "val", suffix=how.mask_suffix).first(how.limit).sorted()
     preparation = Preparation.for_artifact(
-        first, protocol, labels or dataset.labels, fit=MASK_SIZE in accepted
+        first, how.protocol, how.labels or dataset.labels, fit=how.fit
     )
     shared = overlapping((a.manifest for a in chosen), dataset)
-    refuse_overlap(shared, dataset, allow_overlap)
-    refuse_traps(dataset, preparation, accepted)
+    refuse_overlap(shared, dataset, how.allow_overlap)
+    refuse_traps(dataset, preparation, how.accepted)
 
     by_id = {artifact.manifest.id: artifact for artifact in chosen}
     runtimes: dict[str, Runtime] = {}
     if reference_id == TORCH_ID:
-        runtimes[TORCH_ID] = open_torch(first, weights, reference or "torch")
+        runtimes[TORCH_ID] = open_torch(first, how.weights, how.reference or "torch")
     runtimes |= {
-        key: open_runtime(artifact, runtime, weights=weights, allow_fallback=allow_fallback)
+        key: open_runtime(
+            artifact, how.runtime, weights=how.weights, allow_fallback=how.allow_fallback
+        )
         for key, artifact in by_id.items()
     }
-    worst = WorstPictures(pictures, reference_id, preparation)
+    worst = WorstPictures(how.pictures, reference_id, preparation)
     evaluations = evaluate(
         runtimes,
         reference_id,
         dataset,
         preparation,
         see=worst.see,
-        progress=lambda done, total: progress("validate", done, total),
+        progress=progress.later("validate"),
     )
     timing = timed_with and known(timed_with, runtimes, by_id, dataset)
-    timing = timing or measured(
-        runtimes, by_id, dataset, preparation, lambda done, total: progress("latency", done, total)
-    )
+    timing = timing or measured(runtimes, by_id, dataset, preparation, progress.later("latency"))
     evidence = {key: found.evidence() for key, found in evaluations.items()}
     images = [item.id for item in dataset.items]
     found = figures(evidence, reference_id, first.classes, images)
@@ -130,10 +106,10 @@ def validate(
             dataset,
             preparation,
             first.classes,
-            partial(progress, f"noise of {key}"),
+            progress.later(f"noise of {key}"),
         )
         for key, artifact in by_id.items()
-        if noise
+        if how.noise
     }
     sizes = at_second_size(
         runtimes,
@@ -142,11 +118,11 @@ def validate(
         dataset,
         preparation,
         evaluations,
-        partial(progress, "second size"),
+        progress.later("second size"),
     )
     entries = [
         entry(
-            Judged(
+            Measured(
                 key,
                 by_id.get(key),
                 runtimes[key],
@@ -158,14 +134,14 @@ def validate(
             ),
             found[key],
             first.classes,
-            protocol,
+            how.protocol,
         )
         for key in runtimes
     ]
     result = Result(
         name=first.name,
         model=first.model,
-        protocol=protocol,
+        protocol=how.protocol,
         dataset=_dataset_facts(dataset, preparation.labels),
         reference=reference_id,
         shape=(first.input.shape[1], *first.size),

@@ -12,7 +12,7 @@ from export.ort.sessions import cpu_facts, threads
 from validate.judging.evaluation import Evaluation
 from validate.judging.second_size import size_warnings
 from validate.result.result import ArtifactResult, Figures, NoiseFacts, SecondSizeFacts, SpreadFacts
-from validate.runtime.runtimes import Runtime
+from validate.runtime.engine import Runtime
 from validate.samples.protocols import get_protocol
 from validate.speed.latency import Latency
 
@@ -24,7 +24,7 @@ _INT8_UNKNOWN = {
 
 
 @dataclass(frozen=True)
-class Judged:
+class Measured:
     """What was run and what came of it; `artifact` is None for the torch network.
 
     `latency_runtime` names that of the latency, another than `runtime` where that one emulates.
@@ -46,7 +46,7 @@ class Judged:
 
 
 def entry(
-    judged: Judged, figures: Figures, classes: Sequence[str], protocol: str
+    judged: Measured, figures: Figures, classes: Sequence[str], protocol: str
 ) -> ArtifactResult:
     """Describe one artifact."""
     manifest, found = judged.manifest, judged.evaluation
@@ -97,13 +97,14 @@ def _one_class(found: Evaluation, figures: Figures, classes: Sequence[str]) -> l
     ]
 
 
-def _int8_facts(judged: Judged) -> tuple[float | None, bool | None, str | None]:
+def _int8_facts(judged: Measured) -> tuple[float | None, bool | None, str | None]:
     """Return share of MACs in int8, whether that is as promised, and why it is unknown."""
     artifact, runtime = judged.artifact, judged.runtime
     if artifact is None or artifact.manifest.precision != "int8":
         return None, None, None
     manifest = artifact.manifest
-    promises = manifest.checks["int8"]
+    promises = manifest.int8
+    assert promises is not None
     shape = (manifest.input.shape[0] or 1, *manifest.macs_shape)
     if runtime.int8_layers is not None:
         share = macs_share(artifact.path, shape, runtime.int8_layers)
@@ -115,13 +116,13 @@ def _int8_facts(judged: Judged) -> tuple[float | None, bool | None, str | None]:
     if reason := promises["int8_unverified"]:
         return None, None, str(reason)
     share = inspect(artifact.path, shape).int8_macs_share
-    return share, share >= promises["int8_macs_share"] - 1e-9, None
+    return share, share >= (promises["int8_macs_share"] or 0.0) - 1e-9, None
 
 
 def _kept_float(manifest: Manifest | None) -> list[str]:
     if manifest is None or manifest.precision == "fp32":
         return []
-    return list(manifest.checks[manifest.precision]["kept_float"])
+    return manifest.kept_float
 
 
 def _warnings(manifest: Manifest | None, found: Evaluation, protocol: str) -> list[str]:
@@ -131,7 +132,7 @@ def _warnings(manifest: Manifest | None, found: Evaluation, protocol: str) -> li
             f"broken: inf or NaN in the logits of {len(found.nonfinite)} images, the first is "
             f"{found.nonfinite[0]}"
         )
-    if manifest and manifest.precision == "fp16" and not manifest.checks["fp16"]["range_checked"]:
+    if manifest and manifest.fp16 and not manifest.fp16["range_checked"]:
         said.append("value range not checked against float16")
     if manifest and (manifest.input.shape[0] or 1) > 1:
         said.append(f"latency is that of a batch of {manifest.input.shape[0]} images")

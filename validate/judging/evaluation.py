@@ -10,15 +10,15 @@ from PIL import Image
 
 from export.artifact.class_map import largest
 from export.common.errors import DataError
-from validate.data.datasets import Dataset
+from export.common.progress import Progress, silent
+from validate.data.items import Dataset
 from validate.metrics.agreement import ImageCounts, boundary, count_image
 from validate.metrics.metrics import Confusion, confusion
 from validate.result.evidence import Evidence
-from validate.runtime.runtimes import Runtime
+from validate.runtime.engine import Runtime
 from validate.samples.protocols import get_protocol
 from validate.samples.samples import Labelled, Preparation, ahead
 
-Progress = Callable[[int, int], None]
 See = Callable[[Labelled, Mapping[str, NDArray[np.uint8]]], None]
 """Looks at an image and what every artifact predicts for it."""
 
@@ -61,7 +61,7 @@ def evaluate(
     preparation: Preparation,
     *,
     see: See = lambda image, predicted: None,
-    progress: Progress = lambda done, total: None,
+    progress: Progress = silent,
 ) -> dict[str, Evaluation]:
     """Predict every image with every runtime, decoding ahead of inference.
 

@@ -12,19 +12,16 @@ import onnxruntime
 
 from export.artifact.artifact import Artifact
 from export.common.errors import ArtifactError
+from export.common.progress import Progress, silent
 from export.ort.sessions import session_options, threads
-from validate.data.datasets import Dataset
+from validate.data.items import Dataset
 from validate.judging.evaluation import evaluate
 from validate.judging.figures import figures
 from validate.result.evidence import Evidence
 from validate.result.result import Figures, NoiseFacts
-from validate.runtime.ort import emulated_fp16, on_cpu
-from validate.runtime.runtimes import Runtime
+from validate.runtime.engine import Runtime
+from validate.runtime.table import RUNTIMES
 from validate.samples.samples import Preparation
-
-Progress = Callable[[int, int], None]
-_OPENERS = {"ort-cpu": on_cpu, "ort-fp16": emulated_fp16}
-"""Runtimes whose settings are known; others say nothing of their noise."""
 
 
 def _threads(count: int) -> onnxruntime.SessionOptions:
@@ -60,22 +57,22 @@ def measure_noise(
     dataset: Dataset,
     preparation: Preparation,
     classes: tuple[str, ...],
-    progress: Progress = lambda done, total: None,
+    progress: Progress = silent,
 ) -> NoiseFacts | None:
     """Return the noise of an artifact on a runtime, None for runtimes whose settings are unknown.
 
     `reference` is the id and runtime that agreement is counted against. A setting under which
     onnxruntime cannot load the file is left out.
     """
-    opener = _OPENERS.get(name)
-    if opener is None:
+    entry = RUNTIMES.get(name)
+    if entry is None or not entry.options:
         return None
-    runtimes = {"as it ran": opener(artifact, None)}
+    runtimes = {"as it ran": entry.open(artifact, None)}
     for setting, options in SETTINGS.items():
         if setting == f"{threads()} thread{'s' * (threads() > 1)}":
             continue  # that is how it ran
         try:
-            runtimes[setting] = opener(artifact, None, options())
+            runtimes[setting] = entry.open(artifact, None, options())
         except ArtifactError:
             continue
     id, engine = reference

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from export.artifact.artifact import Manifest
 from export.common.errors import DataError
-from validate.data.datasets import Dataset
+from validate.data.items import Dataset
 
 
 def overlapping(manifests: Iterable[Manifest], dataset: Dataset) -> list[str]:

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from export.artifact.artifact import Artifact, load_artifact
 from export.common.errors import ArtifactError, ComparisonError, UsageError
-from validate.runtime.runtimes import REFERENCES, TORCH_ID
+from validate.runtime.runtimes import TORCH_ID
+from validate.runtime.table import rebuilds
 from validate.samples.samples import Preparation
 
 
@@ -14,7 +15,7 @@ def with_reference(
 ) -> tuple[list[Artifact], str]:
     """Return all artifacts to run, the reference among them first, and the reference's id."""
     chosen = list(artifacts)
-    if reference in REFERENCES:
+    if rebuilds(reference):
         return chosen, TORCH_ID
     if reference is not None:
         found = load_artifact(Path(reference))

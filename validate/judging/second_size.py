@@ -3,20 +3,20 @@
 A file may keep what a Reshape or Resize was traced with, and agree at that size alone.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from export.artifact.artifact import Manifest
 from export.artifact.second_size import second_size
-from validate.data.datasets import Dataset
+from export.common.progress import Progress, silent
+from validate.data.items import Dataset
 from validate.judging.evaluation import Evaluation, evaluate
 from validate.metrics.agreement import ImageCounts
 from validate.result.result import SecondSizeFacts
-from validate.runtime.runtimes import Runtime
+from validate.runtime.engine import Runtime
 from validate.samples.protocols import get_protocol
 from validate.samples.samples import Preparation
 
-Progress = Callable[[int, int], None]
 IMAGES = 8
 """Enough to see a file that breaks; how much a size costs is a question for a result of its own."""
 _MUCH = 1.0
@@ -30,7 +30,7 @@ def at_second_size(
     dataset: Dataset,
     preparation: Preparation,
     before: Mapping[str, Evaluation],
-    progress: Progress = lambda done, total: None,
+    progress: Progress = silent,
 ) -> dict[str, SecondSizeFacts]:
     """Return what each runtime but the reference gives at
     `export.artifact.second_size.second_size`.

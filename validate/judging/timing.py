@@ -1,19 +1,21 @@
 """The latencies of a result: measured for it, or taken from another result of the same run."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from export.artifact.artifact import Artifact
-from validate.data.datasets import Dataset
+from export.common.progress import Progress
+from validate.data.items import Dataset
 from validate.result.result import ArtifactResult, Result, SpreadFacts
-from validate.runtime.runtimes import Runtime, open_runtime
+from validate.runtime.engine import Runtime
+from validate.runtime.runtimes import open_runtime
 from validate.samples.protocols import DEFAULT_PROTOCOL
 from validate.samples.samples import Preparation
 from validate.speed.latency import Latency, Spread, measure_latency
 
 
 @dataclass(frozen=True)
-class Timing:
+class ResultTiming:
     """Latency by artifact id, and the name of the runtime that it was measured on.
 
     `protocol` is that of the result it was measured for, None: for this one.
@@ -29,8 +31,8 @@ def measured(
     artifacts: Mapping[str, Artifact],
     dataset: Dataset,
     preparation: Preparation,
-    progress: Callable[[int, int], None],
-) -> Timing:
+    progress: Progress,
+) -> ResultTiming:
     """Time all runtimes in turns on the data set's first image; emulations on the file itself."""
     timed = {
         key: run if run.times_artifact else open_runtime(artifacts[key], "ort-cpu")
@@ -39,7 +41,7 @@ def measured(
     # at the size MACs are counted at, also where the protocol's images vary in size
     image = replace(preparation, protocol=DEFAULT_PROTOCOL).sample(dataset.items[0]).image
     found = measure_latency(timed, image, progress)
-    return Timing(found, {key: run.name for key, run in timed.items()})
+    return ResultTiming(found, {key: run.name for key, run in timed.items()})
 
 
 def known(
@@ -47,7 +49,7 @@ def known(
     runtimes: Mapping[str, Runtime],
     artifacts: Mapping[str, Artifact],
     dataset: Dataset,
-) -> Timing | None:
+) -> ResultTiming | None:
     """Return the latencies of `result`, None unless they are what would be measured.
 
     That is: the same files on the same runtimes, and the same images.
@@ -64,7 +66,7 @@ def known(
         if latency is None or entry.latency_runtime is None:
             return None
         latencies[key], names[key] = latency, entry.latency_runtime
-    return Timing(latencies, names, result.latency_protocol or result.protocol)
+    return ResultTiming(latencies, names, result.latency_protocol or result.protocol)
 
 
 def _latency(entry: ArtifactResult) -> Latency | None:

@@ -20,7 +20,7 @@ PerImage = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Figures:
+class ResampledFigures:
     """Figures of all images, of the resamples, and without one image each; NaN for none.
 
     One figure per class: (classes,), (resamples, classes), (images, classes). One figure in
@@ -31,20 +31,22 @@ class Figures:
     resampled: Floats
     left_out: Floats
 
-    def __sub__(self, other: "Figures") -> "Figures":
-        return Figures(
+    def __sub__(self, other: "ResampledFigures") -> "ResampledFigures":
+        return ResampledFigures(
             self.whole - other.whole,
             self.resampled - other.resampled,
             self.left_out - other.left_out,
         )
 
-    def mean(self) -> "Figures":
+    def mean(self) -> "ResampledFigures":
         """Return the mean over the classes that are there."""
-        return Figures(*map(_class_mean, (self.whole, self.resampled, self.left_out)))
+        return ResampledFigures(*map(_class_mean, (self.whole, self.resampled, self.left_out)))
 
-    def of_class(self, index: int) -> "Figures":
+    def of_class(self, index: int) -> "ResampledFigures":
         """Return the figures of one class."""
-        return Figures(self.whole[index], self.resampled[:, index], self.left_out[:, index])
+        return ResampledFigures(
+            self.whole[index], self.resampled[:, index], self.left_out[:, index]
+        )
 
     def interval(self, level: float = LEVEL) -> Interval | None:
         """Return the interval of one figure in all, at `level` percent."""
@@ -54,7 +56,7 @@ class Figures:
 
 def class_figures(
     counts: Mapping[str, Counts], resamples: int = RESAMPLES, seed: int = SEED
-) -> dict[str, Figures]:
+) -> dict[str, ResampledFigures]:
     """Return every class's IoU, percent, by the keys of `counts`, whose labels are the same."""
     parts = [next(iter(counts.values()))[:, 1]]
     for one in counts.values():
@@ -67,7 +69,7 @@ def class_figures(
     for index, key in enumerate(counts):
         hits, predicted = 1 + 2 * index, 2 + 2 * index
         ious = [_class_iou(one[0], one[hits], one[predicted]) for one in split]
-        figures[key] = Figures(ious[0][0], ious[1], ious[2])
+        figures[key] = ResampledFigures(ious[0][0], ious[1], ious[2])
     return figures
 
 

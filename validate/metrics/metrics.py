@@ -42,11 +42,6 @@ def miou(total: Confusion) -> float | None:
     return _mean([iou for iou, there in zip(class_iou(total), labelled, strict=True) if there])
 
 
-def miou_vainf(total: Confusion) -> float | None:
-    """Return VainF's mean IoU: over the classes that occur in labels or predictions."""
-    return _mean(class_iou(total))
-
-
 def invented_classes(total: Confusion) -> list[int]:
     """Return the classes that are predicted although no label has them."""
     return [int(c) for c in np.flatnonzero((total.sum(1) == 0) & (total.sum(0) > 0))]

@@ -9,8 +9,9 @@ from PIL import Image
 
 from export.common.errors import DataError, first_line
 from export.common.files import is_regular
-from validate.data.datasets import LAYOUTS, Item, open_dataset
-from validate.data.items import refuse_unsafe
+from validate.data.datasets import open_dataset
+from validate.data.items import Item, refuse_unsafe
+from validate.data.layouts import LAYOUTS
 from validate.samples.decoding import open_picture
 from validate.samples.samples import read_image
 
@@ -44,7 +45,7 @@ def find_frames(source: Path, out: Path) -> list[Frame]:
         return _frames(source.stem, source)
     if not source.is_dir():
         raise DataError(f"{source}: neither a regular file nor a folder")
-    if any(layout.recognise(source) for name, layout in LAYOUTS.items() if name != "images"):
+    if any(layout.recognise(source) for layout in LAYOUTS.values() if not layout.bare):
         items = open_dataset(str(source), "val", masks=False).items
         return [Frame(item.id, item.image) for item in items]
     if source.resolve() == out.resolve():

@@ -1,6 +1,6 @@
 """Masks and overlays of one artifact, at each image's own size."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from PIL import Image
 from export.artifact.artifact import Artifact
 from export.common.errors import DataError
 from export.common.files import check_writable, new_files
+from export.common.progress import Progress, silent
 from validate.judging.evaluation import at_size
 from validate.predict.frames import Frame, Reader, find_frames
 from validate.predict.overlays import legend, overlay, palette_image
@@ -67,7 +68,7 @@ def predict(
     runtime: str | None = None,
     weights: str | None = None,
     allow_fallback: bool = False,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Progress = silent,
 ) -> Predictions:
     """Write `<id>-mask.png` (palette, class indices), `<id>-overlay.jpg` and `legend.png`.
 

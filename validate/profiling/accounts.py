@@ -7,7 +7,7 @@ from validate.profiling.kernels import Kernel
 
 
 @dataclass(frozen=True)
-class Layer:
+class ProfiledLayer:
     """A kernel: `name` is the file's layer where onnxruntime's name leads to one, else its own.
 
     `ms` is its time, `share` that of the session's, 0-100. `gmac_per_s` and `of_peak` (0-100, of
@@ -28,7 +28,7 @@ class Layer:
 
 
 @dataclass(frozen=True)
-class Group:
+class KernelGroup:
     """All kernels of one operator type or one kind."""
 
     name: str
@@ -47,10 +47,10 @@ def layer_entry(
     computed_macs: int,
     session_ms: float,
     peaks: Mapping[str, float],
-) -> Layer:
+) -> ProfiledLayer:
     """Set one kernel against its session's time and the peak of its kind, GMAC/s."""
     speed, of_peak = achieved(macs, computed_macs, kernel.ms, peaks.get(kernel.kind))
-    return Layer(
+    return ProfiledLayer(
         name=name or kernel.name,
         operator=kernel.operator,
         kind=kernel.kind,
@@ -65,13 +65,13 @@ def layer_entry(
 
 
 def groups(
-    layers: Iterable[Layer],
-    key: Callable[[Layer], str],
+    layers: Iterable[ProfiledLayer],
+    key: Callable[[ProfiledLayer], str],
     session_ms: float,
     peaks: Mapping[str, float],
-) -> tuple[Group, ...]:
+) -> tuple[KernelGroup, ...]:
     """Sum layers up by `key`, the slowest group first."""
-    grouped: dict[str, list[Layer]] = {}
+    grouped: dict[str, list[ProfiledLayer]] = {}
     for layer in layers:
         grouped.setdefault(key(layer), []).append(layer)
     found = [_group(name, members, session_ms, peaks) for name, members in grouped.items()]
@@ -79,15 +79,15 @@ def groups(
 
 
 def _group(
-    name: str, members: Sequence[Layer], session_ms: float, peaks: Mapping[str, float]
-) -> Group:
+    name: str, members: Sequence[ProfiledLayer], session_ms: float, peaks: Mapping[str, float]
+) -> KernelGroup:
     ms, macs = sum(layer.ms for layer in members), sum(layer.macs for layer in members)
     kinds = {layer.kind for layer in members}
     peak = peaks.get(kinds.pop()) if len(kinds) == 1 else None
     computed = sum(layer.computed_macs for layer in members)
     speed, of_peak = achieved(macs, computed, ms, peak)
     share = round(100 * ms / session_ms, 2)
-    return Group(name, len(members), round(ms, 3), share, macs, speed, of_peak)
+    return KernelGroup(name, len(members), round(ms, 3), share, macs, speed, of_peak)
 
 
 def achieved(

@@ -1,7 +1,7 @@
 """Where an artifact spends its time: by operator, by layer, and against the machine's peak."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from export.artifact.artifact import Artifact
 from export.common.errors import UsageError
 from export.common.files import scratch_folder
+from export.common.progress import SILENT, Stages
 from export.common.versions import versions
 from export.ort.sessions import CPU, cpu_facts, open_session, run, session_options
-from validate.profiling.accounts import Group, Layer, groups, layer_entry
+from validate.profiling.accounts import KernelGroup, ProfiledLayer, groups, layer_entry
 from validate.profiling.kernels import Kernel, Recording, read_recording
 from validate.profiling.layers import Layers
 from validate.profiling.peak import KINDS, measure_peak
@@ -51,9 +52,9 @@ class Profile:
     macs: int
     found_macs: int
     peaks: dict[str, float]
-    operators: tuple[Group, ...]
-    multiplying: tuple[Group, ...]
-    layers: tuple[Layer, ...]
+    operators: tuple[KernelGroup, ...]
+    multiplying: tuple[KernelGroup, ...]
+    layers: tuple[ProfiledLayer, ...]
     threads: int
     cpus: tuple[int, ...] | None
     others: float | None
@@ -67,7 +68,7 @@ def profile(
     *,
     threads: int | None = None,
     rounds: int = ROUNDS,
-    progress: Callable[[str, int, int], None] = lambda stage, done, total: None,
+    progress: Stages = SILENT,
 ) -> Profile:
     """Run `artifact` on onnxruntime's CPU provider under its profiler and account for the time.
 
@@ -94,7 +95,7 @@ def profile(
     return _account(artifact, image.shape, runs, layers, peaks, pinning, others)
 
 
-def _peaks(kinds: Iterable[str], progress: Callable[[str, int, int], None]) -> dict[str, float]:
+def _peaks(kinds: Iterable[str], progress: Stages) -> dict[str, float]:
     measured = {}
     for done, kind in enumerate(kinds):
         progress("peak", done, len(KINDS))
@@ -129,7 +130,7 @@ def _recorded(
     image: NDArray[np.floating],
     rounds: int,
     scratch: Path,
-    progress: Callable[[str, int, int], None],
+    progress: Stages,
 ) -> _Runs:
     options = session_options()
     options.enable_profiling = True

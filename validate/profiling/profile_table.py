@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from tabulate import tabulate
 
-from validate.profiling.accounts import Group, Layer
+from validate.profiling.accounts import KernelGroup, ProfiledLayer
 from validate.profiling.profile import Profile
 from validate.result.cells import Cell, number
 from validate.speed.contention import disturbed
@@ -49,12 +49,12 @@ def _summary(found: Profile) -> list[str]:
     return lines + disturbed(found.others)
 
 
-def not_multiplying(found: Profile) -> Sequence[Group]:
+def not_multiplying(found: Profile) -> Sequence[KernelGroup]:
     """Return the operator types that have no MACs."""
     return [group for group in found.operators if not group.macs]
 
 
-def _reached(group: Group, peak: float | None) -> str:
+def _reached(group: KernelGroup, peak: float | None) -> str:
     of_peak = (
         "" if peak is None else f", {group.of_peak:.1f} % of {peak:.0f}, this machine's peak in it"
     )
@@ -64,16 +64,16 @@ def _reached(group: Group, peak: float | None) -> str:
     )
 
 
-def _group(one: Group) -> list[Cell]:
+def _group(one: KernelGroup) -> list[Cell]:
     return [one.name, one.kernels, number(one.ms, 2), number(one.share, 1), *_work(one)]
 
 
-def _layer(one: Layer) -> list[Cell]:
+def _layer(one: ProfiledLayer) -> list[Cell]:
     output = "x".join(map(str, one.output))
     times = [number(one.ms, 2), number(one.share, 1)]
     return [one.name, one.operator, one.kind, output, *times, *_work(one)]
 
 
-def _work(one: Group | Layer) -> list[Cell]:
+def _work(one: KernelGroup | ProfiledLayer) -> list[Cell]:
     macs = number(one.macs / 1e9, 3) if one.macs else "-"
     return [macs, number(one.gmac_per_s, 1), number(one.of_peak, 1)]

@@ -20,7 +20,7 @@ Row = Mapping[str, Any]
 
 def write_frontier(artifact: Artifact) -> list[Path]:
     """Draw the search of an artifact beside it, where it was searched for."""
-    found = artifact.manifest.checks.get(artifact.manifest.precision, {}).get("search")
+    found = facts.get("search") if (facts := artifact.manifest.int8) else None
     if found is None:
         return []
     path = artifact.path.with_name(f"{artifact.path.stem}{SUFFIX}")

@@ -1,15 +1,16 @@
 """Render a result: terminal table, report.md, report.html, and the files they came from."""
 
 import shutil
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from tabulate import tabulate
 
 from export.artifact.diagnosis import Diagnosis
-from export.common.errors import DataError, UsageError, unknown
+from export.common.errors import DataError
 from export.common.escaping import markdown, markdown_code, terminal
 from export.common.files import new_files
+from export.common.tables import known
 from validate.gating.verdict import Verdict
 from validate.report.diagnosis_file import load_diagnosis
 from validate.report.material import Material
@@ -21,6 +22,7 @@ from validate.report.report_text import (
     notes,
     verdict_list,
 )
+from validate.report.table import REPORT_FORMATS
 from validate.result.cells import Cell, markdown_table, number
 from validate.result.result import CONFUSION_FILE, PICTURE_FILE, RESULT_FILE, Result, load_result
 from validate.result.result_cells import (
@@ -51,11 +53,9 @@ def report(
     written.
     """
     chosen = list(REPORT_FORMATS) if formats is None else list(dict.fromkeys(formats))
-    for name in chosen:
-        if name not in REPORT_FORMATS:
-            raise UsageError(unknown("report format", name, REPORT_FORMATS))
+    writers = {name: known("report format", name, REPORT_FORMATS) for name in chosen}
     material = Material(result_file, verdicts, _diagnoses(result_file, diagnoses))
-    texts = {f"report.{name}": REPORT_FORMATS[name](material) for name in chosen}
+    texts = {f"report.{name}": writer.text(material) for name, writer in writers.items()}
     texts[RESULT_FILE] = material.result.to_json()
     beside = [result_file.with_name(name) for name in (CONFUSION_FILE, PICTURE_FILE)]
     copied = [path for path in beside if path.is_file()]
@@ -132,18 +132,9 @@ def markdown_report(result: Result, verdicts: Sequence[Verdict] = ()) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _markdown(material: Material) -> str:
+def markdown_of(material: Material) -> str:
+    """Return report.md of a result and its verdicts."""
     return markdown_report(material.result, material.verdicts)
-
-
-def _html(material: Material) -> str:
-    from validate.report.page.page import html_report  # brings matplotlib, which takes its time
-
-    return html_report(material)
-
-
-REPORT_FORMATS: dict[str, Callable[[Material], str]] = {"md": _markdown, "html": _html}
-"""Writers of report.NAME."""
 
 
 _WIDE = frozenset(

@@ -1,1 +1,1 @@
-"""The engines that predict: one per file; `runtimes` has the table of them."""
+"""The engines that predict: one per file; `table` lists them, `runtimes` opens one."""

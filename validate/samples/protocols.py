@@ -4,15 +4,14 @@ A protocol is named in every result; a drop is computed only between results of 
 Images are resized with PIL's BILINEAR, labels with NEAREST. `size` is (height, width).
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from typing import TYPE_CHECKING
 from typing import Protocol as Typing
 
-from PIL import Image
-from PIL.Image import Resampling
+from export.common.tables import known
 
-from export.common.errors import UsageError, unknown
+if TYPE_CHECKING:  # names of protocols are read where nobody waits for PIL
+    from PIL.Image import Image, Resampling
 
 Size = tuple[int, int]
 _TORCHVISION_SIDE = 520
@@ -21,28 +20,41 @@ _TORCHVISION_SIDE = 520
 class Resize(Typing):
     """Brings a picture to `size`."""
 
-    def __call__(self, picture: Image.Image, size: Size, resample: Resampling) -> Image.Image: ...
+    def __call__(self, picture: "Image", size: Size, resample: "Resampling") -> "Image": ...
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """`image` and `label` prepare the two; `at_image_size`: predictions are resized back.
+    """How pictures get their size; labels are resized alike.
 
-    `variable`: every image keeps its aspect, so the artifact must take any size.
+    `at_image_size`: labels stay as they are and predictions are resized back. `variable`: every
+    image keeps its aspect, so the artifact must take any size.
     """
 
-    image: Callable[[Image.Image, Size], Image.Image]
-    label: Callable[[Image.Image, Size], Image.Image]
+    help: str
+    resize: Resize
     at_image_size: bool = False
     variable: bool = False
 
+    def image(self, picture: "Image", size: Size) -> "Image":
+        """Prepare an image."""
+        from PIL.Image import Resampling
 
-def _squash(picture: Image.Image, size: Size, resample: Resampling) -> Image.Image:
+        return self.resize(picture, size, Resampling.BILINEAR)
+
+    def label(self, picture: "Image", size: Size) -> "Image":
+        """Prepare a label."""
+        from PIL.Image import Resampling
+
+        return picture if self.at_image_size else self.resize(picture, size, Resampling.NEAREST)
+
+
+def _squash(picture: "Image", size: Size, resample: "Resampling") -> "Image":
     height, width = size
     return picture.resize((width, height), resample)
 
 
-def _center_crop(picture: Image.Image, size: Size, resample: Resampling) -> Image.Image:
+def _center_crop(picture: "Image", size: Size, resample: "Resampling") -> "Image":
     """Scale until the picture just covers `size`, then cut out its centre.
 
     For a square this is torchvision's Resize(S) (the longer side is rounded down) and
@@ -59,7 +71,7 @@ def _center_crop(picture: Image.Image, size: Size, resample: Resampling) -> Imag
     return resized.crop((left, top, left + width, top + height))
 
 
-def _shorter_side(picture: Image.Image, size: Size, resample: Resampling) -> Image.Image:
+def _shorter_side(picture: "Image", size: Size, resample: "Resampling") -> "Image":
     """Scale the shorter side to 520, the longer one rounded down; nothing is cut off.
 
     So do the presets of torchvision's segmentation weights, and its reference's evaluation.
@@ -70,33 +82,17 @@ def _shorter_side(picture: Image.Image, size: Size, resample: Resampling) -> Ima
     return picture.resize(scaled, resample)
 
 
-def _untouched(picture: Image.Image, size: Size) -> Image.Image:
-    return picture
-
-
-def _both(resize: Resize, *, variable: bool = False) -> Protocol:
-    return Protocol(
-        image=partial(resize, resample=Resampling.BILINEAR),
-        label=partial(resize, resample=Resampling.NEAREST),
-        variable=variable,
-    )
-
-
 PROTOCOLS: dict[str, Protocol] = {
-    "squash": _both(_squash),
-    "center-crop": _both(_center_crop),
-    "full": Protocol(
-        image=partial(_squash, resample=Resampling.BILINEAR),
-        label=_untouched,
-        at_image_size=True,
+    "squash": Protocol("to the network's size, the aspect changes", _squash),
+    "center-crop": Protocol("the shorter side to the network's, the middle cut out", _center_crop),
+    "full": Protocol("as squash, but judged at the size of the image", _squash, at_image_size=True),
+    "torchvision": Protocol(
+        "the shorter side to 520 pixels, all kept", _shorter_side, variable=True
     ),
-    "torchvision": _both(_shorter_side, variable=True),
 }
 DEFAULT_PROTOCOL = "squash"
 
 
 def get_protocol(name: str) -> Protocol:
     """Return a protocol; raise UsageError, with the nearest name, when there is none."""
-    if name not in PROTOCOLS:
-        raise UsageError(unknown("protocol", name, PROTOCOLS))
-    return PROTOCOLS[name]
+    return known("protocol", name, PROTOCOLS)

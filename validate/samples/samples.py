@@ -16,9 +16,10 @@ from export.artifact.artifact import ImageRef, Manifest, Origin, Sample
 from export.artifact.image import normalised
 from export.common.errors import DataError, UsageError
 from export.common.files import read_file
-from validate.data.datasets import Dataset, Item
+from validate.data.items import Dataset, Item
 from validate.samples.decoding import decode, open_picture
-from validate.samples.label_map import AS_THEY_ARE, Colour, LabelMap, read_label_map
+from validate.samples.label_map import AS_THEY_ARE, Colour, LabelMap
+from validate.samples.label_map_file import read_label_map
 from validate.samples.labels import read_mask
 from validate.samples.protocols import get_protocol
 

@@ -1,6 +1,6 @@
 """Labels that would give a number which means nothing: said before there is one."""
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -8,15 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.artifact.classes import VOID
-from export.common.errors import DataError, UsageError, unknown
+from export.common.errors import DataError
 from export.ort.sessions import threads
-from validate.data.datasets import Dataset, Item
 from validate.data.instances import Instances
+from validate.data.items import Dataset, Item
 from validate.samples.labels import read_values
 from validate.samples.samples import Preparation
+from validate.samples.trap_table import TRAPS
 
-MASK_SIZE = "mask-size"
-"""Accepted: masks of another size than their image are resized to it."""
 _MUCH_VOID = 0.25
 """Share of the pixels. VOC's border is 5 %, what Cityscapes leaves out 12 %."""
 
@@ -42,7 +41,8 @@ class Labels:
         return [int(index) for index in np.flatnonzero(self.pixels)]
 
 
-def _white(labels: Labels) -> str | None:
+def white(labels: Labels) -> str | None:
+    """Say what is wrong with white that would count as void, or None."""
     if labels.declared or labels.values != {0, VOID}:
         return None
     return (
@@ -51,7 +51,8 @@ def _white(labels: Labels) -> str | None:
     )
 
 
-def _absent(labels: Labels) -> str | None:
+def absent(labels: Labels) -> str | None:
+    """Say what is wrong with a class that void may stand for, or None."""
     absent = np.flatnonzero(labels.pixels == 0)
     if labels.declared or not absent.size or labels.void_share < _MUCH_VOID:
         return None
@@ -62,26 +63,12 @@ def _absent(labels: Labels) -> str | None:
     )
 
 
-def _single(labels: Labels) -> str | None:
+def single(labels: Labels) -> str | None:
+    """Say what is wrong with labels of one class, or None."""
     if len(labels.used) > 1:
         return None
     held = f"class {labels.used[0]} only" if labels.used else "void only"
     return f"all {labels.images} masks hold {held}, so that any figure would be of that alone"
-
-
-TRAPS: dict[str, Callable[[Labels], str | None]] = {
-    "white-is-void": _white,
-    "absent-class": _absent,
-    "one-class": _single,
-}
-"""By the name it is accepted by: what is wrong with labels, or None."""
-
-
-def check_accepted(names: Iterable[str]) -> None:
-    """Raise UsageError for a name that is no trap's."""
-    for name in names:
-        if name not in (*TRAPS, MASK_SIZE):
-            raise UsageError(unknown("name to accept", name, (*TRAPS, MASK_SIZE)))
 
 
 def refuse_traps(
@@ -95,8 +82,8 @@ def refuse_traps(
     if not dataset.labelled or any(isinstance(item.mask, Instances) for item in dataset.items):
         return
     labels = _labels(dataset, preparation)
-    for name, check in TRAPS.items():
-        if name not in accepted and (problem := check(labels)):
+    for name, trap in TRAPS.items():
+        if name not in accepted and (problem := trap.problem(labels)):
             raise DataError(
                 f"data {dataset.name}:{dataset.split}: {problem}; if that is right, give "
                 f"--accept {name}"

@@ -1,8 +1,7 @@
 """Artifacts timed side by side: latency, load time, memory and throughput."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +10,13 @@ from numpy.typing import NDArray
 
 from export.artifact.artifact import Artifact, Manifest
 from export.common.errors import DataError, UsageError
+from export.common.progress import SILENT, Stages
 from export.common.versions import versions
 from export.ort.sessions import cpu_facts
 from validate.data.datasets import open_dataset
-from validate.runtime.runtimes import REFERENCES, Runtime, default_runtime, open_runtime
+from validate.runtime.engine import Runtime
+from validate.runtime.runtimes import default_runtime, open_runtime
+from validate.runtime.table import rebuilds
 from validate.speed.contention import Snapshot, taken_by_others
 from validate.speed.cpus import pinned
 from validate.speed.latency import WARM_UP, Rounds, Spread, spread, take_turns
@@ -27,7 +29,7 @@ EMULATION, FILE_ITSELF = "ort-fp16", "ort-cpu"
 
 
 @dataclass(frozen=True)
-class Timing:
+class BenchTiming:
     """One artifact on one runtime.
 
     `session_ms` is the inference alone, `mask_ms` image tensor to class mask. `ratio` is its
@@ -57,7 +59,7 @@ class Bench:
     `others` is the percent of these CPUs that was taken by others during the rounds.
     """
 
-    timings: tuple[Timing, ...]
+    timings: tuple[BenchTiming, ...]
     threads: int
     cpus: tuple[int, ...] | None
     others: float | None
@@ -77,7 +79,7 @@ def bench(
     threads: int | None = None,
     parallel: int | None = None,
     rounds: int = ROUNDS,
-    progress: Callable[[str, int, int], None] = lambda stage, done, total: None,
+    progress: Stages = SILENT,
 ) -> Bench:
     """Time every artifact on every one of `runtimes`, one run of each per round.
 
@@ -91,7 +93,7 @@ def bench(
         raise UsageError("bench: give at least one artifact")
     if rounds < 1:
         raise UsageError(f"--rounds {rounds}: give 1 or more")
-    if weights is not None and not set(runtimes) & set(REFERENCES):
+    if weights is not None and not any(map(rebuilds, runtimes)):
         raise UsageError("--weights goes with --runtime torch, which rebuilds the network")
     picture = _first_picture(data) if data else None
     with pinned(threads) as pinning:
@@ -103,9 +105,9 @@ def bench(
         ]
         timed = {str(at): (case.opened, case.image) for at, case in enumerate(cases)}
         before = Snapshot.take(pinning.cpus)
-        samples = list(take_turns(timed, rounds, partial(progress, "latency")).values())
+        samples = list(take_turns(timed, rounds, progress.later("latency")).values())
         others = taken_by_others(pinning.cpus, before)
-        timings: list[Timing] = []
+        timings: list[BenchTiming] = []
         for done, case in enumerate(cases):
             progress("memory and throughput", done, len(cases))
             footprint = measure_footprint(
@@ -173,10 +175,10 @@ def _timed_runtime(manifest: Manifest) -> str:
 
 def _timing(
     case: _Case, own: Rounds, first: Rounds, footprint: Footprint, throughput: Throughput | None
-) -> Timing:
+) -> BenchTiming:
     ratios = [one / base for one, base in zip(own.mask, first.mask, strict=True)]
     latency = own.latency
-    return Timing(
+    return BenchTiming(
         file=case.artifact.path.name,
         id=case.artifact.manifest.id,
         sha256=case.artifact.manifest.sha256,

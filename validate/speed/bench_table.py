@@ -3,7 +3,7 @@
 from tabulate import tabulate
 
 from validate.result.cells import Cell, number
-from validate.speed.bench import Bench, Timing
+from validate.speed.bench import Bench, BenchTiming
 from validate.speed.contention import disturbed
 from validate.speed.latency import Spread
 
@@ -36,7 +36,7 @@ def bench_lines(found: Bench) -> str:
     return "\n".join(lines)
 
 
-def _row(one: Timing) -> list[Cell]:
+def _row(one: BenchTiming) -> list[Cell]:
     return [
         one.file,
         one.runtime,

@@ -1,14 +1,15 @@
 """Latency, measured fairly: in turns, after everything else, on the same image."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
 
 import numpy as np
 from numpy.typing import NDArray
 
-from validate.runtime.runtimes import Runtime
+from export.common.progress import Progress, silent
+from validate.runtime.engine import Runtime
 
 WARM_UP = 3
 ROUNDS = 20
@@ -51,7 +52,7 @@ class Rounds:
 def measure_latency(
     runtimes: Mapping[str, Runtime],
     image: NDArray[np.float32],
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Progress = silent,
 ) -> dict[str, Latency]:
     """Time every runtime on `image` in 20 rounds, fewer where a round is slow; see `take_turns`."""
     timed = {key: (runtime, image) for key, runtime in runtimes.items()}
@@ -62,7 +63,7 @@ def measure_latency(
 def take_turns(
     timed: Mapping[str, tuple[Runtime, NDArray[np.float32]]],
     rounds: int,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Progress = silent,
     *,
     seconds: float = inf,
 ) -> dict[str, Rounds]:

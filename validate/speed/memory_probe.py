@@ -7,7 +7,10 @@ from contextlib import suppress
 from pathlib import Path
 
 from export.artifact.artifact import Artifact, load_artifact
-from validate.runtime.runtimes import Runtime, open_runtime
+from export.common.tables import import_now, known
+from validate.runtime.engine import Runtime
+from validate.runtime.runtimes import open_runtime
+from validate.runtime.table import RUNTIMES
 from validate.speed.picture import input_image
 
 LOADS = 5
@@ -42,6 +45,7 @@ def main(file: str, runtime: str, weights: str, picture: str) -> None:
     """Print one line of JSON: bytes of memory, and the milliseconds of every load."""
     artifact = load_artifact(Path(file))
     image = input_image(artifact.manifest, Path(picture) if picture else None)
+    import_now(known("runtime", runtime, RUNTIMES).open)
     forget_peak()
     baseline = resident()
     opened, first_ms = _timed_load(artifact, runtime, weights)

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from export.artifact.artifact import Manifest
 from export.artifact.image import as_mode, normalised, synthetic_images
-from validate.data.datasets import Item
+from validate.data.items import Item
 from validate.samples.protocols import DEFAULT_PROTOCOL
 from validate.samples.samples import Preparation
 

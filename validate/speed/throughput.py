@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.common.errors import UsageError
-from validate.runtime.runtimes import Runtime
+from validate.runtime.engine import Runtime
 from validate.speed.cpus import Pinning, stay_on
 from validate.speed.latency import WARM_UP
 

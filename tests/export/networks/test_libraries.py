@@ -11,7 +11,7 @@ from torch import nn
 from export.common.errors import CheckpointError, SegportError, UsageError
 from export.networks.libraries import default_name, library_network, library_weights, preset_of
 from export.networks.network import load_network
-from export.networks.zoo import zoo_entry
+from export.networks.table import zoo_entry
 from export.onnx_export import export_model
 from export.ort.sessions import open_session, run
 from segport.recipe import load_recipe

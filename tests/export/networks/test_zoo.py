@@ -9,15 +9,9 @@ import torch
 from torch import nn
 
 from export.common.errors import UsageError, unknown
+from export.networks.table import ZOO, zoo_entry
 from export.networks.torch_cost import torch_cost
-from export.networks.zoo import (
-    ZOO,
-    build_network,
-    meta_network,
-    zoo_comparison,
-    zoo_entry,
-    zoo_table,
-)
+from export.networks.zoo import build_network, meta_network, zoo_comparison, zoo_table
 
 VAINF = [name for name in ZOO if "/" not in name]
 TORCHVISION = [name for name in ZOO if name.startswith("torchvision/")]

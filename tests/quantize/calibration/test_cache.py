@@ -13,7 +13,7 @@ from onnx import numpy_helper
 from export.artifact.artifact import Artifact, ImageRef, Origin, Sample
 from export.common.errors import CalibrationError
 from quantize.calibration.cache import collect_cached, default_folder
-from quantize.calibration.channel_statistics import ChannelMinMax, ChannelMoments
+from quantize.calibration.channel_statistics import ChannelMinMax
 from quantize.calibration.histogram import Histogram
 from quantize.calibration.measurement import Measurement
 from quantize.calibration.statistics import MeanMinMax, MinMax, PooledSum, Statistic
@@ -38,7 +38,7 @@ class Counted(list[Sample]):
 
 
 def _statistics() -> dict[str, list[Statistic]]:
-    kinds = (MinMax, MeanMinMax, Histogram, partial(Tails, 0.01, 4), ChannelMinMax, ChannelMoments)
+    kinds = (MinMax, MeanMinMax, Histogram, partial(Tails, 0.01, 4), ChannelMinMax)
     return {tensor: [kind() for kind in kinds] for tensor in ("input", TENSOR)}
 
 

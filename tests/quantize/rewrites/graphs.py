@@ -10,7 +10,7 @@ from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from export.artifact.artifact import Sample
 from quantize.calibration.channel_statistics import ChannelMinMax
-from quantize.rewrites.change import Change, Seen
+from quantize.rewrites.change import Rewritten, Seen
 from tests.export.build import computed, model, value, weight
 
 Floats = NDArray[np.float32]
@@ -83,7 +83,7 @@ def constants(made: ModelProto) -> dict[str, Floats]:
     return {t.name: numpy_helper.to_array(t) for t in made.graph.initializer}
 
 
-def assert_follows(original: ModelProto, change: Change, pictures: Sequence[Floats]) -> None:
+def assert_follows(original: ModelProto, change: Rewritten, pictures: Sequence[Floats]) -> None:
     """Every tensor of the original is factor * rewritten + offset, those not listed are equal."""
     names = [name for n in original.graph.node for name in n.output]
     before, after = (tensors(m, names, pictures) for m in (original, change.model))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from onnx import NodeProto, TensorProto, helper
 
-from quantize.rewrites.channels import Channels, clip_bounds, scalable_channels
+from quantize.rewrites.channels import CoupledChannels, clip_bounds, scalable_channels
 from tests.export.build import constant, value
 from tests.quantize.rewrites.graphs import conv, graph, node, weights
 
@@ -14,7 +14,7 @@ MIDDLE = [0, 1, 2, 3]
 
 def _around(
     nodes: list[NodeProto], constants: list[TensorProto] | None = None, result: str = "y"
-) -> Channels:
+) -> CoupledChannels:
     """Put nodes from `x` to `result`, both of 4 channels, between two convolutions."""
     return scalable_channels(
         graph(
@@ -24,7 +24,7 @@ def _around(
     )
 
 
-def _ids(channels: Channels, name: str) -> list[int]:
+def _ids(channels: CoupledChannels, name: str) -> list[int]:
     return [int(one) for one in channels.ids[name]]
 
 

@@ -8,9 +8,10 @@ from onnx import ModelProto, helper, numpy_helper
 from export.common.errors import QuantizeError
 from quantize.calibration.channel_statistics import ChannelMinMax
 from quantize.rewrites.bias_absorption import absorb_high_bias
-from quantize.rewrites.change import Change, Rewrite, Seen
+from quantize.rewrites.change import Rewritten, Seen
 from quantize.rewrites.equalization import equalize
-from quantize.rewrites.prepare import REWRITES, prepare
+from quantize.rewrites.prepare import prepare
+from quantize.rewrites.table import REWRITES, Rewrite
 from tests.export.build import constant
 from tests.quantize.rewrites.graphs import (
     constants,
@@ -78,19 +79,19 @@ def test_a_rewrite_that_found_nothing_is_listed_without_a_difference() -> None:
     assert step.summary == "0 layers with dead channels"
 
 
-def _faulty(model: ModelProto, seen: Seen) -> Change:
+def _faulty(model: ModelProto, seen: Seen) -> Rewritten:
     copy = ModelProto()
     copy.CopyFrom(model)
     weight = next(t for t in copy.graph.initializer if t.name == "a.w")
     weight.CopyFrom(constant("a.w", constants(model)["a.w"] * np.float32(2)))
-    return Change(copy, "weights doubled")
+    return Rewritten(copy, "weights doubled")
 
 
 def test_a_rewrite_that_changes_the_network_is_refused_by_name(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Channel 0 is so large that the classes hardly notice; the logits do."""
-    monkeypatch.setitem(REWRITES, "equalize", Rewrite(lambda model: set(), _faulty))
+    monkeypatch.setitem(REWRITES, "equalize", Rewrite("", _faulty))
     message = (
         r"^rewrite equalize changed the network \(logits .*; leave it out with --skip equalize$"
     )
@@ -103,7 +104,7 @@ def test_a_rewrite_that_changes_masks_is_refused_by_name(monkeypatch: pytest.Mon
     for tensor in made.graph.initializer:
         if tensor.name == "a.b":
             tensor.CopyFrom(constant("a.b", np.ones(4, np.float32)))
-    monkeypatch.setitem(REWRITES, "equalize", Rewrite(lambda model: set(), _faulty))
+    monkeypatch.setitem(REWRITES, "equalize", Rewrite("", _faulty))
     with pytest.raises(QuantizeError, match=r"changed the network \(argmax agreement"):
         prepare(made, ["equalize"], {}, samples())
 
@@ -112,13 +113,13 @@ def test_what_was_seen_follows_the_rewrites(monkeypatch: pytest.MonkeyPatch) -> 
     """The third rewrite is told what calibration would see now, offsets and factors included."""
     told: dict[str, ChannelMinMax] = {}
 
-    def watch(model: ModelProto, seen: Seen) -> Change:
+    def watch(model: ModelProto, seen: Seen) -> Rewritten:
         told.update(seen)
-        return Change(model, "")
+        return Rewritten(model, "")
 
     names = list(REWRITES)[:3]
     for name, rewrite in zip(names, (absorb_high_bias, equalize, watch), strict=True):
-        monkeypatch.setitem(REWRITES, name, Rewrite(lambda model: set(), rewrite))
+        monkeypatch.setitem(REWRITES, name, Rewrite("", rewrite))
     made = network()
     prepared = prepare(made, names, seen(made, images()), samples())
     assert prepared.rescaled["a"].offset.any() and (prepared.rescaled["a"].factor != 1).any()

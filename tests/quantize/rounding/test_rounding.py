@@ -19,7 +19,8 @@ from quantize.graph.plan import Plan, build
 from quantize.graph.rounded_weight import RoundedWeight
 from quantize.rounding import moments as moments_module
 from quantize.rounding.moments import InputMoments
-from quantize.rounding.rounding import METHODS, Rounded, input_moments, round_weights
+from quantize.rounding.rounding import Rounded, input_moments, round_weights
+from quantize.rounding.table import ROUNDINGS
 from quantize.targets import TARGETS, Target
 from tests.export.build import computed, constant, model, value, weight
 from tests.quantize.search.chains import Sample
@@ -164,7 +165,7 @@ def test_the_mean_error_goes_into_the_bias(tiny: Artifact) -> None:
         assert np.abs(left).max() < 1e-3 * np.abs(without).max()
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", ROUNDINGS)
 @pytest.mark.parametrize("target", ["cpu", "cpu-avx2", "npu"])
 def test_integers_and_scales_are_the_targets(
     tiny: Artifact, method: str, target: str, monkeypatch: pytest.MonkeyPatch
@@ -185,7 +186,7 @@ def test_integers_and_scales_are_the_targets(
         np.testing.assert_allclose(one.scale, expected, rtol=1e-6)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", ROUNDINGS)
 def test_no_channel_is_worse_than_with_the_nearest_weights(
     tiny: Artifact, method: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -196,9 +197,9 @@ def test_no_channel_is_worse_than_with_the_nearest_weights(
         integers[:, ::2] = np.where(integers[:, ::2] > 0, integers[:, ::2] - 3, 3)
         return integers
 
-    good = METHODS[method]
+    good = ROUNDINGS[method]
     monkeypatch.setattr("quantize.rounding.adaround.STEPS", 30)
-    monkeypatch.setitem(METHODS, method, careless)  # type: ignore[arg-type]
+    monkeypatch.setitem(ROUNDINGS, method, careless)  # type: ignore[arg-type]
     made = network()
     found, _ = rounded(made, tiny, TARGETS["cpu"], method)
     for node, values, x in _layers(made):

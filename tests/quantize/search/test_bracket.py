@@ -3,9 +3,9 @@ from collections.abc import Callable, Iterator
 from onnx import ModelProto
 
 from quantize.search.bracket import find
-from quantize.search.budget import Budget
+from quantize.search.budget import SearchBudget
 from quantize.search.clock import Clock
-from quantize.search.decision import Reading
+from quantize.search.decision import ScoreReading
 from quantize.search.order import Foreseen
 from quantize.search.trials import Candidate, Trials
 
@@ -29,12 +29,12 @@ def _search(
         model.graph.name = str(len(kept))  # type: ignore[arg-type]
         return model
 
-    def score(model: ModelProto, stop: Callable[[], bool]) -> Iterator[Reading]:
+    def score(model: ModelProto, stop: Callable[[], bool]) -> Iterator[ScoreReading]:
         tried.append(int(model.graph.name))
-        yield Reading(100 - lost(tried[-1]), 0.0, 32, 32)
+        yield ScoreReading(100 - lost(tried[-1]), 0.0, 32, 32)
 
     clock = Clock(said.append, minutes)
-    budget = Budget("min_agreement", limit)
+    budget = SearchBudget("min_agreement", limit)
     trials = Trials(build, lambda kept: 1 - len(kept) / 40, score, budget, clock.say, clock.over)
     trials.try_out(frozenset())
     return find(SETS, trials, clock), tried, said

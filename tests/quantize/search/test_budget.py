@@ -4,11 +4,11 @@ from collections.abc import Callable
 import pytest
 
 from export.common.errors import UsageError
-from quantize.search.budget import Budget, accepts, better
+from quantize.search.budget import SearchBudget, accepts, better
 
 NAN, INF = math.nan, math.inf
-DROP = Budget("max_drop", 0.3)
-AGREEMENT = Budget("min_agreement", 99.0)
+DROP = SearchBudget("max_drop", 0.3)
+AGREEMENT = SearchBudget("min_agreement", 99.0)
 
 
 @pytest.mark.parametrize(
@@ -31,15 +31,15 @@ AGREEMENT = Budget("min_agreement", 99.0)
         (AGREEMENT, INF, True),
         (AGREEMENT, -INF, False),
         (AGREEMENT, NAN, False),
-        (Budget("max_drop", 0.0), 0.0, True),
-        (Budget("max_drop", 0.0), 1e-9, False),
-        (Budget("max_drop", 100.0), 100.0, True),
-        (Budget("min_agreement", 0.0), 0.0, True),
-        (Budget("min_agreement", 100.0), 100.0, True),
-        (Budget("min_agreement", 100.0), 99.9999, False),
+        (SearchBudget("max_drop", 0.0), 0.0, True),
+        (SearchBudget("max_drop", 0.0), 1e-9, False),
+        (SearchBudget("max_drop", 100.0), 100.0, True),
+        (SearchBudget("min_agreement", 0.0), 0.0, True),
+        (SearchBudget("min_agreement", 100.0), 100.0, True),
+        (SearchBudget("min_agreement", 100.0), 99.9999, False),
     ],
 )
-def test_accepts(budget: Budget, score: float, expected: bool) -> None:
+def test_accepts(budget: SearchBudget, score: float, expected: bool) -> None:
     assert accepts(score, budget) is expected
 
 
@@ -59,7 +59,7 @@ def test_accepts(budget: Budget, score: float, expected: bool) -> None:
         (AGREEMENT, NAN, 97.0, False),
     ],
 )
-def test_better(budget: Budget, one: float, other: float, expected: bool) -> None:
+def test_better(budget: SearchBudget, one: float, other: float, expected: bool) -> None:
     assert better(one, other, budget) is expected
 
 
@@ -67,12 +67,12 @@ def test_better(budget: Budget, one: float, other: float, expected: bool) -> Non
 @pytest.mark.parametrize(
     ("make", "option"),
     [
-        (lambda limit: Budget("max_drop", limit), "--max-drop"),
-        (lambda limit: Budget("min_agreement", limit), "--min-agreement"),
+        (lambda limit: SearchBudget("max_drop", limit), "--max-drop"),
+        (lambda limit: SearchBudget("min_agreement", limit), "--min-agreement"),
     ],
 )
 def test_a_limit_no_score_can_have_is_refused(
-    make: Callable[[float], Budget], option: str, limit: float
+    make: Callable[[float], SearchBudget], option: str, limit: float
 ) -> None:
     with pytest.raises(UsageError, match=f"{option} .*: give a number from 0 to 100"):
         make(limit)

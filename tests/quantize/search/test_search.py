@@ -7,8 +7,8 @@ from onnx import ModelProto
 
 from export.common.errors import QuantizeError
 from quantize.graph.plan import Plan, build
-from quantize.search.budget import Budget
-from quantize.search.decision import Reading, looks
+from quantize.search.budget import SearchBudget
+from quantize.search.decision import ScoreReading, looks
 from quantize.search.search import Search, SearchResult, search
 from tests.quantize.search.chains import chain, logits, plan, samples
 
@@ -25,13 +25,13 @@ class Agreement:
 
     def __call__(
         self, model: ModelProto, stop: Callable[[], bool] = lambda: False
-    ) -> Iterator[Reading]:
+    ) -> Iterator[ScoreReading]:
         same = (logits(model, SCORING).argmax(1) == self._fp32).mean((1, 2))
         self.runs.append(0)
         for count in looks(len(SCORING)):
             self.runs[-1] = count
             error = 100 * same[:count].std() / count**0.5 if count < len(SCORING) else 0.0
-            yield Reading(100 * float(same[:count].mean()), error, count, len(SCORING))
+            yield ScoreReading(100 * float(same[:count].mean()), error, count, len(SCORING))
 
 
 def _builder(made: Plan) -> Callable[[Collection[str]], ModelProto]:
@@ -43,7 +43,9 @@ def _search(
 ) -> tuple[SearchResult, Agreement, list[str]]:
     score = Agreement(made.model)
     said: list[str] = []
-    wanted = Search(Budget("min_agreement", limit), score, lambda: (), None, minutes, said.append)
+    wanted = Search(
+        SearchBudget("min_agreement", limit), score, lambda: (), None, minutes, said.append
+    )
     return search(made, made.model, _builder(made), CALIBRATION, wanted), score, said
 
 
@@ -115,7 +117,9 @@ def test_what_is_tried_is_said_in_words() -> None:
 def test_scores_that_are_not_numbers_never_meet_a_budget() -> None:
     made = plan(chain("ABC", "A"), CALIBRATION)
     wanted = Search(
-        Budget("max_drop", 0.5), lambda model, stop: [Reading(np.nan, 0.0, 3, 3)], lambda: ()
+        SearchBudget("max_drop", 0.5),
+        lambda model, stop: [ScoreReading(np.nan, 0.0, 3, 3)],
+        lambda: (),
     )
     with pytest.raises(QuantizeError, match=r"--max-drop 0\.5 cannot be met"):
         search(made, made.model, _builder(made), CALIBRATION, wanted)

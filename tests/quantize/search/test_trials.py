@@ -2,17 +2,17 @@ from collections.abc import Callable, Iterator
 
 from onnx import ModelProto
 
-from quantize.search.budget import Budget
-from quantize.search.decision import Reading
+from quantize.search.budget import SearchBudget
+from quantize.search.decision import ScoreReading
 from quantize.search.trials import Trials
 
-BUDGET = Budget("min_agreement", 99.0)
+BUDGET = SearchBudget("min_agreement", 99.0)
 
 
-def _undecided(model: ModelProto, stop: Callable[[], bool]) -> Iterator[Reading]:
+def _undecided(model: ModelProto, stop: Callable[[], bool]) -> Iterator[ScoreReading]:
     """99.1 on any number of images, of which only all of them tell that it is within 99."""
     for images in (16, 32, 64):
-        yield Reading(99.1, 0.0 if images == 64 else 1.0, images, 64)
+        yield ScoreReading(99.1, 0.0 if images == 64 else 1.0, images, 64)
 
 
 def _trials(passed: float) -> Trials:
@@ -50,7 +50,7 @@ def _on(images: int) -> Trials:
     trials = Trials(
         lambda kept: ModelProto(),
         lambda kept: 1.0,
-        lambda model, stop: [Reading(99.1, 1.0, images, 256)],
+        lambda model, stop: [ScoreReading(99.1, 1.0, images, 256)],
         BUDGET,
         lambda text: None,
         lambda part: True,

@@ -13,7 +13,8 @@ from export.common.errors import DataError
 from tests.validate.data.coco import HEIGHT, WIDTH, box, crowd, instance, write_coco
 from tests.validate.fakes import save_rgb
 from validate.data.coco import CATEGORY_IDS, OTHER_NAMES
-from validate.data.datasets import Dataset, open_dataset
+from validate.data.datasets import open_dataset
+from validate.data.items import Dataset
 from validate.samples.labels import read_mask
 
 pytest.importorskip("pycocotools")

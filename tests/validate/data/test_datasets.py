@@ -6,7 +6,8 @@ import pytest
 
 from export.common.errors import DataError
 from tests.validate.fakes import save_mask, save_rgb
-from validate.data.datasets import Dataset, Item, open_dataset
+from validate.data.datasets import open_dataset
+from validate.data.items import Dataset, Item
 
 MakeVoc = Callable[..., Path]
 PIXEL = [[[1, 2, 3]]]
@@ -173,7 +174,7 @@ def test_folders_that_are_no_data_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no such folder"):
         open_dataset(str(tmp_path / "nowhere"), "val")
     (tmp_path / "readme.txt").write_text("x")
-    with pytest.raises(DataError, match="not a VOC root"):
+    with pytest.raises(DataError, match=r"none of COCO \(.*VOC \(JPEGImages"):
         open_dataset(str(tmp_path), "val")
     for folder in ("images", "masks"):
         (tmp_path / folder).mkdir()

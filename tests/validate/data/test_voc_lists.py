@@ -10,7 +10,8 @@ from PIL import Image
 
 from export.common.errors import DataError
 from tests.validate.fakes import save_mask
-from validate.data.datasets import Dataset, open_dataset
+from validate.data.datasets import open_dataset
+from validate.data.items import Dataset
 
 MakeVoc = Callable[..., Path]
 LISTS = "ImageSets/Segmentation"

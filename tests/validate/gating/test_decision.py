@@ -3,7 +3,7 @@
 import pytest
 
 from validate.gating.baseline.paired import sign_test
-from validate.gating.decision import Change, decide
+from validate.gating.decision import FigureChange, decide
 from validate.gating.verdict import Outcome
 
 PASS, FAIL, UNKNOWN = Outcome.PASS, Outcome.FAIL, Outcome.UNKNOWN
@@ -23,7 +23,7 @@ PASS, FAIL, UNKNOWN = Outcome.PASS, Outcome.FAIL, Outcome.UNKNOWN
 def test_on_the_same_images_every_change_is_a_fact(
     values: dict[str, float], outcome: Outcome
 ) -> None:
-    changes = [Change(what, value, 0.2) for what, value in values.items()]
+    changes = [FigureChange(what, value, 0.2) for what, value in values.items()]
     assert decide(changes, same_images=True) is outcome
     # how it spreads over images excuses nothing, and no option does
     wide = decide(changes, (-9.0, 9.0), same_images=True, on_inconclusive="pass")
@@ -45,7 +45,7 @@ def test_on_the_same_images_every_change_is_a_fact(
 def test_on_other_images_the_interval_decides(
     value: float, interval: tuple[float, float] | None, outcome: Outcome
 ) -> None:
-    changes = [Change("drop", value, 0.2)]
+    changes = [FigureChange("drop", value, 0.2)]
     assert decide(changes, interval, same_images=False) is outcome
     for chosen, expected in (("pass", PASS), ("fail", FAIL)):
         found = decide(changes, interval, same_images=False, on_inconclusive=chosen)

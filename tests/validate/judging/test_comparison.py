@@ -15,12 +15,14 @@ from export.artifact.artifact import Artifact, load_artifact
 from export.common.errors import ArtifactError, ComparisonError, DataError, SegportError, UsageError
 from tests.validate.fakes import FakeEngine, Outputs, logits_of, save_mask, save_rgb
 from validate.judging.comparison import validate
+from validate.judging.conditions import Conditions
 from validate.judging.reference import refuse_mixed, with_reference
 from validate.metrics.metrics import miou
 from validate.report.report import report
 from validate.result.picture_file import read_pictures
 from validate.result.result import Result, load_result
-from validate.runtime.runtimes import RUNTIMES, Runtime
+from validate.runtime.engine import Runtime
+from validate.runtime.table import RUNTIMES, RuntimeEntry
 
 BILINEAR, NEAREST = Image.Resampling.BILINEAR, Image.Resampling.NEAREST
 MakeVoc = Callable[..., Path]
@@ -58,7 +60,7 @@ def compared(
     """The whole comparison of `tiny` on `voc`'s val, torch as reference."""
     folder = tmp_path_factory.mktemp("compared")
     artifacts = [tiny, fp16, int8]
-    return validate(artifacts, str(voc), folder, reference="torch"), folder
+    return validate(artifacts, str(voc), folder, Conditions(reference="torch")), folder
 
 
 # ---- real runtimes on the small data set
@@ -212,7 +214,9 @@ def test_statistics_of_the_comparison(compared: tuple[Result, Path]) -> None:
 def test_the_same_comparison_gives_the_same_intervals(
     compared: tuple[Result, Path], tiny: Artifact, int8: Artifact, voc: Path, tmp_path: Path
 ) -> None:
-    again = validate([tiny, int8], str(voc), tmp_path, reference="torch").artifact("int8")
+    again = validate([tiny, int8], str(voc), tmp_path, Conditions(reference="torch")).artifact(
+        "int8"
+    )
     before = compared[0].artifact("int8")
     assert again is not None and before is not None
     # with fewer artifacts beside it
@@ -222,7 +226,7 @@ def test_the_same_comparison_gives_the_same_intervals(
 def test_one_image_has_no_intervals(
     tiny: Artifact, int8: Artifact, voc: Path, tmp_path: Path
 ) -> None:
-    result = validate([tiny, int8], str(voc), tmp_path, limit=1)
+    result = validate([tiny, int8], str(voc), tmp_path, Conditions(limit=1))
     assert result.bootstrap is None
     entry = result.artifacts[1]
     assert entry.drop is not None and (entry.miou_ci95, entry.drop_ci95) == (None, None)
@@ -230,7 +234,7 @@ def test_one_image_has_no_intervals(
 
 
 def test_full_compares_at_the_images_own_size(tiny: Artifact, voc: Path, tmp_path: Path) -> None:
-    result = validate([tiny], str(voc), tmp_path, protocol="full")
+    result = validate([tiny], str(voc), tmp_path, Conditions(protocol="full"))
     assert (result.protocol, result.reference) == ("full", "fp32")
     with np.load(tmp_path / "confusion.npz") as arrays:
         # 80 x 96 pixels, one column of 80 is void
@@ -238,7 +242,7 @@ def test_full_compares_at_the_images_own_size(tiny: Artifact, voc: Path, tmp_pat
 
 
 def test_limit_takes_the_first_images(tiny: Artifact, voc: Path, tmp_path: Path) -> None:
-    result = validate([tiny], str(voc), tmp_path, limit=2)
+    result = validate([tiny], str(voc), tmp_path, Conditions(limit=2))
     assert result.dataset.images == 2
     assert result.dataset.ids_sha256 == hashlib.sha256(b"val_000\nval_001").hexdigest()
     with np.load(tmp_path / "confusion.npz") as arrays:
@@ -279,7 +283,7 @@ def predicts(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
         def opened(artifact: Artifact, weights: str | None) -> Runtime:
             return Runtime("fake", "nowhere", FakeEngine(answers[artifact.manifest.precision]))
 
-        monkeypatch.setitem(RUNTIMES, "fake", opened)
+        monkeypatch.setitem(RUNTIMES, "fake", RuntimeEntry("", opened))
 
     return register
 
@@ -302,7 +306,7 @@ def _stripe(columns: int, value: int) -> np.ndarray:
 def test_pictures_are_those_of_the_images_that_agree_least(
     tiny: Artifact, int8: Artifact, voc: Path, tmp_path: Path
 ) -> None:
-    result = validate([tiny, int8], str(voc), tmp_path, pictures=2)
+    result = validate([tiny, int8], str(voc), tmp_path, Conditions(pictures=2))
     kept = read_pictures(result, tmp_path / "pictures.zip")
     entry = result.artifacts[1]
     assert [one.id for one in kept] == [image.id for image in entry.worst_images[:2]]
@@ -324,9 +328,9 @@ def test_pictures_are_those_of_the_images_that_agree_least(
 def test_pictures_are_kept_only_if_asked_for_and_not_beside_another_result(
     tiny: Artifact, int8: Artifact, voc: Path, tmp_path: Path
 ) -> None:
-    validate([tiny, int8], str(voc), tmp_path, pictures=1, limit=2)
+    validate([tiny, int8], str(voc), tmp_path, Conditions(pictures=1, limit=2))
     assert (tmp_path / "pictures.zip").is_file()
-    validate([tiny, int8], str(voc), tmp_path, limit=2)
+    validate([tiny, int8], str(voc), tmp_path, Conditions(limit=2))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["confusion.npz", "result.json"]
 
 
@@ -340,7 +344,9 @@ def test_figures_by_hand(
     # 13 of 65 columns, a fifth of the picture, become class 5, which no label has
     predicts(fp32=logits_of(_stripe(0, 0), 21), int8=logits_of(_stripe(13, 5), 21))
     out = tmp_path / "out"
-    result = validate([int8, tiny], str(background), out, runtime="fake", accepted=ONE_CLASS)
+    result = validate(
+        [int8, tiny], str(background), out, Conditions(runtime="fake", accepted=ONE_CLASS)
+    )
     reference, entry = result.artifacts
     assert (reference.id, reference.miou, reference.drop) == ("fp32", 100, None)
     assert (entry.miou, entry.drop, entry.pixel_accuracy) == (80, 20, 80)
@@ -371,7 +377,10 @@ def test_broken_logits_are_counted_and_said(
     broken["logits"][0, 3, 30, 30] = np.inf
     predicts(fp32=logits_of(_stripe(0, 0), 21), int8=broken)
     result = validate(
-        [tiny, int8], str(background), tmp_path / "out", runtime="fake", accepted=ONE_CLASS
+        [tiny, int8],
+        str(background),
+        tmp_path / "out",
+        Conditions(runtime="fake", accepted=ONE_CLASS),
     )
     good, bad = result.artifacts
     assert (good.nonfinite_images, good.warnings) == (0, [])
@@ -385,7 +394,7 @@ def test_a_network_that_sees_one_thing_everywhere_is_said(
     tiny: Artifact, int8: Artifact, voc: Path, predicts: Callable[..., None], tmp_path: Path
 ) -> None:
     predicts(fp32=logits_of(_stripe(0, 0), 21), int8=logits_of(_stripe(9, 3), 21))
-    result = validate([tiny, int8], str(voc), tmp_path, runtime="fake")
+    result = validate([tiny, int8], str(voc), tmp_path, Conditions(runtime="fake"))
     alone, two = result.artifacts
     assert any("predicts background on every pixel" in warning for warning in alone.warnings)
     assert not any("on every pixel" in warning for warning in two.warnings)
@@ -401,9 +410,7 @@ def test_a_mask_under_full_says_that_it_was_resized_to_the_nearest_pixel(
         [artifact],
         str(background),
         tmp_path / "out",
-        protocol="full",
-        runtime="fake",
-        accepted=ONE_CLASS,
+        Conditions(protocol="full", runtime="fake", accepted=ONE_CLASS),
     )
     assert result.artifacts[0].miou == 80
     assert any("nearest" in warning for warning in result.artifacts[0].warnings)
@@ -420,7 +427,10 @@ def test_fp16_made_without_images_is_marked(
     facts = {**fp16.manifest.checks["fp16"], "range_checked": False}
     unchecked = _changed(fp16, checks={"fp16": facts}, images=())
     result = validate(
-        [tiny, unchecked], str(background), tmp_path / "out", runtime="fake", accepted=ONE_CLASS
+        [tiny, unchecked],
+        str(background),
+        tmp_path / "out",
+        Conditions(runtime="fake", accepted=ONE_CLASS),
     )
     assert result.artifacts[1].warnings == ["value range not checked against float16"]
 
@@ -465,14 +475,14 @@ def test_torch_as_reference_needs_the_checkpoint(
     assert with_reference([from_file], "torch") == ([from_file], "torch-fp32")
     out = tmp_path / "out"
     with pytest.raises(UsageError, match="--weights"):
-        validate([from_file], str(voc), out, reference="torch")
+        validate([from_file], str(voc), out, Conditions(reference="torch"))
     wrong = tmp_path / "tiny.pth"
     wrong.write_bytes(checkpoint.read_bytes() + b"\0")
     with pytest.raises(ArtifactError, match="sha256"):
-        validate([from_file], str(voc), out, reference="torch", weights=str(wrong))
+        validate([from_file], str(voc), out, Conditions(reference="torch", weights=str(wrong)))
     assert not out.exists()
     result = validate(
-        [from_file], str(voc), out, reference="torch", weights=str(checkpoint), limit=1
+        [from_file], str(voc), out, Conditions(reference="torch", weights=str(checkpoint), limit=1)
     )
     assert [a.id for a in result.artifacts] == ["torch-fp32", "fp32"]
     assert result.artifacts[1].agreement > 99.9
@@ -501,9 +511,9 @@ def test_artifacts_that_do_not_belong_together_are_refused(tiny: Artifact, int8:
 
 def test_a_result_tells_label_sets_apart(tiny: Artifact, voc: Path, tmp_path: Path) -> None:
     root = shutil.copytree(voc, tmp_path / "VOC2012")
-    same = validate([tiny], str(root), tmp_path / "a", limit=2)
+    same = validate([tiny], str(root), tmp_path / "a", Conditions(limit=2))
     Image.new("L", (96, 80)).save(root / "SegmentationClass/val_001.png")
-    other = validate([tiny], str(root), tmp_path / "b", limit=2)
+    other = validate([tiny], str(root), tmp_path / "b", Conditions(limit=2))
     assert same.dataset.ids_sha256 == other.dataset.ids_sha256
     assert same.dataset.labels_sha256 != other.dataset.labels_sha256
     expected = [
@@ -529,7 +539,7 @@ def test_an_artifact_of_another_checkpoint_is_refused(
     stranger = tiny.manifest.weights.model_copy(update={"how": "file", "sha256": "0" * 64})
     other = _changed(int8, weights=stranger, parent_sha256="1" * 64)
     with pytest.raises(ComparisonError):
-        validate([tiny, other], str(voc), tmp_path / "out", limit=1)
+        validate([tiny, other], str(voc), tmp_path / "out", Conditions(limit=1))
 
 
 def test_a_checkpoint_under_another_file_name_is_the_same_checkpoint(from_file: Artifact) -> None:
@@ -552,7 +562,7 @@ def test_overlap_is_refused_and_marked_where_allowed(
     with pytest.raises(DataError, match=r"4 of 4 images .*--allow-overlap"):
         validate([tiny, int8], f"{voc}:train", out)
     assert not out.exists()
-    result = validate([tiny, int8], f"{voc}:train", out, allow_overlap=True)
+    result = validate([tiny, int8], f"{voc}:train", out, Conditions(allow_overlap=True))
     assert result.overlap_allowed
     assert json.loads((out / "result.json").read_text())["overlap_allowed"] is True
     report(out / "result.json", out)
@@ -562,7 +572,7 @@ def test_overlap_is_refused_and_marked_where_allowed(
 def test_allowing_overlap_marks_nothing_where_there_is_none(
     tiny: Artifact, int8: Artifact, voc: Path, tmp_path: Path
 ) -> None:
-    result = validate([tiny, int8], str(voc), tmp_path, allow_overlap=True, limit=1)
+    result = validate([tiny, int8], str(voc), tmp_path, Conditions(allow_overlap=True, limit=1))
     assert not result.overlap_allowed
     report(tmp_path / "result.json", tmp_path)
     assert "overlap" not in (tmp_path / "report.md").read_text()

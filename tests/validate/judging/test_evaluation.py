@@ -6,7 +6,8 @@ import pytest
 
 from export.common.errors import DataError
 from tests.validate.fakes import fake_runtime, logits_of, save_mask, save_rgb
-from validate.data.datasets import Dataset, open_dataset
+from validate.data.datasets import open_dataset
+from validate.data.items import Dataset
 from validate.judging.evaluation import Evaluation, at_size, evaluate
 from validate.metrics.metrics import miou
 from validate.samples.samples import Preparation

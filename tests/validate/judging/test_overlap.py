@@ -7,7 +7,8 @@ import pytest
 from export.artifact.artifact import Artifact, ImageRef
 from export.common.errors import DataError
 from tests.validate.fakes import save_rgb
-from validate.data.datasets import Dataset, open_dataset
+from validate.data.datasets import open_dataset
+from validate.data.items import Dataset
 from validate.judging.overlap import overlapping, refuse_overlap
 
 

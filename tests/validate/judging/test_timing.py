@@ -6,11 +6,21 @@ from pathlib import Path
 import pytest
 
 from export.artifact.artifact import Artifact
+from export.common.progress import Stages
 from validate.judging.comparison import validate
+from validate.judging.conditions import Conditions
 from validate.report.report_text import notes
 from validate.result.result import Result
 
 Compared = Callable[..., tuple[Result, list[str]]]
+
+
+class _Names(Stages):
+    def __init__(self) -> None:
+        self.names: list[str] = []
+
+    def __call__(self, name: str, done: int, total: int) -> None:
+        self.names.append(name)
 
 
 @pytest.fixture
@@ -20,12 +30,12 @@ def compared(tiny: Artifact, voc: Path, tmp_path: Path) -> Compared:
     def compare(
         protocol: str, before: Result | None = None, limit: int = 2
     ) -> tuple[Result, list[str]]:
-        stages: list[str] = []
+        stages = _Names()
+        how = Conditions(protocol=protocol, limit=limit)
         result = validate(
-            [tiny], f"{voc}:val", tmp_path / protocol, protocol=protocol, limit=limit,
-            timed_with=before, progress=lambda stage, done, total: stages.append(stage),
-        )  # fmt: skip
-        return result, stages
+            [tiny], f"{voc}:val", tmp_path / protocol, how, timed_with=before, progress=stages
+        )
+        return result, stages.names
 
     return compare
 

@@ -12,7 +12,9 @@ from export.common.errors import DataError, SegportError, UsageError
 from tests.validate.fakes import FakeEngine, Outputs, logits_of, save_rgb
 from validate.predict.overlays import OVERLAY_ALPHA, legend, overlay, palette_image
 from validate.predict.prediction import predict
-from validate.runtime.runtimes import RUNTIMES, Runtime, open_runtime
+from validate.runtime.engine import Runtime
+from validate.runtime.runtimes import open_runtime
+from validate.runtime.table import RUNTIMES, RuntimeEntry
 
 
 def _independent(artifact: Artifact, image: Path) -> np.ndarray:
@@ -77,7 +79,7 @@ def test_a_folder_of_images_of_different_sizes(tiny: Artifact, voc: Path, tmp_pa
 def _answer(monkeypatch: pytest.MonkeyPatch, outputs: Outputs) -> None:
     """Register the runtime `fake`, which answers every image with `outputs`."""
     opened = Runtime("fake", "nowhere", FakeEngine(outputs))
-    monkeypatch.setitem(RUNTIMES, "fake", lambda artifact, weights: opened)
+    monkeypatch.setitem(RUNTIMES, "fake", RuntimeEntry("", lambda artifact, weights: opened))
 
 
 def _right_half_person() -> np.ndarray:
@@ -217,7 +219,7 @@ def test_animations_and_pages_are_frames(
             return opened.engine.outputs(image)
 
     fake = Runtime("fake", "nowhere", Watching())
-    monkeypatch.setitem(RUNTIMES, "fake", lambda artifact, weights: fake)
+    monkeypatch.setitem(RUNTIMES, "fake", RuntimeEntry("", lambda artifact, weights: fake))
     first, *others = _colours(0, 120, 250)
     first.save(tmp_path / f"clip.{format}", save_all=True, append_images=others)
     save_rgb(tmp_path / "still.png", np.zeros((30, 40, 3)))

@@ -17,7 +17,8 @@ from export.common.errors import (
 from export.onnx_export import export_model
 from export.ort.providers import CPU, has_cuda
 from export.ort.sessions import open_session
-from validate.runtime.runtimes import default_runtime, open_runtime, open_torch
+from validate.runtime.runtimes import default_runtime, open_runtime
+from validate.runtime.torch_network import open_torch
 from validate.samples.samples import Samples
 
 

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from export.common.errors import DataError
-from validate.data.datasets import Item
+from validate.data.items import Item
 from validate.predict.frames import find_frames
 from validate.samples.decoding import open_picture
 from validate.samples.labels import read_mask

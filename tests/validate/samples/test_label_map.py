@@ -12,10 +12,12 @@ from PIL import Image
 from export.artifact.classes import VOID
 from export.common.errors import DataError, UsageError
 from validate.data.items import Dataset, Item
-from validate.samples.label_map import AS_THEY_ARE, LABEL_MAPS, read_label_map
+from validate.samples.label_map import AS_THEY_ARE, LABEL_MAPS
+from validate.samples.label_map_file import read_label_map
 from validate.samples.labels import read_mask
 from validate.samples.samples import Preparation
-from validate.samples.traps import check_accepted, refuse_traps
+from validate.samples.trap_table import check_accepted
+from validate.samples.traps import refuse_traps
 
 NAMES = ("road", "car", "sky")
 

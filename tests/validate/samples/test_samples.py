@@ -15,7 +15,8 @@ from export.artifact.artifact import Artifact
 from export.artifact.classes import palette
 from export.common.errors import DataError, UsageError
 from tests.validate.fakes import save_mask, save_rgb
-from validate.data.datasets import Dataset, Item, open_dataset
+from validate.data.datasets import open_dataset
+from validate.data.items import Dataset, Item
 from validate.samples.labels import read_mask
 from validate.samples.samples import Preparation, Samples, ahead, read_image
 

@@ -11,7 +11,7 @@ from export.common.errors import DataError, UsageError
 from export.onnx_export import export_model
 from export.ort.sessions import threads
 from tests.validate.fakes import FakeEngine, logits_of
-from validate.runtime.runtimes import Runtime
+from validate.runtime.engine import Runtime
 from validate.speed import bench as module
 from validate.speed.bench import bench
 from validate.speed.bench_table import bench_lines

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.validate.fakes import FakeEngine, Outputs, logits_of
-from validate.runtime.runtimes import Runtime
+from validate.runtime.engine import Runtime
 from validate.speed.latency import (
     LEAST,
     ROUNDS,

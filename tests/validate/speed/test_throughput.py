@@ -6,7 +6,7 @@ import pytest
 
 from export.common.errors import UsageError
 from tests.validate.fakes import FakeEngine, logits_of
-from validate.runtime.runtimes import Runtime
+from validate.runtime.engine import Runtime
 from validate.speed.cpus import CAN_PIN, Pinning
 from validate.speed.latency import WARM_UP
 from validate.speed.throughput import measure_throughput, shares

@@ -9,7 +9,7 @@ import numpy as np
 
 from validate.gating.baseline.baseline import Acceptance, BaselineEntry
 from validate.gating.baseline.baseline_counts import StoredCounts
-from validate.gating.decision import Change, decide
+from validate.gating.decision import FigureChange, decide
 from validate.gating.rules import DRIFT, Rules
 from validate.gating.verdict import Outcome, Verdict
 from validate.metrics.counts import Counts, iou_of_counts
@@ -59,14 +59,14 @@ def judge_same_images(
     if value is None or earlier is None:
         where = "the baseline" if value is not None else "the result"
         return Verdict(artifact.id, Outcome.UNKNOWN, f"no {noun} in {where}", check)
-    main = Change(noun, value - earlier, _allowed(rules.tolerance, last, "miou"))
+    main = FigureChange(noun, value - earlier, _allowed(rules.tolerance, last, "miou"))
     sides = _sides(before, now, labelled)
     classwise = (
         _class_changes(artifact, last, rules)
         if labelled
         else _fidelity_changes(sides, lists.classes, last, rules)
     )
-    agreement = Change(
+    agreement = FigureChange(
         "agreement",
         artifact.agreement - last.agreement,
         _allowed(rules.agreement_tolerance, last, "agreement"),
@@ -96,11 +96,11 @@ def _allowed(tolerance: float, last: Acceptance, figure: str) -> float:
     return max(tolerance, noise or 0.0)
 
 
-def _class_changes(artifact: ArtifactResult, last: Acceptance, rules: Rules) -> list[Change]:
+def _class_changes(artifact: ArtifactResult, last: Acceptance, rules: Rules) -> list[FigureChange]:
     """Return the change of every class that the labels have, worst first."""
     allowed = _allowed(rules.class_tolerance, last, "class_iou")
     changes = [
-        Change(name, now - before, allowed)
+        FigureChange(name, now - before, allowed)
         for name, before in (last.class_iou or {}).items()
         if (now := artifact.class_iou.get(name)) is not None
         and name not in artifact.invented_classes
@@ -110,7 +110,7 @@ def _class_changes(artifact: ArtifactResult, last: Acceptance, rules: Rules) -> 
 
 def _fidelity_changes(
     sides: Sides | None, classes: Sequence[str], last: Acceptance, rules: Rules
-) -> list[Change]:
+) -> list[FigureChange]:
     """Return the change of every class that the reference sees, worst first.
 
     None without counts.
@@ -124,7 +124,7 @@ def _fidelity_changes(
         strict=True,
     )  # fmt: skip
     changes = [
-        Change(name, now - before, allowed)
+        FigureChange(name, now - before, allowed)
         for name, seen, before, now in pairs
         if seen and before is not None and now is not None
     ]
@@ -133,7 +133,7 @@ def _fidelity_changes(
 
 def _drifts(
     artifact: ArtifactResult, entry: BaselineEntry, labelled: bool, rules: Rules
-) -> list[Change]:
+) -> list[FigureChange]:
     """Return changes since the best that was accepted since the anchor.
 
     None while the anchor is the last acceptance: there was no step yet that could add up.
@@ -145,20 +145,22 @@ def _drifts(
     mious = [found for one in history if (found := _figure(one, labelled)) is not None]
     now = _figure(artifact, labelled)
     drifts = [
-        Change(f"agreement {since}", artifact.agreement - max(one.agreement for one in history),
-               DRIFT * _allowed(rules.agreement_tolerance, entry.last, "agreement")),
+        FigureChange(
+            f"agreement {since}", artifact.agreement - max(one.agreement for one in history),
+            DRIFT * _allowed(rules.agreement_tolerance, entry.last, "agreement"),
+        ),
     ]  # fmt: skip
     if mious and now is not None:
         noun = "mIoU" if labelled else "fidelity mIoU"
         bound = DRIFT * _allowed(rules.tolerance, entry.last, "miou")
         bound = bound if rules.max_drift is None else rules.max_drift
-        drifts.insert(0, Change(f"{noun} {since}", now - max(mious), bound))
+        drifts.insert(0, FigureChange(f"{noun} {since}", now - max(mious), bound))
     allowed = DRIFT * _allowed(rules.class_tolerance, entry.last, "class_iou")
     for name, value in artifact.class_iou.items():
         reached = [ious[name] for one in history if name in (ious := one.class_iou or {})]
         best = max(reached, default=None)
         if best is not None and value is not None and name not in artifact.invented_classes:
-            drifts.append(Change(f"{name} {since}", value - best, allowed))
+            drifts.append(FigureChange(f"{name} {since}", value - best, allowed))
     return drifts
 
 
@@ -182,9 +184,9 @@ def _interval(sides: Sides) -> tuple[float, float] | None:
 
 
 def _reason(
-    main: Change,
+    main: FigureChange,
     value: float,
-    others: Sequence[Change],
+    others: Sequence[FigureChange],
     interval: tuple[float, float] | None,
     *,
     noisy: bool,
@@ -207,7 +209,7 @@ def _evidence(
     entry: BaselineEntry,
     sides: Sides | None,
     images: Sequence[str],
-    classwise: Sequence[Change],
+    classwise: Sequence[FigureChange],
 ) -> tuple[str, ...]:
     """Return what helps to understand a change, most telling first."""
     said = []
@@ -232,7 +234,7 @@ def _evidence(
     return tuple(said)
 
 
-def _carriers(classwise: Sequence[Change]) -> str:
+def _carriers(classwise: Sequence[FigureChange]) -> str:
     """Return the classes that changed most, in the direction of the whole change."""
     whole = sum(change.value for change in classwise)
     ordered = classwise if whole <= 0 else classwise[::-1]

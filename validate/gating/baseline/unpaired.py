@@ -6,7 +6,7 @@ Compared is what the artifact loses against the reference that ran beside it (se
 from dataclasses import dataclass
 from math import hypot
 
-from validate.gating.decision import Change, decide
+from validate.gating.decision import FigureChange, decide
 from validate.gating.rules import Rules
 from validate.gating.verdict import Outcome, Verdict
 from validate.metrics.bootstrap import Interval
@@ -37,11 +37,11 @@ class Side:
         return drop_error(self.reference, self.artifact)
 
 
-def growth(before: Side, now: Side) -> tuple[Change, Interval]:
+def growth(before: Side, now: Side) -> tuple[FigureChange, Interval]:
     """Return how much the drop changed between two samples, negative where it grew, with the
     95 % interval; the change is allowed nothing."""
     value, error = before.drop - now.drop, hypot(before.error, now.error)
-    return Change("drop", value, 0.0), (value - Z95 * error, value + Z95 * error)
+    return FigureChange("drop", value, 0.0), (value - Z95 * error, value + Z95 * error)
 
 
 def judge_other_images(
@@ -53,12 +53,12 @@ def judge_other_images(
     """
     choice = rules.on_inconclusive
     if now is None or before is None:
-        nothing = Change("drop", 0.0, rules.tolerance)
+        nothing = FigureChange("drop", 0.0, rules.tolerance)
         outcome = decide([nothing], None, same_images=False, on_inconclusive=choice)
         reason = "other images than the baseline's, and no counts of drops on both sides"
         return Verdict(id, outcome, f"{reason}; {_HINT}", check, inconclusive=True)
     found, interval = growth(before, now)
-    change = Change(found.what, found.value, rules.tolerance)
+    change = FigureChange(found.what, found.value, rules.tolerance)
     outcome = decide([change], interval, same_images=False, on_inconclusive=choice)
     inconclusive = decide([change], interval, same_images=False) is Outcome.UNKNOWN
     reason = (

@@ -29,7 +29,7 @@ Shows = Callable[["Side", "Side", int, np.random.Generator], bool]
 
 
 @dataclass(frozen=True)
-class Plan:
+class ImagePlan:
     """For one artifact: the smallest drop, in points, that its `images` show with 80 % power, and
     how many images of this kind show the drop that was asked for: judged by itself, and held
     against a baseline of as many other images (on each side).
@@ -46,7 +46,7 @@ class Plan:
     needed_unpaired: int | None
 
 
-def plan_images(counted: Counted, points: float) -> list[Plan]:
+def plan_images(counted: Counted, points: float) -> list[ImagePlan]:
     """Plan for a drop of `points` (more than 0) of every artifact but the reference."""
     if not 0 < points <= 100:
         raise UsageError(f"--plan {points:g}: give points of mIoU, such as 0.5")
@@ -58,10 +58,10 @@ def plan_images(counted: Counted, points: float) -> list[Plan]:
         head = (result.name, result.protocol, artifact.id, result.dataset.images)
         side = side_of(counted, artifact.id)
         if error is None or side is None:
-            plans.append(Plan(*head, None, None, None))
+            plans.append(ImagePlan(*head, None, None, None))
             continue
         needed = (images_needed(side, points, shows) for shows in (alone, against_others))
-        plans.append(Plan(*head, detectable(error), *needed))
+        plans.append(ImagePlan(*head, detectable(error), *needed))
     return plans
 
 

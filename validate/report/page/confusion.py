@@ -20,7 +20,7 @@ _MORE, _LESS = (0.78, 0.12, 0.12), (0.0, 0.45, 0.70)
 
 
 @dataclass(frozen=True)
-class Change:
+class ConfusionChange:
     """Share of a label's pixels that is predicted as a class, percent, before and after."""
 
     label: str
@@ -37,13 +37,15 @@ def shares(confusion: Confusion) -> Floats:
 
 def largest_changes(
     reference: Confusion, artifact: Confusion, classes: Sequence[str], count: int
-) -> list[Change]:
+) -> list[ConfusionChange]:
     """Return the `count` cells whose share changed most, largest first."""
     before, after = shares(reference), shares(artifact)
     order = np.argsort(-np.abs(after - before), axis=None, kind="stable")[:count]
     cells = [divmod(int(flat), len(classes)) for flat in order]
     return [
-        Change(classes[row], classes[column], float(before[row, column]), float(after[row, column]))
+        ConfusionChange(
+            classes[row], classes[column], float(before[row, column]), float(after[row, column])
+        )
         for row, column in cells
         if before[row, column] != after[row, column]
     ]

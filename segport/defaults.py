@@ -1,0 +1,11 @@
+"""Defaults that the command line, recipes and Python share; others are their libraries' own."""
+
+OUTPUT = "logits"
+THRESHOLD = 0.5
+"""Probability that the class of a binary network begins at."""
+SAMPLES = 64
+"""Images for calibration."""
+SEED = 0
+IO_TYPE = "fp32"
+MIN_SELF_AGREEMENT = 95.0
+"""Percent of pixels as in fp32."""
