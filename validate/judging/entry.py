@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
@@ -11,7 +12,15 @@ from export.ort.providers import CPU, CUDA, TENSORRT
 from export.ort.sessions import cpu_facts, threads
 from validate.judging.evaluation import Evaluation
 from validate.judging.second_size import size_warnings
-from validate.result.result import ArtifactResult, Figures, NoiseFacts, SecondSizeFacts, SpreadFacts
+from validate.result.result import (
+    ArtifactResult,
+    Figures,
+    NoiseFacts,
+    SearchFacts,
+    SearchRow,
+    SecondSizeFacts,
+    SpreadFacts,
+)
 from validate.runtime.runtimes import Runtime
 from validate.samples.protocols import get_protocol
 from validate.speed.latency import Latency
@@ -79,6 +88,7 @@ def entry(
         ],
         noise=judged.noise,
         second_size=judged.second_size,
+        search=_search(manifest),
         **dict(figures),
     )
 
@@ -122,6 +132,22 @@ def _kept_float(manifest: Manifest | None) -> list[str]:
     if manifest is None or manifest.precision == "fp32":
         return []
     return list(manifest.checks[manifest.precision]["kept_float"])
+
+
+def _search(manifest: Manifest | None) -> SearchFacts | None:
+    found = manifest and manifest.checks.get(manifest.precision, {}).get("search")
+    if not found:
+        return None
+
+    def row(facts: dict[str, Any]) -> SearchRow:
+        return SearchRow(**{name: facts[name] for name in SearchRow.model_fields})
+
+    return SearchFacts(
+        budget=found["budget"],
+        candidates=[row(one) for one in found["candidates"]],
+        frontier=[row(one) for one in found["frontier"]],
+        chosen=row(found["chosen"]),
+    )
 
 
 def _warnings(manifest: Manifest | None, found: Evaluation, protocol: str) -> list[str]:
