@@ -120,8 +120,17 @@ class _Lines(Stages):
 @contextmanager
 def stages(*, shown: bool = True) -> Iterator[Stages]:
     """Show progress while the block runs: a bar that vanishes, or lines where no terminal is."""
+    from segport.notebook import NotebookBar, in_notebook
+
     if not shown or _SILENT.is_set():
         yield Stages()
+        return
+    if in_notebook():
+        bar = NotebookBar()
+        try:
+            yield bar
+        finally:
+            bar.close()
         return
     if not sys.stderr.isatty():
         with _lines() as lines:
