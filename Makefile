@@ -10,6 +10,7 @@
 # make reports REASON=why: run demo and every recipe, renew reports/ (needs ../shared and an idle machine).
 # make bench: measure benchmarks/README.md anew in a venv of its own with NNCF (needs ../shared);
 #   make bench-timed: the part that needs an idle machine; make bench-page: the page alone.
+# make docs: the documentation as a site, into site/; make coverage: lines that the fast tests run.
 # make demo-network: train the demo's checkpoint again (about an hour on 2 cores).
 PYTHON ?= python3
 VENV := .venv
@@ -20,11 +21,12 @@ BENCH_PYTHON := $(BENCH)/bin/python
 BENCHED := runs/bench
 MADE := runs/reports
 SECONDS := 60
+TESTS := tests
 FUZZED := runs/fuzz
 UV := $(BIN)/uv
 LOWEST := .venv-lowest
 
-.PHONY: demo test test-fast fuzz fuzz-guided faults lock audit lowest numerical mutants lint reports bench bench-timed bench-untimed bench-page demo-network clean
+.PHONY: demo test test-fast fuzz fuzz-guided faults lock audit lowest numerical mutants lint docs coverage reports bench bench-timed bench-untimed bench-page demo-network clean
 
 demo: $(STAMP)
 	@$(BIN)/segport run demo -o runs/demo
@@ -67,6 +69,13 @@ lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: $(STAMP)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+
+coverage: $(STAMP)
+	$(BIN)/coverage run -m pytest -m "not slow and not browser" $(TESTS)
+	$(BIN)/coverage report --skip-empty
 
 reports: $(STAMP)
 	rm -rf $(MADE)

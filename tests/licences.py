@@ -20,6 +20,7 @@ ALLOWED = frozenset({
 libraries, which torch depends on and Segport neither contains nor passes on."""
 _SPDX = {
     "3-Clause BSD License": "BSD-3-Clause",
+    "Apache 2.0": "Apache-2.0",
     "Apache 2.0 License": "Apache-2.0",
     "Apache Software License": "Apache-2.0",
     "BSD": "BSD-3-Clause",

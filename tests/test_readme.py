@@ -1,10 +1,7 @@
 """Every command of the README and of the pages it leads to does what they show."""
 
-import os
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,13 +10,12 @@ from torchvision.datasets import voc
 
 from export.networks.table import ZOO
 from export.networks.zoo import build_network
+from tests.documentation import REPOSITORY, masked, shell, workshop_in
 from tests.segport.command import Answer
 
-REPOSITORY = Path(__file__).resolve().parent.parent
 README = (REPOSITORY / "README.md").read_text()
 PAGES = [README, *((REPOSITORY / f"docs/{n}.md").read_text() for n in ("walkthrough", "published"))]
 BLOCKS = re.findall(r"```sh\n(.*?)```(?:\n\n```text\n(.*?)```)?", "\n".join(PAGES), re.S)
-LINK = r"\]\((?!https?:)([^)#]+)[^)]*\)"
 PUBLISHED = "deeplabv3_mobilenet"
 
 pytestmark = pytest.mark.slow
@@ -28,43 +24,12 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def workshop(demo: tuple[Answer, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder that looks like a checkout after `make demo`."""
-    folder = tmp_path_factory.mktemp("workshop")
-    (folder / "runs").mkdir()
-    (folder / "runs/demo").symlink_to(demo[1])
-    for name in ("reports", "recipes"):
-        (folder / name).symlink_to(REPOSITORY / name)
-    (folder / ".venv/bin").mkdir(parents=True)
-    (folder / ".venv/bin/activate").write_text("")
-    return folder
-
-
-def _shell(script: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    path = f"{folder}/stubs:{Path(sys.executable).parent}:{os.environ['PATH']}"
-    return subprocess.run(
-        ["bash", "-euc", script],
-        cwd=folder,
-        env=os.environ | {"PATH": path},
-        capture_output=True,
-        text=True,
-    )
+    return workshop_in(tmp_path_factory.mktemp("workshop"), demo[1])
 
 
 def _block(word: str) -> tuple[str, str]:
     (found,) = [block for block in BLOCKS if word in block[0]]
     return found
-
-
-def _masked(text: str) -> list[str]:
-    """The lines without what differs from run to run: figures, and widths that follow them.
-
-    Nor with what a verdict says of its interval, which hangs on the machine's int8 arithmetic.
-    """
-    verdicts = re.sub(r"(; inconclusive)? \((95 % interval|other images).*", "", text)
-    lines = [
-        re.sub(r"-{2,}", "-", re.sub(r"[-+]?\d[\d.e-]*", "#", line))
-        for line in verdicts.splitlines()
-    ]
-    return [" ".join(line.split()) for line in lines if line.strip()]
 
 
 def test_every_block_is_run_by_a_test_or_by_ci() -> None:
@@ -84,16 +49,6 @@ def test_a_visitor_needs_two_minutes() -> None:
     assert len(README.splitlines()) <= 120
 
 
-@pytest.mark.parametrize(
-    "page", ["README.md", *sorted(f"docs/{p.name}" for p in (REPOSITORY / "docs").glob("*.md"))]
-)
-def test_links_lead_somewhere_and_every_page_is_reached(page: str) -> None:
-    file = REPOSITORY / page
-    for target in re.findall(LINK, file.read_text()):
-        assert (file.parent / target).exists(), f"{page}: {target}"
-    assert page == "README.md" or f"({page})" in README
-
-
 def test_ci_runs_the_two_commands() -> None:
     ci = (REPOSITORY / ".ci/run").read_text().splitlines()
     for line in _block("make demo")[0].splitlines():
@@ -103,22 +58,22 @@ def test_ci_runs_the_two_commands() -> None:
 def test_the_demo_prints_what_the_readme_shows(demo: tuple[Answer, Path]) -> None:
     printed = demo[0].out.replace(str(demo[1]), "runs/demo")
     shown = re.findall(r"```text\n(.*?)```", README, re.S)[0]
-    assert _masked(shown) == _masked(printed)
+    assert masked(shown) == masked(printed)
 
 
 @pytest.mark.parametrize("word", ["--output mask", "out/review", "--baseline", "--max-drop"])
 def test_an_example_prints_what_the_readme_shows(word: str, workshop: Path) -> None:
     script, shown = _block(word)
-    done = _shell(script, workshop)
+    done = shell(script, workshop)
     assert done.returncode == 0, done.stderr
     assert shown
-    assert _masked(shown) == _masked(done.stdout)
+    assert masked(shown) == masked(done.stdout)
 
 
 def test_the_verdicts_shown_are_those_of_the_demo(workshop: Path) -> None:
     script, shown = _block("--max-drop")
     assert "FAIL  int8@per-tensor" in shown
-    assert "exit code 1" in _shell(script, workshop).stdout.splitlines()
+    assert "exit code 1" in shell(script, workshop).stdout.splitlines()
 
 
 def test_weights_are_fetched_under_the_names_the_script_reads(workshop: Path) -> None:
@@ -127,7 +82,7 @@ def test_weights_are_fetched_under_the_names_the_script_reads(workshop: Path) ->
     stub.write_text('#!/bin/sh\necho "$@" >> curl.log\necho stub > "$3"\n')
     stub.chmod(0o755)
     script = "".join(line for line in _block("curl")[0].splitlines(True) if "python" not in line)
-    done = _shell(script, workshop)
+    done = shell(script, workshop)
     assert done.returncode == 0, done.stderr
     vainf = [name for name in ZOO if not name.startswith("torchvision/")]
     files = [f"best_{name}_voc_os16.pth" for name in vainf]
@@ -176,7 +131,7 @@ def test_the_published_rows_come_out_in_one_table(
     state = build_network(PUBLISHED, 21, 16).state_dict()
     torch.save({"model_state": state}, tmp_path / f"checkpoints/best_{PUBLISHED}_voc_os16.pth")
 
-    done = _shell(f"{_block('bash ')[0].strip()} {PUBLISHED}", tmp_path)
+    done = shell(f"{_block('bash ')[0].strip()} {PUBLISHED}", tmp_path)
     assert done.returncode == 0, done.stderr
     table = (tmp_path / "runs/published/README.md").read_text()
     for protocol in ("center-crop", "squash"):
@@ -185,6 +140,6 @@ def test_the_published_rows_come_out_in_one_table(
 
 def test_a_checkpoint_that_is_not_there_stops_the_published_rows(tmp_path: Path) -> None:
     (tmp_path / "recipes").symlink_to(REPOSITORY / "recipes")
-    done = _shell(f"bash recipes/published.sh {PUBLISHED}", tmp_path)
+    done = shell(f"bash recipes/published.sh {PUBLISHED}", tmp_path)
     assert done.returncode == 2
     assert "VOCdevkit" in done.stderr or f"best_{PUBLISHED}_voc_os16.pth" in done.stderr

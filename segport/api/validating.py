@@ -96,24 +96,9 @@ class Validation:
 
     def plot(self) -> "Figure":
         """Draw each artifact's drop with its 95 % interval, without labels its agreement."""
-        from matplotlib.figure import Figure
+        from segport.api.plots import loss_plot
 
-        shown = [one for one in self.result.artifacts if one.id != self.result.reference]
-        figure = Figure(figsize=(6, 1 + 0.4 * len(shown)), layout="constrained")
-        axes = figure.subplots()
-        names = [one.id for one in shown]
-        if self.result.dataset.labelled:
-            drops = [one.drop or 0.0 for one in shown]
-            ends = [one.drop_ci95 or (one.drop or 0.0,) * 2 for one in shown]
-            errors = [[d - e[0] for d, e in zip(drops, ends, strict=True)],
-                      [e[1] - d for d, e in zip(drops, ends, strict=True)]]  # fmt: skip
-            axes.errorbar(drops, names, xerr=errors, fmt="o", capsize=4)
-            axes.axvline(0, color="0.7")
-            axes.set_xlabel("points of mIoU lost, 95 % interval")
-        else:
-            axes.barh(names, [one.agreement for one in shown])
-            axes.set_xlabel("pixels as in the reference (%)")
-        return figure
+        return loss_plot(self.result)
 
     def __repr__(self) -> str:
         from validate.report.report import terminal_report

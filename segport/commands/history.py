@@ -48,7 +48,7 @@ def show(
     artifact: Annotated[str | None, typer.Option(help="This artifact alone.")] = None,
     protocol: Annotated[str | None, typer.Option(help="This protocol alone.")] = None,
     out: Annotated[
-        Path | None, typer.Option("-o", "--out", help="Folder for history.md and history.svg.")
+        Path | None, typer.Option("-o", "--out", help="Folder for history.md, .html and .svg.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -56,14 +56,7 @@ def show(
     from dataclasses import asdict
 
     from export.common.files import new_files
-    from validate.history.page import (
-        PAGE_FILE,
-        PLOT_FILE,
-        break_lines,
-        history_markdown,
-        history_svg,
-        history_table,
-    )
+    from validate.history.page import HISTORY_FORMATS, break_lines, history_table
     from validate.history.store import read_points
 
     asked = {"name": name, "artifact": artifact, "protocol": protocol}
@@ -75,9 +68,9 @@ def show(
     if not points:
         raise UsageError(f"{database}: no results of this name, artifact and protocol")
     if out is not None:
-        with new_files(out / PAGE_FILE, out / PLOT_FILE) as (page, plot):
-            page.write_text(history_markdown(points), encoding="utf-8")
-            plot.write_text(history_svg(points), encoding="utf-8")
+        with new_files(*(out / name for name in HISTORY_FORMATS)) as temporary:
+            for path, render in zip(temporary, HISTORY_FORMATS.values(), strict=True):
+                path.write_text(render(points), encoding="utf-8")
     document = {"points": [asdict(point) for point in points], "breaks": break_lines(points)}
     say(document if as_json else history_table(points), as_json)
 

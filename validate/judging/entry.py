@@ -6,12 +6,22 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from export.artifact.artifact import Artifact, Manifest
+from export.artifact.facts import CandidateFacts
 from export.ort.inspection import inspect, macs_share
 from export.ort.providers import CPU, CUDA, TENSORRT
 from export.ort.sessions import cpu_facts, threads
 from validate.judging.evaluation import Evaluation
 from validate.judging.second_size import size_warnings
-from validate.result.result import ArtifactResult, Figures, NoiseFacts, SecondSizeFacts, SpreadFacts
+from validate.result.result import (
+    ArtifactResult,
+    Figures,
+    NoiseFacts,
+    SearchBudget,
+    SearchFacts,
+    SearchRow,
+    SecondSizeFacts,
+    SpreadFacts,
+)
 from validate.runtime.engine import Runtime
 from validate.samples.protocols import get_protocol
 from validate.speed.latency import Latency
@@ -79,6 +89,7 @@ def entry(
         ],
         noise=judged.noise,
         second_size=judged.second_size,
+        search=_search(manifest),
         **dict(figures),
     )
 
@@ -123,6 +134,26 @@ def _kept_float(manifest: Manifest | None) -> list[str]:
     if manifest is None or manifest.precision == "fp32":
         return []
     return manifest.kept_float
+
+
+def _search(manifest: Manifest | None) -> SearchFacts | None:
+    found = manifest.int8.get("search") if manifest and manifest.int8 else None
+    if not found:
+        return None
+
+    def row(facts: CandidateFacts) -> SearchRow:
+        return SearchRow(
+            int8_macs_share=facts["int8_macs_share"],
+            score=facts["score"],
+            latency_ms=facts["latency_ms"],
+        )
+
+    return SearchFacts(
+        budget=SearchBudget(**found["budget"]),
+        candidates=[row(one) for one in found["candidates"]],
+        frontier=[row(one) for one in found["frontier"]],
+        chosen=row(found["chosen"]),
+    )
 
 
 def _warnings(manifest: Manifest | None, found: Evaluation, protocol: str) -> list[str]:

@@ -1,13 +1,15 @@
 """Draw the SQNR of every layer."""
 
-from io import StringIO
-from typing import Any
+from functools import partial
 
-import matplotlib
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from export.artifact.diagnosis import Diagnosis
+from export.common.escaping import terminal
+from validate.report.page.svg import ALARM, INK, SERIES, SOFT, Width, say, standalone_svg
+from validate.result.cells import number
 
 PLOT_FILE = "diagnosis.svg"
 _LOWEST, _HIGHEST = -10.0, 100.0
@@ -20,49 +22,54 @@ def diagnosis_svg(diagnosis: Diagnosis) -> str:
 
     The same diagnosis gives the same bytes.
     """
-    text = StringIO()
-    settings: dict[Any, Any] = {
-        "svg.hashsalt": "segport", "svg.fonttype": "none", "grid.color": "0.92"
-    }  # fmt: skip
-    with matplotlib.rc_context(settings):
-        plot_diagnosis(diagnosis).savefig(text, format="svg", metadata={"Date": None})
-    return text.getvalue()
+    inches = min(16.0, max(8.0, _INCHES_PER_LAYER * len(diagnosis.layers)))
+    return standalone_svg(partial(plot_diagnosis, diagnosis), "segport", Width(inches, 60))
 
 
-def plot_diagnosis(diagnosis: Diagnosis) -> Figure:
+def plot_diagnosis(diagnosis: Diagnosis, width: Width) -> Figure:
     """Return the figure; x is the layer's place in topological order, y is dB."""
     layers = diagnosis.layers
-    figure = Figure(
-        figsize=(min(16.0, max(8.0, _INCHES_PER_LAYER * len(layers))), 4.8), layout="constrained"
-    )
+    figure = Figure(figsize=(width.inches, 4.8), layout="constrained")
     axes = figure.add_subplot()
     places = range(len(layers))
     expected = [_drawn(layer.expected_sqnr_db) for layer in layers]
     own = [_drawn(layer.local_sqnr_db) for layer in layers]
     together = [_drawn(layer.sqnr_db) for layer in layers]
-    axes.step(places, expected, where="mid", color="0.75", label="rounding explains")
-    axes.plot(places, own, "o", markersize=3, color="tab:blue", label="layer's own error")
-    axes.plot(places, together, color="tab:orange", label="error so far")
+    axes.step(places, expected, where="mid", color=SOFT, alpha=0.6, label="rounding explains")
+    axes.plot(places, own, "o", markersize=3, color=SERIES[0], label="layer's own error")
+    axes.plot(places, together, color=SERIES[1], label="error so far")
     place = diagnosis.suspect.index
-    colour = "tab:red" if diagnosis.suspect.stands_out else "0.4"
+    colour = ALARM if diagnosis.suspect.stands_out else INK
     axes.axvline(place, color=colour, linewidth=1, linestyle="--")
     axes.plot([place], [own[place]], "o", markersize=8, fillstyle="none", color=colour)
-    right = place > len(layers) / 2
     what = "suspect" if diagnosis.suspect.stands_out else "largest own error"
-    axes.annotate(
-        f"{what}: {layers[place].layer} ({layers[place].operator})",
-        (place, 1.01),
-        xycoords=("data", "axes fraction"),
-        ha="right" if right else "left",
-        color=colour,
-    )
-    axes.set_xlabel(f"layer of {diagnosis.other}, in the order of execution")
+    name = f"{what}: {layers[place].layer} ({layers[place].operator})"
+    # above the whole chart and in lines: at its place in the chart a long name would be cut off
+    figure.suptitle(width.lines(terminal(name)), x=0.01, ha="left", size="medium", color=colour)
+    axes.set_xlabel("layer, in the order of execution")
     axes.set_ylabel(f"SQNR against fp32 (dB, cut at {_LOWEST:.0f} and {_HIGHEST:.0f})")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlim(-1, len(layers))
     axes.grid(axis="y")
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=3, frameon=False)
+    names = ["rounding explains", "layer's own error", "error so far"]
+    figure.legend(loc="outside lower left", ncols=width.columns(names))
+    _say_values(axes, diagnosis)
     return figure
+
+
+def _say_values(axes: Axes, diagnosis: Diagnosis) -> None:
+    """Have the whole height above each layer's place say its values."""
+    for place, layer in enumerate(diagnosis.layers):
+        strip = axes.axvspan(place - 0.5, place + 0.5, facecolor="none", linewidth=0)
+        so_far, own, expected = (
+            number(value, 1)
+            for value in (layer.sqnr_db, layer.local_sqnr_db, layer.expected_sqnr_db)
+        )
+        say(
+            strip,
+            f"{place}: {layer.layer} ({layer.operator}): error so far {so_far} dB, "
+            f"own {own} dB, rounding explains {expected} dB",
+        )
 
 
 def _drawn(decibels: float) -> float:

@@ -41,6 +41,23 @@ def verdict(diagnosis: Diagnosis) -> str:
     )
 
 
+def conclusion(diagnosis: Diagnosis) -> str:
+    """Return what the reader should make of it, in a sentence."""
+    layer = diagnosis.suspected
+    if layer.sqnr_db == layer.local_sqnr_db == float("inf"):
+        return "Conclusion: the two files compute the same on these images."
+    if not diagnosis.suspect.stands_out:
+        return (
+            "Conclusion: no single layer is to blame, the error adds up over many; other ranges, "
+            "other calibration images or another target help more than a layer in float."
+        )
+    return (
+        f"Conclusion: look at {layer.layer} first; kept in float (--keep-float '{layer.layer}') "
+        f"the file is free of an error that is {number(layer.jump_db, 1)} dB worse than rounding "
+        "explains."
+    )
+
+
 def terminal_diagnosis(diagnosis: Diagnosis) -> str:
     """Return the verdict and the layers with the largest jumps, largest first."""
     columns, rows = worst_layers(diagnosis)
@@ -67,6 +84,7 @@ def markdown_diagnosis(diagnosis: Diagnosis) -> str:
         f"# Where {markdown(diagnosis.other)} differs from {markdown(diagnosis.reference)}",
         f"**{markdown(_sentence(verdict(diagnosis)))}.**",
         f"![SQNR by layer]({PLOT_FILE})",
+        markdown(conclusion(diagnosis)),
         "## Layers",
         f"Layers of {markdown_code(diagnosis.other)} in the order in which they run, over "
         f"{len(diagnosis.images)} images. *SQNR* is the error that has come together at the "

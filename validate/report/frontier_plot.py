@@ -1,16 +1,17 @@
 """Draw what a precision search found: the score against MACs in int8 and against time."""
 
 from collections.abc import Mapping, Sequence
-from io import StringIO
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from export.artifact.artifact import Artifact
 from export.common.files import new_files
+from validate.report.page.svg import ALARM, SERIES, SOFT, WIDE, Width, say, standalone_svg
+from validate.result.cells import number
 
 SUFFIX = "-frontier.svg"
 _WORDS = {"max_drop": "points of mIoU below fp32", "min_agreement": "pixels as in fp32 (%)"}
@@ -31,37 +32,84 @@ def write_frontier(artifact: Artifact) -> list[Path]:
 
 def frontier_svg(found: Mapping[str, Any]) -> str:
     """Return an SVG of what a manifest says of a search; the same text for the same facts."""
-    text = StringIO()
-    settings: dict[Any, Any] = {
-        "svg.hashsalt": "segport", "svg.fonttype": "none", "grid.color": "0.92"
-    }  # fmt: skip
-    with matplotlib.rc_context(settings):
-        plot_frontier(found).savefig(text, format="svg", metadata={"Date": None})
-    return text.getvalue()
+    return standalone_svg(partial(plot_frontier, found), "segport", Width(10.0, 60))
 
 
-def plot_frontier(found: Mapping[str, Any]) -> Figure:
+def frontier_table(found: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Return head and rows of all that was tried, most int8 first."""
+    best = [_values(row) for row in found["frontier"]]
+    rows = [
+        [
+            number(100 * row["int8_macs_share"], 1),
+            number(row["score"], 3),
+            number(row["latency_ms"], 1),
+            "chosen" if _values(row) == _values(found["chosen"])
+            else "frontier" if _values(row) in best else "",
+        ]
+        for row in sorted(found["candidates"], key=lambda row: -float(row["int8_macs_share"]))
+    ]  # fmt: skip
+    return ["MACs in int8 (%)", _WORDS[found["budget"]["kind"]], "ms", ""], rows
+
+
+def frontier_reading(found: Mapping[str, Any]) -> str:
+    """Return in a sentence what was chosen, and what all int8 would have lost."""
+    chosen, budget = found["chosen"], found["budget"]
+    word, at_most = _WORDS[budget["kind"]], budget["kind"] == "max_drop"
+    most = max(found["candidates"], key=lambda row: float(row["int8_macs_share"]))
+    text = (
+        f"Chosen was {number(100 * chosen['int8_macs_share'], 1)} % of MACs in int8 with "
+        f"{number(chosen['score'], 3)} {word}; {'at most' if at_most else 'at least'} "
+        f"{budget['limit']:g} was asked for"
+    )
+    if _values(most) == _values(chosen):
+        return f"{text}, and nothing with more in int8 was tried."
+    return (
+        f"{text}, and {number(100 * most['int8_macs_share'], 1)} % in int8 would have come to "
+        f"{number(most['score'], 3)}."
+    )
+
+
+def plot_frontier(found: Mapping[str, Any], width: Width = WIDE) -> Figure:
     """Return the figure: one panel over MACs in int8, one over ms where these were measured."""
-    timed = [one for one in found["frontier"] if one["latency_ms"] is not None]
-    figure = Figure(figsize=(10.0 if timed else 5.5, 4.0), layout="constrained")
-    panels = figure.subplots(1, 2 if timed else 1, sharey=True, squeeze=False)[0]
+    timed = any(row["latency_ms"] is not None for row in found["frontier"])
+    beside = timed and width.inches >= WIDE.inches
+    size = (width.inches if beside else min(width.inches, 5.5), 7.2 if timed > beside else 4.0)
+    figure = Figure(figsize=size, layout="constrained")
+    shape = (1, 2) if beside else (2, 1) if timed else (1, 1)
+    panels = list(figure.subplots(*shape, sharey=beside, squeeze=False).flat)
     _panel(panels[0], found, "int8_macs_share", 100.0, "MACs in int8 (%)")
-    panels[0].set_ylabel(_WORDS[found["budget"]["kind"]])
     if timed:
         _panel(panels[1], found, "latency_ms", 1.0, "latency (ms)")
+    for axes in panels[:1] if beside else panels:
+        axes.set_ylabel(_WORDS[found["budget"]["kind"]])
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower left", ncols=width.columns(labels))
     return figure
 
 
 def _panel(axes: Axes, found: Mapping[str, Any], key: str, factor: float, label: str) -> None:
-    def draw(rows: Sequence[Row], style: str, **more: Any) -> None:
+    def draw(rows: Sequence[Row], style: str, label: str, **more: Any) -> None:
         there = [row for row in rows if row[key] is not None]
         places = [factor * row[key] for row in there]
-        axes.plot(places, [row["score"] for row in there], style, **more)
+        axes.plot(places, [row["score"] for row in there], style, label=label, **more)
+        for place, row in zip(places, there, strict=True):
+            (point,) = axes.plot([place], [row["score"]], "o", markersize=10, alpha=0)
+            say(point, f"{label}: {_described(row)}, score {number(row['score'], 3)}")
 
-    draw(found["candidates"], "o", color="0.7", markersize=4, label="tried")
-    draw(found["frontier"], "o-", color="tab:blue", markersize=4, label="frontier")
-    draw([found["chosen"]], "o", color="tab:red", fillstyle="none", markersize=9, label="chosen")
-    axes.axhline(found["budget"]["limit"], color="0.4", linewidth=1, linestyle="--")
+    limit = found["budget"]["limit"]
+    line = axes.axhline(limit, color=SOFT, linewidth=1, linestyle="--", label="limit")
+    say(line, f"limit: {limit:g}")
+    draw(found["candidates"], "o", "tried", color=SOFT, alpha=0.6, markersize=4)
+    draw(found["frontier"], "o-", "frontier", color=SERIES[0], markersize=4)
+    draw([found["chosen"]], "o", "chosen", color=ALARM, fillstyle="none", markersize=9)
     axes.set_xlabel(label)
     axes.grid(axis="y")
-    axes.legend(frameon=False)
+
+
+def _described(row: Row) -> str:
+    time = "" if row["latency_ms"] is None else f", {number(row['latency_ms'], 1)} ms"
+    return f"{number(100 * row['int8_macs_share'], 1)} % of MACs in int8{time}"
+
+
+def _values(row: Row) -> tuple[Any, ...]:
+    return row["int8_macs_share"], row["score"], row["latency_ms"]

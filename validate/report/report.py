@@ -23,6 +23,7 @@ from validate.report.report_text import (
     verdict_list,
 )
 from validate.report.table import REPORT_FORMATS
+from validate.report.verdict_lines import NO_GATE
 from validate.result.cells import Cell, markdown_table, number
 from validate.result.result import CONFUSION_FILE, PICTURE_FILE, RESULT_FILE, Result, load_result
 from validate.result.result_cells import (
@@ -113,7 +114,7 @@ def markdown_report(result: Result, verdicts: Sequence[Verdict] = ()) -> str:
         "mIoU is the mean over the classes that occur in the labels; a drop is reference - "
         "artifact, in points.",
         *_overlap_note(result),
-        *(["## Verdicts", verdict_list(result, verdicts)] if verdicts else []),
+        *(["## Verdicts", verdict_list(result, verdicts)] if verdicts else [NO_GATE]),
         "## Summary",
         markdown_table(_summary_rows(result), _summary_head(result)),
         "FLOPs follow the published table's rule (THOP MACs / 4.5e8); MACs are "

@@ -7,6 +7,10 @@ from validate.gating.verdict import Verdict
 from validate.result.cells import interval, number, ratio
 from validate.result.result import ArtifactResult, Result
 
+NO_GATE = (
+    "No gate was asked: this report measures and judges nothing. `segport gate result.json "
+    "--max-drop int8=0.5` or a recipe's [gate] does."
+)
 _GRAVEST_FIRST = ("fail", "cannot tell", "warn", "pass")
 
 

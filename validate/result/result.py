@@ -96,13 +96,38 @@ class SecondSizeFacts(_Model):
     before: float
 
 
+class SearchBudget(_Model):
+    """`limit`: points of mIoU ("max_drop") or percent of pixels as in fp32 ("min_agreement")."""
+
+    kind: Literal["max_drop", "min_agreement"]
+    limit: float
+
+
+class SearchRow(_Model):
+    """What a candidate of a precision search came to: share (0-1), score in the budget's unit."""
+
+    int8_macs_share: float
+    score: float
+    latency_ms: float | None
+
+
+class SearchFacts(_Model):
+    """The search that chose which layers of an artifact are in int8, as its manifest tells."""
+
+    budget: SearchBudget
+    candidates: list[SearchRow]
+    frontier: list[SearchRow]
+    chosen: SearchRow
+
+
 class Facts(_Model):
     """What an artifact is, how it was run and timed.
 
     `latency_runtime` is where latency was measured, which differs from `runtime` when that
     one is an emulation. `execution` is what the runtime says about how it ran: nodes by
     provider, inference precision, device. `noise` is null where it was not measured,
-    `second_size` where the artifact takes one size only or its protocol varies sizes anyway.
+    `second_size` where the artifact takes one size only or its protocol varies sizes anyway,
+    `search` where nothing was searched for.
     `facts_sha256` is the digest of all other fields of this class (`validate.result.sealing`).
     """
 
@@ -128,6 +153,7 @@ class Facts(_Model):
     warnings: list[str]
     noise: NoiseFacts | None = None
     second_size: SecondSizeFacts | None = None
+    search: SearchFacts | None = None
     facts_sha256: str | None = None
 
 

@@ -10,7 +10,7 @@ import pytest
 from export.common.errors import ArtifactError
 from export.common.files import alone_in, check_writable, new_files, sha256_of
 
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[3])}
 
 
 def test_sha256(tmp_path: Path) -> None:

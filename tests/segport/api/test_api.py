@@ -3,6 +3,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas
 import pytest
 import torch
 
@@ -32,7 +33,7 @@ def test_a_module_becomes_a_gated_int8_file(made: tuple[object, ...]) -> None:
     assert r.gate(max_drop=100).passed and r.gate(max_drop=100).exit_code == 0
     failed = r.gate(max_drop=-100)
     assert (failed.passed, failed.exit_code) == (False, 1)
-    assert [v.id for v in failed.verdicts] == ["int8"]
+    assert [v.id for v in failed.verdicts] == [q.manifest.id]
 
 
 def test_results_show_themselves(made: tuple[object, ...]) -> None:
@@ -42,8 +43,20 @@ def test_results_show_themselves(made: tuple[object, ...]) -> None:
     for one in (art, r, r.gate(max_drop=100)):
         assert one._repr_html_().count("<table>") == 1
     low, high = r.plot().axes[0].get_xlim()
-    drop = r.result.artifact("int8").drop
+    drop = r.result.artifact(q.manifest.id).drop
     assert low < drop < high
+    assert r.plot()._repr_png_().startswith(b"\x89PNG")
+
+
+def test_results_are_tables_of_pandas(made: tuple[object, ...]) -> None:
+    _, art, q, r = made
+    frame = r.to_pandas().set_index("id")
+    assert isinstance(frame, pandas.DataFrame) and list(frame.index) == ["fp32", q.manifest.id]
+    assert frame.loc[q.manifest.id, "drop"] == r.result.artifact(q.manifest.id).drop
+    assert frame.loc["fp32", "size_bytes"] == art.path.stat().st_size
+    assert q.to_pandas().loc[0, "file"] == str(q.path)
+    judged = r.gate(max_drop=100).to_pandas()
+    assert list(judged["id"]) == [q.manifest.id] and list(judged["outcome"]) == ["pass"]
 
 
 def test_load_reads_artifacts_and_results(made: tuple[object, ...]) -> None:

@@ -57,6 +57,9 @@ def test_a_result_is_kept_once_and_shown_in_the_order_of_dates(tmp_path: Path) -
     assert shown.code == 0 and "worse by -1.000 at bbb" in shown.out
     assert (tmp_path / "out/history.md").read_text().startswith("# History")
     assert (tmp_path / "out/history.svg").read_text().startswith("<?xml")
+    page = (tmp_path / "out/history.html").read_text()
+    assert "the last named below is net squash int8" in page and "worse by -1.000 at bbb" in page
+    assert "<title>net squash int8: mIoU 79.60 % at aaa, 2026-01-01</title>" in page
     none = segport("history", "show", database, "--name", "other")
     assert none.code == 2 and len(none.errors) == 1
 

@@ -12,11 +12,13 @@ from tests.markdown import table
 from tests.validate.diagnoses import diagnosis_of, faulty_layer, layer_of
 from validate.report.diagnosis_plot import plot_diagnosis
 from validate.report.diagnosis_report import (
+    conclusion,
     markdown_diagnosis,
     terminal_diagnosis,
     verdict,
     write_diagnosis,
 )
+from validate.report.page.svg import NARROW, WIDE
 
 
 @pytest.fixture
@@ -55,6 +57,29 @@ def test_the_verdict_says_when_nothing_stands_out() -> None:
     same = [layer_of(0, sqnr_db=inf, local_sqnr_db=inf)]
     equal = diagnosis_of(same, Suspect(0, False, "no tensor differs from fp32"))
     assert verdict(equal) == "no suspect: no tensor differs from fp32"
+
+
+def test_the_conclusion_says_what_to_do(faulty: Diagnosis) -> None:
+    # 41.0 dB explained, 36.5 dB worse than that
+    assert conclusion(faulty) == (
+        "Conclusion: look at conv_3 first; kept in float (--keep-float 'conv_3') the file is free "
+        "of an error that is 36.5 dB worse than rounding explains."
+    )
+    assert "look at conv_3 first" in markdown_diagnosis(faulty)
+    calm = diagnosis_of([layer_of(0), layer_of(1)], Suspect(1, False, "nothing stands out"))
+    assert "no single layer is to blame" in conclusion(calm)
+    same = [layer_of(0, sqnr_db=inf, local_sqnr_db=inf)]
+    assert "compute the same" in conclusion(diagnosis_of(same, Suspect(0, False, "equal")))
+
+
+def test_a_long_suspect_is_shown_in_lines_that_fit(faulty: Diagnosis) -> None:
+    layers = list(faulty.layers)
+    layers[3] = layer_of(3, layer="/backbone/stage/block/" * 5 + "Conv")
+    long = diagnosis_of(layers, faulty.suspect)
+    lines = plot_diagnosis(long, NARROW).get_suptitle().split("\n")
+    # 4.2 inches are 302 points, a letter of 10 points takes some 5.5 of them
+    assert len(lines) > 1 and all(len(line) <= 302 / 5.5 for line in lines)
+    assert "".join(lines).replace(" ", "") == f"suspect:{layers[3].layer}(Conv)"
 
 
 def test_the_terminal_shows_the_ten_largest_jumps_in_descending_order(faulty: Diagnosis) -> None:
@@ -110,11 +135,12 @@ def test_the_json_is_strict_and_complete(overflowed: Diagnosis, tmp_path: Path) 
 def test_the_plot_marks_the_suspect_and_keeps_infinite_values_inside(
     faulty: Diagnosis, overflowed: Diagnosis, tmp_path: Path
 ) -> None:
-    (axes,) = plot_diagnosis(faulty).axes
+    figure = plot_diagnosis(faulty, WIDE)
+    (axes,) = figure.axes
     lines = {line.get_label(): line for line in axes.lines}
     assert list(lines["error so far"].get_ydata())[:4] == [30.0, 29.0, 28.0, 4.04]
-    assert [text.get_text() for text in axes.texts] == ["suspect: conv_3 (Add|x)"]
-    (broken,) = plot_diagnosis(overflowed).axes
+    assert figure.get_suptitle() == "suspect: conv_3 (Add|x)"
+    (broken,) = plot_diagnosis(overflowed, WIDE).axes
     values = [y for line in broken.lines for y in line.get_ydata()]
     low, high = broken.get_ylim()
     assert len(values) > 6 and all(low <= value <= high for value in values)

@@ -2,6 +2,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from validate.report.frontier_plot import frontier_svg, plot_frontier
+from validate.report.page.svg import NARROW
 
 
 def _row(share: float, score: float, ms: float | None) -> dict[str, Any]:
@@ -37,6 +38,12 @@ def test_without_times_there_is_one_panel() -> None:
 def test_what_was_not_timed_is_left_out_of_the_panel_of_times() -> None:
     _, time = plot_frontier(_found(10.0, None, 30.0)).axes
     assert _points(time, "frontier") == [(10.0, 98.0), (30.0, 100.0)]
+
+
+def test_on_a_narrow_page_the_panels_stand_one_below_the_other() -> None:
+    macs, time = plot_frontier(_found(10.0, 12.5, 30.0), NARROW).axes
+    assert time.get_position().y1 < macs.get_position().y0
+    assert time.get_ylabel() == "pixels as in fp32 (%)"
 
 
 def test_the_same_facts_give_the_same_svg() -> None:

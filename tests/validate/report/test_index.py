@@ -199,7 +199,7 @@ def test_an_index_is_renewed_and_nothing_else_touched(tmp_path: Path) -> None:
 
 
 def test_the_committed_index_is_of_the_committed_results(tmp_path: Path) -> None:
-    committed = Path(__file__).resolve().parents[2] / "reports"
+    committed = Path(__file__).resolve().parents[3] / "reports"
     shutil.copytree(committed, tmp_path / "reports")
     write_index(tmp_path / "reports")
     renewed = (tmp_path / "reports/README.md").read_text()

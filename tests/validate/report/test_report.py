@@ -15,6 +15,7 @@ from tests.validate.results import artifact_result, lost, result_of, trusted
 from validate.gating.verdict import Outcome, Verdict
 from validate.report.diagnosis_report import write_diagnosis
 from validate.report.report import markdown_report, report, terminal_report
+from validate.report.verdict_lines import NO_GATE
 from validate.result.result import (
     BootstrapFacts,
     ClassDrop,
@@ -83,7 +84,8 @@ def test_the_gates_verdicts_come_first_where_they_are_known() -> None:
         "- **WARN** `environment`",
         "  - warn: another",
     ]
-    assert markdown_report(result) == before + "\n" + after.split("\n\n", 1)[1]
+    ungated = before + f"\n{NO_GATE}\n\n" + after.split("\n\n", 1)[1]
+    assert markdown_report(result) == ungated
 
 
 def test_artifact_rows_with_ratios_to_the_fp32_file() -> None:

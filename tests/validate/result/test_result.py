@@ -47,7 +47,7 @@ def test_what_was_written_is_read_back(tmp_path: Path) -> None:
     assert load_result(tmp_path / "result.json") == result
 
 
-_REPORTS = sorted((Path(__file__).parents[2] / "reports").glob("**/result.json"))
+_REPORTS = sorted((Path(__file__).parents[3] / "reports").glob("**/result.json"))
 
 
 @pytest.mark.parametrize("path", _REPORTS, ids=lambda path: "/".join(path.parts[-3:-1]))

@@ -5,10 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from validate.metrics.metrics import Confusion
-from validate.report.page.svg import LINE, shortened
+from validate.report.page.svg import LINE, WIDE, Width, say
+from validate.result.cells import number
 
 Floats = NDArray[np.float64]
 
@@ -16,6 +18,7 @@ LARGEST = 40
 """Classes that a chart has room for; of more, those that changed most are drawn."""
 FAINT = 0.1
 """Points below which no chart is worth its room."""
+_VISIBLE = 1 / 255
 _MORE, _LESS = (0.78, 0.12, 0.12), (0.0, 0.45, 0.70)
 
 
@@ -51,21 +54,33 @@ def largest_changes(
     ]
 
 
-def confusion_chart(difference: Floats, classes: Sequence[str]) -> Figure:
+def confusion_chart(difference: Floats, classes: Sequence[str], width: Width) -> Figure:
     """Return a heat map of changes in points, rows = labels.
 
     The largest has the full colour, unless it is below a point: that would be noise in red.
     """
     full = max(1.0, float(np.abs(difference).max()))
     shown = _shown(difference)
-    names = [shortened(classes[index]) for index in shown]
-    side = 0.7 + 0.085 * max(map(len, names)) + 0.2 * len(names)
+    names = [width.shortened(classes[index]) for index in shown]
+    cell, character, size = (0.2, 0.085, 10) if width == WIDE else (0.145, 0.068, 8)
+    side = 0.7 + character * max(map(len, names)) + cell * len(names)
     figure = Figure(figsize=(side + 0.9, side), layout="compressed")
     axes = figure.add_subplot()
-    axes.imshow(_colours(difference[np.ix_(shown, shown)] / full), interpolation="none")
+    changes = difference[np.ix_(shown, shown)]
+    axes.set_xlim(-0.5, len(shown) - 0.5)
+    axes.set_ylim(len(shown) - 0.5, -0.5)
+    axes.set_aspect("equal")
+    for (row, column), colour in zip(
+        np.ndindex(changes.shape), _colours(changes / full).reshape(-1, 4), strict=True
+    ):
+        if colour[3] >= _VISIBLE:
+            corner = (column - 0.5, row - 0.5)
+            patch = axes.add_patch(Rectangle(corner, 1, 1, color=tuple(colour), linewidth=0))
+            text = number(float(changes[row, column]), 2, sign=True)
+            say(patch, f"{classes[shown[row]]} as {classes[shown[column]]}: {text} points")
     places = range(len(names))
-    axes.set_xticks(places, names, rotation=90)
-    axes.set_yticks(places, names)
+    axes.set_xticks(places, names, rotation=90, size=size)
+    axes.set_yticks(places, names, size=size)
     axes.set_xticks([place + 0.5 for place in places], minor=True)
     axes.set_yticks([place + 0.5 for place in places], minor=True)
     axes.grid(which="minor", linewidth=0.5)

@@ -1,25 +1,28 @@
 """Fill the page's template."""
 
 from base64 import b64encode
+from functools import partial
 from hashlib import sha256
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from export.artifact.diagnosis import Diagnosis
 from validate.report.diagnosis_plot import plot_diagnosis
-from validate.report.diagnosis_report import verdict, worst_layers
+from validate.report.diagnosis_report import conclusion, verdict, worst_layers
+from validate.report.frontier_plot import frontier_reading, frontier_table, plot_frontier
 from validate.report.material import Material
-from validate.report.page.charts import class_chart, drop_chart
+from validate.report.page.charts import charted_classes, class_chart, drop_chart, has_drops
 from validate.report.page.confusion import FAINT, confusion_chart, largest_changes, shares
 from validate.report.page.gallery import ALIKE, cards, class_legend, difference_legend
+from validate.report.page.readings import class_reading, confusion_reading, drop_reading
 from validate.report.page.svg import inline_svg, page_style
 from validate.report.report_text import CLASS_NOTE, class_table, fact_rows, interval_text, notes
-from validate.report.verdict_lines import verdict_lines
+from validate.report.verdict_lines import NO_GATE, verdict_lines
 from validate.result.cells import number
 from validate.result.result import PICTURE_FILE, Result
 from validate.result.result_cells import (
@@ -41,25 +44,30 @@ def html_report(material: Material) -> str:
     The same material gives the same text. Raises DataError for files beside the result that
     are damaged or belong to another one.
     """
-    template = Environment(
+    with page_style():
+        return page_template("report.html").render(
+            **page_files(),
+            **_accuracy(material),
+            **_charts(material.result),
+            confusions=_confusions(material),
+            **_pictures(material),
+            searches=_searches(material.result),
+            diagnoses=[_diagnosis(one, n) for n, one in zip(count(1), material.diagnoses)],
+        )
+
+
+def page_template(name: str) -> Template:
+    """Return a template of this folder; everything that is put into it is escaped."""
+    return Environment(
         loader=FileSystemLoader(_HERE),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-    ).get_template("report.html")
-    with page_style():
-        return template.render(
-            **_files(),
-            **_accuracy(material),
-            **_charts(material.result),
-            confusions=_confusions(material),
-            **_pictures(material),
-            diagnoses=[_diagnosis(one, n) for n, one in zip(count(1), material.diagnoses)],
-        )
+    ).get_template(name)
 
 
-def _files() -> dict[str, Any]:
+def page_files() -> dict[str, Any]:
     """Return style and script, which hold nothing of the result, and the script's hash."""
     script = (_HERE / "sort.js").read_text(encoding="utf-8")
     digest = b64encode(sha256(script.encode()).digest()).decode()
@@ -79,6 +87,7 @@ def _accuracy(material: Material) -> dict[str, Any]:
         "result": result,
         "reference_miou": None if miou is None else number(miou, 2),
         "overlap_warning": OVERLAP_WARNING,
+        "no_gate": None if material.verdicts else NO_GATE.replace("`", ""),
         "verdicts": verdict_lines(result, material.verdicts),
         "artifact_head": list(ARTIFACT_COLUMNS),
         "artifact_rows": artifact_rows(result, ARTIFACT_COLUMNS),
@@ -89,13 +98,20 @@ def _accuracy(material: Material) -> dict[str, Any]:
 
 
 def _charts(result: Result) -> dict[str, Any]:
-    drops, classes = drop_chart(result), class_chart(result)
+    drops = bars = None
+    if has_drops(result):
+        alt = "Drop of mIoU by artifact, as in the table"
+        drops = inline_svg(partial(drop_chart, result), "drops", alt)
+    if classes := charted_classes(result):
+        ids = ", ".join(a.id for a in result.artifacts)
+        alt = f"IoU by class of {ids}, as in the table below"
+        bars = inline_svg(partial(class_chart, result), "classes", alt)
     head, rows = class_table(result)
-    ids = ", ".join(a.id for a in result.artifacts)
     return {
-        "drops": drops and inline_svg(drops, "drops", "Drop of mIoU by artifact, as in the table"),
-        "class_bars": classes
-        and inline_svg(classes, "classes", f"IoU by class of {ids}, as in the table below"),
+        "drops": drops,
+        "drop_reading": drops and drop_reading(result),
+        "class_bars": bars,
+        "class_reading": bars and class_reading(result, classes),
         "class_head": head,
         "class_rows": rows,
         "class_note": CLASS_NOTE if any(a.class_drop for a in result.artifacts) else None,
@@ -115,7 +131,8 @@ def _confusions(material: Material) -> list[dict[str, Any]]:
         svg = None
         if np.abs(difference).max() >= FAINT:
             alt = f"Confusion of {key} minus that of {result.reference}; the table has the largest"
-            svg = inline_svg(confusion_chart(difference, classes), f"confusion-{place}", alt)
+            draw = partial(confusion_chart, difference, classes)
+            svg = inline_svg(draw, f"confusion-{place}", alt)
         changes = largest_changes(reference, others[key], classes, _CHANGES)
         rows = [
             [
@@ -127,7 +144,8 @@ def _confusions(material: Material) -> list[dict[str, Any]]:
             ]
             for one in changes
         ]
-        found.append({"id": key, "svg": svg, "rows": rows})
+        reading = confusion_reading(changes) if svg else None
+        found.append({"id": key, "svg": svg, "rows": rows, "reading": reading})
     return found
 
 
@@ -149,13 +167,34 @@ def _pictures(material: Material) -> dict[str, Any]:
     }
 
 
+def _searches(result: Result) -> list[dict[str, Any]]:
+    found = []
+    for place, artifact in enumerate(result.artifacts):
+        if artifact.search is None:
+            continue
+        facts = artifact.search.model_dump()
+        head, rows = frontier_table(facts)
+        alt = f"What was tried for {artifact.id}, as in the table below"
+        found.append(
+            {
+                "id": artifact.id,
+                "svg": inline_svg(partial(plot_frontier, facts), f"frontier-{place}", alt),
+                "reading": frontier_reading(facts),
+                "head": head,
+                "rows": rows,
+            }
+        )
+    return found
+
+
 def _diagnosis(diagnosis: Diagnosis, place: int) -> dict[str, Any]:
     head, rows = worst_layers(diagnosis)
-    figure = plot_diagnosis(diagnosis)
+    draw = partial(plot_diagnosis, diagnosis)
     return {
         "other": diagnosis.other,
         "verdict": verdict(diagnosis),
-        "svg": inline_svg(figure, f"layers-{place}", f"SQNR of every layer of {diagnosis.other}"),
+        "svg": inline_svg(draw, f"layers-{place}", f"SQNR of every layer of {diagnosis.other}"),
+        "reading": conclusion(diagnosis),
         "head": head,
         "rows": rows,
     }

@@ -3,13 +3,22 @@
 import json
 import time
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
+from export.artifact.diagnosis import Suspect
+from tests.validate.diagnoses import diagnosis_of, layer_of
 from tests.validate.report.page.folders import HOSTILE, result_folder
 from tests.validate.results import artifact_result, lost, result_of
+from validate.history.page import history_html
+from validate.history.store import points_of
+from validate.report.material import Material
+from validate.report.page.page import html_report
 from validate.report.report import report
 from validate.result.result import ImageAgreement
 
@@ -141,6 +150,119 @@ def test_without_scripts_the_tables_are_there(chromium: Any, page_file: Path) ->
     visit = _visit(chromium, page_file, java_script_enabled=False)
     assert visit.page.get_by_role("button").count() == 0
     assert visit.page.locator("table").first.locator("tbody tr").count() == 3
+
+
+_LAYOUT = """() => {
+  const box = (element) => element.getBoundingClientRect();
+  const shown = (element) => element.getClientRects().length > 0;
+  const overlap = (a, b) =>
+    Math.min(a.right, b.right) - Math.max(a.left, b.left) > 2 &&
+    Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 2;
+  return [...document.querySelectorAll("figure.chart")].map((figure) => {
+    const charts = [...figure.querySelectorAll("svg")].filter(shown);
+    const texts = charts.flatMap((chart) => [...chart.querySelectorAll("text")]);
+    const parts = [...charts, ...texts, figure.querySelector(".reading")];
+    return {
+      charts: charts.length,
+      texts: texts.length,
+      outside: parts.filter((part) => box(part).left < -1 || box(part).right > innerWidth + 1)
+        .map((part) => part.textContent),
+      cut: texts.filter((text) => {
+        const chart = box(text.closest("svg"));
+        return box(text).left < chart.left - 1 || box(text).right > chart.right + 1;
+      }).map((text) => text.textContent),
+      over: texts.flatMap((one, n) => texts.slice(n + 1)
+        .filter((other) => overlap(box(one), box(other)))
+        .map((other) => [one.textContent, other.textContent])),
+      smallest: Math.min(...texts.map((text) =>
+        parseFloat(getComputedStyle(text).fontSize) * text.getScreenCTM().d)
+        .map(Math.abs).filter((size) => size > 0)),
+    };
+  });
+}"""
+
+
+@pytest.fixture(scope="module")
+def charts_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A report with every kind of chart, and long names in each."""
+    folder = tmp_path_factory.mktemp("charts")
+    layers = [layer_of(index, layer=f"/backbone/stage{index}/Conv") for index in range(14)]
+    layers[12] = layer_of(12, layer="/classifier/pooling/a_long_name/of_a_layer/convolution_12")
+    found = diagnosis_of(layers, Suspect(12, True, "its scale is 16.0 times what it needs"))
+    file = result_folder(folder, classes=("background", "a class of a long name", "diningtable"))
+    document = json.loads(file.read_text())
+    tried = [
+        {"int8_macs_share": 1 - n / 10, "score": 2.0 - n / 2, "latency_ms": 10.0 + n}
+        for n in range(4)
+    ]
+    for artifact in document["artifacts"]:
+        artifact["facts_sha256"] = None
+        if artifact["id"] == "int8":
+            artifact["search"] = {
+                "budget": {"kind": "max_drop", "limit": 1.0},
+                "candidates": tried, "frontier": tried, "chosen": tried[2],
+            }  # fmt: skip
+    file.write_text(json.dumps(document | {"facts_sha256": None}))
+    page = folder / "charts.html"
+    page.write_text(html_report(Material(file, (), [found])))
+    return page
+
+
+@pytest.fixture(scope="module")
+def history_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A history of three artifacts over nine commits, of which one broke."""
+    points = []
+    for day in range(1, 10):
+        made = result_of(lost("fp32", 0), lost("int8", 3.0 if day > 5 else 1.0))
+        points += points_of(made, f"{day}abcdef0", f"2026-01-0{day}")
+    page = tmp_path_factory.mktemp("history") / "history.html"
+    page.write_text(history_html(points))
+    return page
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [400, 1280])
+@pytest.mark.parametrize(("kind", "count"), [("charts", 5), ("history", 1)])
+def test_charts_fit_the_screen_and_can_be_read(
+    chromium: Any, request: pytest.FixtureRequest, kind: str, count: int, width: int, scheme: str
+) -> None:
+    file = request.getfixturevalue(f"{kind}_file")
+    visit = _visit(chromium, file, viewport={"width": width, "height": 900}, color_scheme=scheme)
+    assert visit.page.evaluate("document.documentElement.scrollWidth") <= width
+    found = visit.page.evaluate(_LAYOUT)
+    assert len(found) == count
+    for chart in found:
+        # one of the two sizes is there; nothing of it is cut, covered or too small to be read
+        assert chart["charts"] == 1 and chart["texts"] > 4
+        assert (chart["outside"], chart["cut"], chart["over"]) == ([], [], [])
+        assert chart["smallest"] >= 7.5
+    # what the image shows is the page in its colours
+    paper = _luminance(visit.page.evaluate("getComputedStyle(document.body).backgroundColor"))
+    picture = Image.open(BytesIO(visit.page.screenshot(full_page=True))).convert("L")
+    darkest, lightest = picture.getextrema()
+    assert (paper > 0.5) == (scheme == "light")
+    assert lightest - darkest > 150
+    assert (np.median(np.asarray(picture)) > 128) == (scheme == "light")
+
+
+def test_series_have_other_colours_in_the_dark(chromium: Any, charts_file: Path) -> None:
+    fills = {}
+    for scheme in ("light", "dark"):
+        visit = _visit(chromium, charts_file, color_scheme=scheme)
+        fills[scheme] = visit.page.evaluate(
+            """() => [...new Set([...document.querySelectorAll("svg.wide g[pointer-events] path")]
+              .map((path) => getComputedStyle(path).fill).filter((fill) => fill !== "none"))]"""
+        )
+    assert len(fills["light"]) > 4 and set(fills["light"]) != set(fills["dark"])
+
+
+def test_the_layout_test_notices_what_is_cut_off(chromium: Any, charts_file: Path) -> None:
+    """The test of the test above: with the style that charts had before."""
+    wide = charts_file.with_name("wide.html")
+    style = "<style>figure.chart svg { min-width: 30rem }</style></head>"
+    wide.write_text(charts_file.read_text().replace("</head>", style))
+    visit = _visit(chromium, wide, viewport={"width": 400, "height": 900})
+    assert any(chart["outside"] for chart in visit.page.evaluate(_LAYOUT))
 
 
 @pytest.mark.parametrize("width", [320, 390, 1280])

@@ -21,7 +21,9 @@ from validate.gating.verdict import Outcome, Verdict
 from validate.report.material import Material
 from validate.report.page.gallery import ROOM, cards
 from validate.report.page.page import html_report
+from validate.report.report import markdown_report
 from validate.result.picture_file import read_pictures, write_pictures
+from validate.result.result import SearchBudget, SearchFacts, SearchRow, load_result
 
 VOID_TAGS = {"meta", "link", "img", "br"}
 
@@ -116,6 +118,66 @@ def test_the_gates_gravest_word_comes_first(tmp_path: Path) -> None:
         assert reason in page.text
 
 
+def test_without_a_gate_the_page_says_that_nothing_was_judged(tmp_path: Path) -> None:
+    file = result_folder(tmp_path)
+    html, page = _page(file)
+    assert "No gate was asked: this report measures and judges nothing." in page.text
+    assert html.index("No gate was asked") < html.index("4.00 points of mIoU")
+    assert "No gate was asked" in markdown_report(load_result(file))
+    verdict = Said("int8", "pass", "small enough")
+    assert "No gate was asked" not in _page(file, verdict)[1].text
+
+
+def test_every_chart_has_a_sentence_that_follows_from_its_numbers(tmp_path: Path) -> None:
+    html, page = _page(result_folder(tmp_path))
+    charts = html.count('<figure class="chart">')
+    assert charts == html.count('<p class="reading">') == 3
+    assert (
+        "int8 lost most: 4.00 points of mIoU; its interval, +2.50 to +6.25, lies above 0: other "
+        "images would show a loss, too."
+    ) in page.text
+    # 90, 60, 30 became 88, 50, 30
+    assert "cat lost most: 60.00 to 50.00 % in int8; 2 of 3 classes lost 1 point" in page.text
+    # of 100 pixels of a cat 20 were taken for background, then 60
+    assert (
+        "of cat's pixels 40.00 points more are taken for background (20.00 to 60.00 %)"
+    ) in page.text
+
+
+def test_values_are_shown_where_the_pointer_rests(tmp_path: Path) -> None:
+    html, _ = _page(result_folder(tmp_path))
+    titles = Counter(re.findall(r"<title>([^<]*)</title>", html[html.index("<svg") :]))
+    # each chart is there twice, for wide and narrow screens; a dot and its whiskers say the same
+    assert titles["int8: +4.00 points, 95 % interval +2.50 to +6.25"] == 4
+    assert titles["cat, int8: 50.00 %"] == titles["background, torch-fp32: 90.00 %"] == 2
+    assert titles["cat as background: +40.00 points"] == 2
+    assert titles["cat as cat: -40.00 points"] == 2
+    assert "tip:" not in html
+
+
+def test_a_search_is_shown_with_all_that_was_tried(tmp_path: Path) -> None:
+    tried = [
+        SearchRow(int8_macs_share=share, score=score, latency_ms=ms)
+        for share, score, ms in ((1.0, 2.5, 10.0), (0.9, 1.75, 11.5), (0.75, 0.5, 13.0))
+    ]
+    search = SearchFacts(
+        budget=SearchBudget(kind="max_drop", limit=1.0),
+        candidates=tried,
+        frontier=[tried[0], tried[2]],
+        chosen=tried[2],
+    )
+    int8 = artifact_result("int8").model_copy(update={"search": search})
+    (tmp_path / "result.json").write_text(result_of(int8).to_json())
+    html, page = _page(tmp_path / "result.json")
+    assert "<h2>Search for the layers of int8</h2>" in html
+    assert (
+        "Chosen was 75.0 % of MACs in int8 with 0.500 points of mIoU below fp32; at most 1 was "
+        "asked for, and 100.0 % in int8 would have come to 2.500."
+    ) in page.text
+    assert "100.0 2.500 10.0 frontier 90.0 1.750 11.5 75.0 0.500 13.0 chosen" in page.text
+    assert "chosen: 75.0 % of MACs in int8, 13.0 ms, score 0.500" in html
+
+
 def test_our_own_gates_verdicts_are_shown(tmp_path: Path) -> None:
     _, page = _page(result_folder(tmp_path), Verdict("int8", Outcome.FAIL, "over its budget"))
     assert "fail: over its budget" in page.text
@@ -187,7 +249,8 @@ def test_names_that_users_give_are_only_shown(tmp_path: Path, name: str) -> None
     assert page.text.count(name) >= 10
     svgs = re.findall(r"<text[^>]*>([^<]*)</text>", html)
     drawn = [one for text in svgs for one in [Page(f"<p>{text}</p>").text] if name[:25] in one]
-    assert len(drawn) == 3  # class chart, rows and columns of int8's confusion
+    # class chart, rows and columns of int8's confusion; a narrow chart shows fewer letters
+    assert len(drawn) == (6 if len(name) <= 16 else 3)
 
 
 def test_the_page_is_accessible(tmp_path: Path) -> None:
