@@ -13,8 +13,8 @@ TARGETS = (
 RANGE_RULES = ("minmax", "moving-average", "percentile", "entropy", "mse")
 METHODS = (
     "simplify-pooling", "sub-pixel-conv", "gelu", "repair-dead-channels", "equalize",
-    "absorb-bias", "convolve-before-resize", "hard-sigmoid", "write-out-prelu", "fold-clip",
-    "gptq", "adaround", "correct-bias",
+    "absorb-bias", "convolve-before-resize", "hard-sigmoid", "write-out-prelu", "read-pixels",
+    "fold-clip", "gptq", "adaround", "correct-bias",
 )  # fmt: skip
 IO_TYPES = ("fp32", "fp16")
 PROTOCOLS = ("squash", "center-crop", "full", "torchvision")

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from export.common.errors import UsageError, unknown
-from quantize.rewrites.prepare import REWRITES
+from quantize.rewrites.prepare import READ_PIXELS, REWRITES
 from quantize.rounding.rounding import METHODS as ROUNDINGS
 from quantize.targets import Target
 
@@ -19,6 +19,7 @@ METHODS: dict[str, str] = {
     "convolve-before-resize": "let a convolution behind a Resize work on the small rows",
     "hard-sigmoid": "write HardSigmoid and HardSwish as products and sums that int8 has",
     "write-out-prelu": "compute PRelu by convolutions of one channel and Relu, which are faster",
+    READ_PIXELS: "let the first convolution read pixels, which int8 holds without rounding",
     FOLD_CLIP: "leave out a Relu or Clip that the quantized range replaces",
     "gptq": "round weights so that the layer's output keeps its values (error compensation)",
     "adaround": "learn for each weight whether to round up or down, in place of gptq; slow",

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from onnx import ModelProto
 
-from export.artifact.artifact import Artifact, Sample
+from export.artifact.artifact import Artifact, InputSpec, Sample
 from export.common.errors import QuantizeError
 from export.onnx_graph.graph import dims, infer_shapes
 from export.ort.parity import measure_parity
@@ -15,12 +15,14 @@ from quantize.calibration.cache import collect_cached
 from quantize.calibration.calibration import Progress
 from quantize.calibration.channel_statistics import ChannelMinMax
 from quantize.calibration.measurement import Measurement, Steps
+from quantize.ranges.ranges import Range
 from quantize.rewrites.bias_absorption import absorb_high_bias
 from quantize.rewrites.change import Rescaled, Rewrite, Seen, inputs_of, nothing
 from quantize.rewrites.dead_channels import repair_dead_channels, suspicious_inputs
 from quantize.rewrites.equalization import equalize
 from quantize.rewrites.gelu import order_gelu
 from quantize.rewrites.hard_sigmoid import write_out_hard_sigmoid
+from quantize.rewrites.pixels import read_pixels
 from quantize.rewrites.pooling import simplify_pooling
 from quantize.rewrites.prelu import write_out_prelu
 from quantize.rewrites.sub_pixel_conv import sub_pixel_conv
@@ -38,7 +40,10 @@ REWRITES: dict[str, Rewrite] = {
     "hard-sigmoid": Rewrite(nothing, write_out_hard_sigmoid, silent=True),
     "write-out-prelu": Rewrite(nothing, write_out_prelu, silent=True),
 }
-"""In the order they are applied."""
+"""In the order they are applied, and before READ_PIXELS."""
+
+READ_PIXELS = "read-pixels"
+"""The one that has to know how pixels were normalized: it is made for an artifact's input."""
 
 _CHECKED_IMAGES = 2
 
@@ -57,13 +62,16 @@ class Step:
 class Prepared:
     """The rewritten network, the steps that led there, and how its tensors changed.
 
-    `kept_float` are new layers that stay in float.
+    `kept_float` are new layers that stay in float, `ranges` those of new tensors that are known,
+    `reweighted` the layers whose weights are others without a tensor's being rescaled.
     """
 
     model: ModelProto
     steps: tuple[Step, ...] = ()
     rescaled: dict[str, Rescaled] = field(default_factory=dict)
     kept_float: frozenset[str] = frozenset()
+    ranges: dict[str, Range] = field(default_factory=dict)
+    reweighted: frozenset[str] = frozenset()
 
 
 def prepare_for(
@@ -91,32 +99,46 @@ def prepare_for(
             collect_cached([measurement], artifact, few, progress=progress)
         else:
             yield measurement
-    checked = [samples[i] for i in range(min(_CHECKED_IMAGES, len(samples)))] if names else []
-    return prepare(model, names, seen, checked)
+    checked = [samples[i] for i in range(min(_CHECKED_IMAGES, len(samples)))] if methods else []
+    return prepare(model, methods, seen, checked, artifact.manifest.input)
 
 
 def prepare(
-    model: ModelProto, names: Collection[str], seen: Seen, samples: Sequence[Sample]
+    model: ModelProto,
+    names: Collection[str],
+    seen: Seen,
+    samples: Sequence[Sample],
+    spec: InputSpec | None = None,
 ) -> Prepared:
     """Apply the rewrites in `names` to a float network with inferred shapes.
 
-    `seen` holds the extremes of each channel on calibration images. Each rewrite is checked
-    on `samples`: raises QuantizeError naming it when classes or logits change beyond the
-    limits of `export.ort.parity`.
+    `seen` holds the extremes of each channel on calibration images; `spec` is the input that pixels
+    are made to. Each rewrite is checked on `samples`: raises QuantizeError naming it when classes
+    or logits change beyond the limits of `export.ort.parity`.
     """
+    rewrites = dict(REWRITES)
+    if spec is not None:
+        rewrites[READ_PIXELS] = Rewrite(
+            nothing, lambda model, _: read_pixels(model, spec), silent=True
+        )
     prepared = Prepared(model)
-    for name in [name for name in REWRITES if name in names]:
-        change = REWRITES[name].apply(prepared.model, _now(seen, prepared.rescaled))
+    for name in [name for name in rewrites if name in names]:
+        change = rewrites[name].apply(prepared.model, _now(seen, prepared.rescaled))
         if change.model.graph == prepared.model.graph:
-            if not REWRITES[name].silent:
+            if not rewrites[name].silent:
                 step = Step(name, change.summary, 0.0, 100.0)
                 prepared = replace(prepared, steps=(*prepared.steps, step))
             continue
         rewritten = infer_shapes(change.model)
         step = _checked(name, change.summary, model, rewritten, samples)
-        rescaled = _chained(prepared.rescaled, change.rescaled)
-        kept = prepared.kept_float | change.kept_float
-        prepared = Prepared(rewritten, (*prepared.steps, step), rescaled, kept)
+        prepared = Prepared(
+            rewritten,
+            (*prepared.steps, step),
+            _chained(prepared.rescaled, change.rescaled),
+            prepared.kept_float | change.kept_float,
+            prepared.ranges | change.ranges,
+            prepared.reweighted | change.reweighted,
+        )
     return prepared
 
 
