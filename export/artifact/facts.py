@@ -90,6 +90,7 @@ class Int8Facts(FormFacts):
     float_layers: NotRequired[list[FloatLayerFacts]]
     prepared: list[RewriteFacts]
     rescaled: dict[str, RescaledFacts]
+    reweighted: NotRequired[list[str]]
     rounding_gain_db: dict[str, float]
     ranges: dict[str, list[float]]
     search: NotRequired[SearchFacts]

@@ -50,7 +50,8 @@ def diagnose(
         raise ComparisonError("no images to compare on; give --data with at least one")
     left, right = onnx.load(fp32.path), onnx.load(other.path)
     rescaled = _rescaled(other, left)
-    weights = weight_errors(left, right, rescaled)
+    reweighted = facts.get("reweighted", []) if (facts := other.manifest.int8) else []
+    weights = weight_errors(left, right, rescaled, reweighted)
     if other.manifest.precision == "fp16":
         right = emulate_fp16(right)
     found = groups(right, left)

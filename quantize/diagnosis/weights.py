@@ -33,12 +33,15 @@ class WeightError:
 
 
 def weight_errors(
-    fp32: ModelProto, other: ModelProto, rescaled: Collection[str]
+    fp32: ModelProto,
+    other: ModelProto,
+    rescaled: Collection[str],
+    reweighted: Collection[str] = (),
 ) -> dict[str, WeightError]:
     """Return the error of the weights (constants of two or more axes) by layer name.
 
-    Layers are found again by name; those that read or give a tensor among `rescaled` have other
-    weights on purpose.
+    Layers are found again by name; those that read or give a tensor among `rescaled`, and those in
+    `reweighted`, have other weights on purpose.
     """
     originals = {node.name: node for node in fp32.graph.node}
     exact, found = _Constants(fp32), _Constants(other)
@@ -51,7 +54,8 @@ def weight_errors(
         noise = sum(noise for _, noise in weights)
         original = originals.get(node.name)
         sqnr = None
-        if original and not set(rescaled) & {*original.input, *original.output, *node.output}:
+        around = {*original.input, *original.output, *node.output} if original else set[str]()
+        if original and node.name not in reweighted and not around & set(rescaled):
             groups = attribute(original, "group", 1)
             sqnr = _sqnr(exact.of(original), weights, groups)
         relative = noise / signal if isfinite(signal) and signal > 0 else 0.0

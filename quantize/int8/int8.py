@@ -91,7 +91,7 @@ def plan_int8(
         layers = paying(prepared.model, layers, fp32) or layers
     if not layers:
         raise QuantizeError(f"{artifact.path.name}: no layer is left that could become int8")
-    ranges, rounded, coverage = yield from _observed(prepared.model, layers, samples, choices)
+    ranges, rounded, coverage = yield from _observed(prepared, layers, samples, choices)
     plan = Plan(
         prepared.model,
         target,
@@ -126,7 +126,7 @@ def finish_int8(
     macs = _macs(plan.model, shape)
     names = {node.name for node in nodes}
     told = {**planned.told, **dict.fromkeys(keep_float, SEARCHED)}
-    return quantized, {
+    facts: Int8Facts = {
         "int8_macs_share": None if unverified else found.int8_macs_share,
         "quantized_macs_share": sum(macs.get(n, 0) for n in names) / (sum(macs.values()) or 1),
         "int8_verified": None if unverified else True,
@@ -143,6 +143,9 @@ def finish_int8(
         "rounding_gain_db": {k: round(v, 2) for k, v in sorted(planned.rounded.gains.items())},
         "ranges": {n: [float(low), float(high)] for n, (low, high) in sorted(plan.ranges.items())},
     }
+    if planned.prepared.reweighted:
+        facts["reweighted"] = sorted(planned.prepared.reweighted)
+    return quantized, facts
 
 
 def check_fusion(
@@ -174,10 +177,10 @@ def check_fusion(
 
 
 def _observed(
-    model: ModelProto, layers: Sequence[NodeProto], samples: Sequence[Sample], choices: Choices
+    prepared: Prepared, layers: Sequence[NodeProto], samples: Sequence[Sample], choices: Choices
 ) -> Steps[tuple[dict[str, Range], Rounded, dict[str, Any]]]:
     """Have all statistics collected in one pass over the images; derive ranges and weights."""
-    target, rule = choices.target, range_rule(choices.rule)
+    model, target, rule = prepared.model, choices.target, range_rule(choices.rule)
     method = rounding_method(choices.methods)
     sources = range_sources(model, layers, joined=True)
     observed = {name: rule.statistic(len(samples)) for name in sorted(set(sources.values()))}
@@ -192,6 +195,7 @@ def _observed(
     yield Measurement(model, statistics)
     grid = Grid(target.symmetric, 254 if target.symmetric else 255)
     measured = {name: rule.range(statistic, grid) for name, statistic in observed.items()}
+    measured |= {name: prepared.ranges[name] for name in measured.keys() & prepared.ranges.keys()}
     ranges = {tensor: measured[source] for tensor, source in sources.items()}
     rounded = round_weights(model, moments, target, method) if method else Rounded({}, {}, {})
     return ranges, rounded, coverage_facts(coverage)

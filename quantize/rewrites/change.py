@@ -9,6 +9,7 @@ from onnx import ModelProto, TensorProto, numpy_helper
 
 from export.onnx_graph.graph import float_tensors
 from quantize.calibration.channel_statistics import ChannelMinMax
+from quantize.ranges.ranges import Range
 
 Floats = NDArray[np.float64]
 Seen = Mapping[str, ChannelMinMax]
@@ -30,13 +31,16 @@ class Rewritten:
     """The rewritten network (tensors keep their names), in words what changed, and how values did.
 
     `rescaled` holds the tensors whose values are not those of the original any more, `kept_float`
-    the names of layers that are new and better left in float.
+    the names of layers that are new and better left in float, `ranges` the new tensors whose range
+    is known beforehand, `reweighted` the layers whose weights are no longer the original's.
     """
 
     model: ModelProto
     summary: str
     rescaled: dict[str, Rescaled] = field(default_factory=dict)
     kept_float: frozenset[str] = frozenset()
+    ranges: dict[str, Range] = field(default_factory=dict)
+    reweighted: frozenset[str] = frozenset()
 
 
 MARGIN = 1.25

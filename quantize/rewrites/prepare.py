@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from onnx import ModelProto
 
-from export.artifact.artifact import Artifact, Sample
+from export.artifact.artifact import Artifact, InputSpec, Sample
 from export.artifact.facts import RewriteFacts
 from export.common.errors import QuantizeError
 from export.common.progress import Progress
@@ -16,6 +16,7 @@ from export.ort.sessions import named_outputs, open_session
 from quantize.calibration.cache import collect_cached
 from quantize.calibration.channel_statistics import ChannelMinMax
 from quantize.calibration.measurement import Measurement, Steps
+from quantize.ranges.ranges import Range
 from quantize.rewrites.change import Rescaled, Seen
 from quantize.rewrites.table import REWRITES
 
@@ -45,13 +46,16 @@ class Step:
 class Prepared:
     """The rewritten network, the steps that led there, and how its tensors changed.
 
-    `kept_float` are new layers that stay in float.
+    `kept_float` are new layers that stay in float, `ranges` those of new tensors that are known,
+    `reweighted` the layers whose weights are others without a tensor's being rescaled.
     """
 
     model: ModelProto
     steps: tuple[Step, ...] = ()
     rescaled: dict[str, Rescaled] = field(default_factory=dict)
     kept_float: frozenset[str] = frozenset()
+    ranges: dict[str, Range] = field(default_factory=dict)
+    reweighted: frozenset[str] = frozenset()
 
 
 def prepare_for(
@@ -80,31 +84,42 @@ def prepare_for(
         else:
             yield measurement
     checked = [samples[i] for i in range(min(_CHECKED_IMAGES, len(samples)))] if names else []
-    return prepare(model, names, seen, checked)
+    return prepare(model, names, seen, checked, artifact.manifest.input)
 
 
 def prepare(
-    model: ModelProto, names: Collection[str], seen: Seen, samples: Sequence[Sample]
+    model: ModelProto,
+    names: Collection[str],
+    seen: Seen,
+    samples: Sequence[Sample],
+    spec: InputSpec | None = None,
 ) -> Prepared:
     """Apply the rewrites in `names` to a float network with inferred shapes.
 
-    `seen` holds the extremes of each channel on calibration images. Each rewrite is checked
-    on `samples`: raises QuantizeError naming it when classes or logits change beyond the
-    limits of `export.ort.parity`.
+    `seen` holds the extremes of each channel on calibration images; `spec` is the input that pixels
+    are made to. Each rewrite is checked on `samples`: raises QuantizeError naming it when classes
+    or logits change beyond the limits of `export.ort.parity`.
     """
     prepared = Prepared(model)
     for name in [name for name in REWRITES if name in names]:
-        change = REWRITES[name].apply(prepared.model, _now(seen, prepared.rescaled))
+        rewrite = REWRITES[name]
+        known = spec if rewrite.of_input else _now(seen, prepared.rescaled)
+        change = rewrite.apply(prepared.model, known)
         if change.model.graph == prepared.model.graph:
-            if not REWRITES[name].silent:
+            if not rewrite.silent:
                 step = Step(name, change.summary, 0.0, 100.0)
                 prepared = replace(prepared, steps=(*prepared.steps, step))
             continue
         rewritten = infer_shapes(change.model)
         step = _checked(name, change.summary, model, rewritten, samples)
-        rescaled = _chained(prepared.rescaled, change.rescaled)
-        kept = prepared.kept_float | change.kept_float
-        prepared = Prepared(rewritten, (*prepared.steps, step), rescaled, kept)
+        prepared = Prepared(
+            rewritten,
+            (*prepared.steps, step),
+            _chained(prepared.rescaled, change.rescaled),
+            prepared.kept_float | change.kept_float,
+            prepared.ranges | change.ranges,
+            prepared.reweighted | change.reweighted,
+        )
     return prepared
 
 

@@ -3,14 +3,14 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from export.common.tables import Lazy
 
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-    from quantize.rewrites.change import Rewritten, Seen
+    from quantize.rewrites.change import Rewritten
 
 
 def nothing(model: "ModelProto") -> set[str]:
@@ -24,13 +24,15 @@ class Rewrite:
 
     Both take a float network with inferred shapes. `images` says how many it is enough to have
     seen, None for all. One for operators that few networks have is `silent` about finding none.
+    Those `of_input` are given the artifact's input (`InputSpec`) in place of what was seen.
     """
 
     help: str
-    apply: "Callable[[ModelProto, Seen], Rewritten]"
+    apply: "Callable[[ModelProto, Any], Rewritten]"
     needs: "Callable[[ModelProto], set[str]]" = nothing
     images: int | None = None
     silent: bool = False
+    of_input: bool = False
 
 
 _INPUTS_OF = Lazy("quantize.rewrites.change:inputs_of")
@@ -81,6 +83,12 @@ REWRITES: dict[str, Rewrite] = {
         "compute PRelu by convolutions of one channel and Relu, which are faster",
         Lazy("quantize.rewrites.prelu:write_out_prelu"),
         silent=True,
+    ),
+    "read-pixels": Rewrite(
+        "let the first convolution read pixels, which int8 holds without rounding",
+        Lazy("quantize.rewrites.pixels:read_pixels"),
+        silent=True,
+        of_input=True,
     ),
 }
 """In the order they are applied."""
