@@ -23,6 +23,8 @@ METHOD = "paired percentile bootstrap over images, stretched to the jackknife's 
 RESAMPLES = 10_000
 SEED = 0
 _BLOCK = 500
+_DRAWN = 1 << 21
+"""Resamples at a time, and the images that they may have together: memory is bounded."""
 
 
 def resampled_sums(rows: Floats, resamples: int = RESAMPLES, seed: int = SEED) -> Floats:
@@ -36,8 +38,9 @@ def resampled_sums(rows: Floats, resamples: int = RESAMPLES, seed: int = SEED) -
 
 def _weights(images: int, resamples: int, seed: int) -> Iterator[Floats]:
     rng = np.random.default_rng(seed)
-    for start in range(0, resamples, _BLOCK):
-        count = min(_BLOCK, resamples - start)
+    together = min(_BLOCK, max(1, _DRAWN // images))
+    for start in range(0, resamples, together):
+        count = min(together, resamples - start)
         drawn = rng.integers(0, images, (count, images)) + images * np.arange(count)[:, None]
         counts = np.bincount(drawn.reshape(-1), minlength=count * images)
         yield counts.reshape(count, images).astype(np.float64)

@@ -6,11 +6,13 @@ A file may keep what a Reshape or Resize was traced with, and agree at that size
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from export.artifact import Manifest
 from export.second_size import second_size
-from validate.agreement import ImageCounts
 from validate.datasets import Dataset
 from validate.evaluation import Evaluation, evaluate
+from validate.evidence import Evidence
 from validate.protocols import get_protocol
 from validate.result import SecondSizeFacts
 from validate.runtimes import Runtime
@@ -49,8 +51,8 @@ def at_second_size(
         key: SecondSizeFacts(
             size=size,
             images=count,
-            agreement=_agreement(found[key].images),
-            before=_agreement([before[key].images[i] for i in chosen]),
+            agreement=_agreement(found[key].evidence(), [*range(count)]),
+            before=_agreement(before[key].evidence(), chosen),
         )
         for key in runtimes
         if key != reference
@@ -77,5 +79,8 @@ def size_warnings(found: SecondSizeFacts) -> list[str]:
     ]
 
 
-def _agreement(images: Sequence[ImageCounts]) -> float:
-    return 100 * sum(one.agreeing for one in images) / sum(one.pixels for one in images)
+def _agreement(evidence: Evidence, images: Sequence[int]) -> float:
+    """Return the percent of the pixels of some images on which the reference gives the same."""
+    assert evidence.against is not None
+    total = evidence.against[images].sum(0)
+    return 100 * int(np.trace(total)) / int(total.sum())
