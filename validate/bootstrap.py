@@ -87,9 +87,10 @@ def _stretch(spread: float, left_out: Floats, z: float) -> float:
 def student_quantile(freedom: float, z: float) -> float:
     """Return Student's t that leaves as much above as `z` of the normal distribution does.
 
-    1 % off at 2 degrees of freedom for 2.5 %, exact for many.
-
-    Abramowitz and Stegun, Handbook of Mathematical Functions, 26.7.5.
+    A series, Abramowitz and Stegun, Handbook of Mathematical Functions, 26.7.5. Freedom here is
+    more than 2, and there it is least exact: 0.8 % low for 95 %, 4 % for 99 %. That costs 0.07
+    and 0.11 points of what the interval covers, far less than the jackknife's freedom is off by;
+    results of earlier versions, whose intervals are counted again, stay what they are.
     """
     f = freedom
     return (

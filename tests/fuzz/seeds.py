@@ -4,6 +4,7 @@ import json
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
@@ -17,6 +18,8 @@ from export.diagnosis import Suspect
 from export.errors import DataError
 from export.libraries import LIBRARIES
 from export.onnx_file import parse_model, tidied
+from export.onnx_import import import_model
+from export.zoo import IMAGENET_MEAN, IMAGENET_STD
 from quantize.calibration.cache import _keep, _restored
 from quantize.calibration.statistics import MinMax, Statistic
 from segport.progress import Stages
@@ -106,6 +109,12 @@ def onnx_file(folder: Path, tiny: Artifact) -> Path:
 
 def load_onnx_file(file: Path) -> None:
     tidied(file, parse_model(file))
+
+
+def import_onnx_file(file: Path) -> None:
+    """All of an import: its view, the run in a process of its own, conversion, simplification."""
+    with TemporaryDirectory() as folder:
+        import_model(file, Path(folder), mean=IMAGENET_MEAN, std=IMAGENET_STD)
 
 
 def label_map(folder: Path, tiny: Artifact) -> Path:

@@ -49,6 +49,7 @@ SUBJECTS = {
             "tests/validate/gating/test_decision.py",
             "tests/validate/gating/test_formats.py",
             "tests/validate/gating/test_paired.py",
+            "tests/validate/gating/test_same_images.py",
             "tests/validate/gating/test_sentences.py",
             "tests/validate/gating/test_unpaired.py",
             "tests/validate/test_gate.py",
