@@ -85,6 +85,8 @@ SUBJECTS = {
         ),
         (
             "tests/quantize/rounding/test_gptq.py",
+            "tests/quantize/rounding/test_half.py",
+            "tests/quantize/rounding/test_settling.py",
             "tests/quantize/rounding/test_steps.py",
             "tests/numerical/test_halves.py",
         ),
