@@ -36,11 +36,12 @@ def test_no_image_is_named_where_none_lost(tmp_path: Path) -> None:
 
 
 def test_images_that_lost_alike_are_named_in_their_order(tmp_path: Path) -> None:
-    before = binary(*[(500, 100, 0)] * 60)
-    verdict = judged(tmp_path, before, binary(*[(500, 70, 30)] * 60))
+    before = binary(*[(500, 100, 0)] * 40)
+    after = binary(*[(500, 90, 10)] * 20, *[(500, 70, 30)] * 20)
+    verdict = judged(tmp_path, before, after)
     assert verdict.evidence[-1] == (
-        "images that lost most right pixels: image_000 -5.00 %, image_001 -5.00 %, "
-        "image_002 -5.00 %"
+        "images that lost most right pixels: image_020 -5.00 %, image_021 -5.00 %, "
+        "image_022 -5.00 %"
     )
 
 
@@ -101,3 +102,44 @@ def test_a_figure_that_one_side_lacks_cannot_be_compared(
         artifact, entry, None, None, Lists((), CLASSES), Rules(), "baseline"
     )
     assert verdict == Verdict("int8", Outcome.UNKNOWN, said, "baseline")
+
+
+def _accepted(day: str | None, figures: tuple[float, float, float | None], **more: Any) -> Any:
+    """An acceptance with this mIoU (or fidelity), agreement and IoU of cat."""
+    value, agreement, cat = figures
+    labelled = more.pop("labelled", True)
+    return Acceptance(
+        date=day, reason="why", reference="fp32", environment={}, drop=None, agreement=agreement,
+        miou=value if labelled else None, fidelity_miou=None if labelled else value,
+        class_iou=None if cat is None else {"cat": cat}, **more,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("labelled", "noun"), [(True, "mIoU"), (False, "fidelity mIoU")])
+def test_what_small_steps_add_up_to_is_said_figure_by_figure(labelled: bool, noun: str) -> None:
+    """Each is within its tolerance of the last, and beyond twice that of the best."""
+    history = [
+        _accepted("2025-12-31", (90.0, 99.9, 90.0), anchor=True, labelled=labelled),
+        _accepted("2026-01-01", (80.0, 99.0, 70.0), anchor=True, labelled=labelled),
+        _accepted("2026-01-02", (80.3, 99.1, 71.0), labelled=labelled),
+        _accepted("2026-01-03", (80.1, 98.9, None), labelled=labelled),
+        _accepted("2026-01-04", (79.9, 98.8, 68.9), labelled=labelled),
+    ]
+    entry = BaselineEntry(
+        name="net", protocol="squash", ids_sha256="d", id="int8", runtime="x", accepted=history
+    )
+    artifact = artifact_result(
+        "int8", agreement=98.65, class_iou={"cat": 66.95},
+        **{"miou" if labelled else "fidelity_miou": 79.75}, **({} if labelled else {"miou": None}),
+    )  # fmt: skip
+    verdict = judge_same_images(artifact, entry, None, None, Lists((), CLASSES), Rules(), "check")
+    assert verdict.outcome is Outcome.FAIL
+    since = "since the anchor of 2026-01-01"
+    assert verdict.reason == (
+        f"{noun} 79.750 is -0.150 against the baseline, tolerance 0.2; "
+        f"{noun} {since} -0.550, tolerance 0.4; agreement {since} -0.450, tolerance 0.4; "
+        f"cat {since} -4.050, tolerance 4"
+    )
+    wide = Rules(max_drift=0.6, agreement_tolerance=0.25, class_tolerance=2.1)
+    verdict = judge_same_images(artifact, entry, None, None, Lists((), CLASSES), wide, "check")
+    assert verdict.outcome is Outcome.PASS
