@@ -47,5 +47,6 @@ class Rows:
 
 def _no_room(reason: str) -> ArtifactError:
     return ArtifactError(
-        f"cannot write temporary files ({reason}); TMPDIR chooses another folder for them"
+        f"cannot write temporary files to {tempfile.tempdir or 'any folder'}: {reason}; TMPDIR "
+        "chooses another folder"
     )

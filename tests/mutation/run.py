@@ -36,7 +36,7 @@ def run(name: str) -> None:
     settings = (ROOT / "pyproject.toml").read_text() + _settings(SUBJECTS[name])
     (folder / "pyproject.toml").write_text(settings)
     with chdir(folder):
-        forget_survivors()
+        forget_survivors(SUBJECTS[name].modules)
         Path("mutants/mutmut-stats.json").unlink(missing_ok=True)
     mutmut = str(Path(sys.executable).with_name("mutmut"))
     kept = {KEPT: str(folder / "exported"), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}

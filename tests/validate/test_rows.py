@@ -54,7 +54,7 @@ def test_a_full_disk_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
     try:
         rows.append(row)
-        with pytest.raises(ArtifactError, match="TMPDIR chooses another folder"):
+        with pytest.raises(ArtifactError, match=r"files to /.*: .*; TMPDIR chooses another folder"):
             rows.append(row)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
@@ -63,5 +63,5 @@ def test_a_full_disk_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
 
 def test_a_folder_that_is_not_there_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", "/nowhere")
-    with pytest.raises(ArtifactError, match="No such file"):
+    with pytest.raises(ArtifactError, match="files to /nowhere: No such file"):
         Rows().append(np.ones(3, np.int64))
