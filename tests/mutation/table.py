@@ -64,6 +64,7 @@ SUBJECTS = {
         (
             "tests/validate/gating/test_counted.py",
             "tests/validate/gating/test_doubts.py",
+            "tests/validate/gating/test_entries.py",
             "tests/validate/gating/test_paired.py",
             "tests/validate/gating/test_sentences.py",
             "tests/validate/test_baseline.py",
