@@ -29,7 +29,7 @@ CORE = (
     "tests/segport/test_help.py",
     "tests/segport/test_quiet.py",
     "tests/segport/test_recipe.py",
-    "tests/segport/test_workflow.py",
+    "tests/segport/test_run.py",
     "tests/validate/data",
     "tests/validate/gating",
     "tests/validate/test_evaluation.py",
