@@ -21,17 +21,17 @@ import onnx
 from onnx import ModelProto
 
 from benchmarks.common import bare_parser, facts, write_json
-from export.artifact import Artifact, Sample, load_artifact
-from export.sessions import open_session, run
+from export.artifact.artifact import Artifact, Sample, load_artifact
+from export.ort.sessions import open_session, run
 from quantize.calibration.calibration import collect
 from quantize.calibration.histogram import Histogram
 from quantize.calibration.measurement import Measurement
 from quantize.calibration.statistics import Reduction, Statistic, Tensor, together
+from quantize.graph.selection import output_layers, range_sources
 from quantize.ranges.ranges import RANGE_RULES, range_rule
-from quantize.selection import output_layers, range_sources
 from quantize.targets import TARGETS
-from validate.datasets import open_dataset
-from validate.samples import Preparation, Samples
+from validate.data.datasets import open_dataset
+from validate.samples.samples import Preparation, Samples
 
 ROUNDS = 3
 COMPARED_IMAGES = 16

@@ -99,7 +99,7 @@ def main() -> None:
     parser.add_argument("--with-val", action="store_true")
     options = parser.parse_args()
     from benchmarks.peers import QUANTIZERS
-    from export.artifact import load_artifact
+    from export.artifact.artifact import load_artifact
 
     quantizer = QUANTIZERS[options.quantizer]
     with quiet_libraries():

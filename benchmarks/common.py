@@ -18,12 +18,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from export.artifact import Artifact, Manifest, load_artifact
-from export.sessions import cpu_facts
-from export.versions import versions
-from validate.datasets import Dataset, open_dataset
-from validate.metrics import confusion, miou
-from validate.samples import Preparation, Samples, ahead
+from export.artifact.artifact import Artifact, Manifest, load_artifact
+from export.common.versions import versions
+from export.ort.sessions import cpu_facts
+from validate.data.datasets import Dataset, open_dataset
+from validate.metrics.metrics import confusion, miou
+from validate.samples.samples import Preparation, Samples, ahead
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
@@ -99,8 +99,8 @@ def fp32(network: str, folder: Path, output: str = "logits") -> Artifact:
         return load_artifact(path)
     # torch is imported here only: the memory of a quantization is measured without it
     if network in FILES:
+        from export.networks.zoo import IMAGENET_MEAN, IMAGENET_STD
         from export.onnx_import import import_model
-        from export.zoo import IMAGENET_MEAN, IMAGENET_STD
 
         source = SHARED / "networks" / FILES[network]
         return import_model(source, folder, mean=IMAGENET_MEAN, std=IMAGENET_STD, name=network)

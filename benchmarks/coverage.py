@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from tabulate import tabulate
 
 from benchmarks.common import bare_parser, facts, write_json
-from validate.bootstrap import Interval
-from validate.intervals import Figures, Intervals
-from validate.metrics import miou
+from validate.metrics.bootstrap import Interval
+from validate.metrics.intervals import Figures, Intervals
+from validate.metrics.metrics import miou
 
 CLASSES = 21
 PIXELS = 513 * 513

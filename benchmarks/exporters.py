@@ -23,8 +23,8 @@ from torch import nn
 from benchmarks.common import VOC, bare_parser, facts, quiet_libraries, slug, write_json
 from benchmarks.networks.settled import CLASSES, settled
 from benchmarks.networks.table import FAMILIES, Family
-from export.errors import first_line
-from export.network import load_network
+from export.common.errors import first_line
+from export.networks.network import load_network
 from segport.cli import main as segport
 
 EXPORTERS: dict[str, dict[str, Any]] = {

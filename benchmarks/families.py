@@ -40,12 +40,12 @@ from benchmarks.masks import measure
 from benchmarks.networks.table import FAMILIES, exported
 from benchmarks.peers import NATIVE, PREPARED, QUANTIZERS, SEGPORT
 from benchmarks.runs import classes, int8_in_openvino, outputs_in_onnxruntime, outputs_in_openvino
-from export.artifact import Artifact
-from export.errors import SegportError, first_line
-from export.inspection import inspect, macs_share
+from export.artifact.artifact import Artifact
+from export.common.errors import SegportError, first_line
+from export.ort.inspection import inspect, macs_share
 from quantize.self_check import SelfCheck
-from validate.datasets import open_dataset
-from validate.samples import Preparation, Samples
+from validate.data.datasets import open_dataset
+from validate.samples.samples import Preparation, Samples
 
 RUNTIMES = {
     "onnxruntime": (outputs_in_onnxruntime, (SEGPORT, PREPARED)),

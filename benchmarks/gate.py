@@ -22,31 +22,31 @@ import numpy as np
 from tabulate import tabulate
 
 from benchmarks.common import bare_parser, facts, write_json
-from export.artifact import Artifact, load_artifact
-from export.errors import DataError
-from validate.comparison import write_result
+from export.artifact.artifact import Artifact, load_artifact
+from export.common.errors import DataError
+from validate.data.datasets import open_dataset
 from validate.data.items import Dataset, ids_digest
-from validate.datasets import open_dataset
-from validate.evaluation import evaluate
-from validate.evidence import Evidence
-from validate.figures import figures, images_of_classes
-from validate.gate import gate
-from validate.gating.acceptance import update_baseline
-from validate.gating.against_baseline import judge_baseline
-from validate.gating.baseline import key_of
+from validate.gating.baseline.acceptance import update_baseline
+from validate.gating.baseline.against_baseline import judge_baseline
+from validate.gating.baseline.baseline import key_of
+from validate.gating.baseline.unpaired import Side, judge_other_images
 from validate.gating.counted import Counted, count
-from validate.gating.plan import against_others, images_needed, power, side_of
-from validate.gating.plan import planted as planted_counts
-from validate.gating.plants import PLANTS
+from validate.gating.gate import gate
+from validate.gating.proof.plan import against_others, images_needed, power, side_of
+from validate.gating.proof.plan import planted as planted_counts
+from validate.gating.proof.plants import PLANTS
+from validate.gating.proof.self_test import judge_copy, judged_miou, planted_evidence
 from validate.gating.rules import Rules
-from validate.gating.self_test import judge_copy, judged_miou, planted_evidence
-from validate.gating.unpaired import Side, judge_other_images
 from validate.gating.verdict import Outcome, Verdict, exit_code
-from validate.noise import SETTINGS, measure_noise
-from validate.result import Result, load_result
+from validate.judging.comparison import write_result
+from validate.judging.evaluation import evaluate
+from validate.judging.figures import figures, images_of_classes
+from validate.judging.noise import SETTINGS, measure_noise
+from validate.result.evidence import Evidence
+from validate.result.result import Result, load_result
 from validate.runtime.ort import on_cpu
-from validate.runtimes import open_runtime
-from validate.samples import Preparation
+from validate.runtime.runtimes import open_runtime
+from validate.samples.samples import Preparation
 
 RULES = Rules()
 JUDGED = "int8"

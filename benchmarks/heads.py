@@ -28,11 +28,11 @@ from benchmarks.common import (
     parser,
     write_json,
 )
-from export.graph import dims
 from export.mask_head.heads import HEADS, PLAIN, with_head
-from export.sessions import open_session, run
-from validate.datasets import open_dataset
-from validate.samples import Preparation, Samples
+from export.onnx_graph.graph import dims
+from export.ort.sessions import open_session, run
+from validate.data.datasets import open_dataset
+from validate.samples.samples import Preparation, Samples
 
 Logits = NDArray[np.float32]
 

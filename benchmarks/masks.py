@@ -39,8 +39,8 @@ from benchmarks.peers import PEERS, SEGPORT
 from benchmarks.quantizers import file_of
 from benchmarks.runs import in_onnxruntime, in_torch, with_argmax
 from benchmarks.tables import ARGMAX, NUMPY, ratios
-from validate.latency import Spread, spread
 from validate.speed.contention import Snapshot, taken_by_others
+from validate.speed.latency import Spread, spread
 
 WARM_UP = 2
 LEAST = 5

@@ -35,13 +35,13 @@ from benchmarks.common import (
     write_json,
 )
 from benchmarks.runs import in_onnxruntime
-from export.artifact import Artifact
-from export.errors import SegportError
+from export.artifact.artifact import Artifact
+from export.common.errors import SegportError
 from quantize.quantization import quantize
 from quantize.ranges.ranges import DEFAULT_RANGE
 from quantize.settings import Settings
-from validate.datasets import Dataset
-from validate.samples import Preparation
+from validate.data.datasets import Dataset
+from validate.samples.samples import Preparation
 
 RANGES = ("minmax", "moving-average", "percentile", "percentile:99.9", "entropy", "mse")
 

@@ -16,7 +16,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from benchmarks import tables
 from benchmarks.tables import Facts
-from validate.cells import number
+from validate.result.cells import number
 
 HERE = Path(__file__).parent
 

@@ -11,8 +11,8 @@ from typing import Any
 from benchmarks.common import FP32, Run
 from benchmarks.runs import in_onnxruntime, in_openvino
 from benchmarks.tables import SEGPORT as SEGPORT
-from export.artifact import INPUT_NAME, Sample
-from validate.samples import Samples
+from export.artifact.artifact import INPUT_NAME, Sample
+from validate.samples.samples import Samples
 
 os.environ["NNCF_CI"] = "1"  # else it reports its use over the network, in the time measured
 
@@ -44,7 +44,7 @@ class Way:
 
 def _segport(**settings: Any) -> Quantizer:
     def make(source: Path, target: Path, samples: Samples) -> None:
-        from export.artifact import load_artifact
+        from export.artifact.artifact import load_artifact
         from quantize.quantization import quantize
         from quantize.settings import Settings
 

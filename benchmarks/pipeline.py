@@ -35,18 +35,18 @@ from statistics import median
 from typing import Any
 
 from benchmarks.memory import watch
-from export.artifact import Artifact, load_artifact
-from export.ending import end
+from export.artifact.artifact import Artifact, load_artifact
+from export.common.ending import end
 from segport.asked import reference_of, runtime_of, weights_of
 from segport.pipeline import run
 from segport.progress import Stages
 from segport.recipe import Recipe, load_recipe
-from validate.cells import markdown_table
-from validate.datasets import Dataset, open_dataset
-from validate.evaluation import evaluate
-from validate.result import RESULT_FILE, load_result
-from validate.runtimes import REFERENCES, TORCH_ID, Runtime, open_runtime, open_torch
-from validate.samples import Preparation
+from validate.data.datasets import Dataset, open_dataset
+from validate.judging.evaluation import evaluate
+from validate.result.cells import markdown_table
+from validate.result.result import RESULT_FILE, load_result
+from validate.runtime.runtimes import REFERENCES, TORCH_ID, Runtime, open_runtime, open_torch
+from validate.samples.samples import Preparation
 
 BLOCK = 10
 """Images that are inferred, then evaluated."""

@@ -11,9 +11,9 @@ import sys
 from argparse import ArgumentParser
 from pathlib import Path
 
-from export.errors import ComparisonError, SegportError
-from validate.cells import markdown_table, number
-from validate.result import RESULT_FILE, ArtifactResult, Result, load_result
+from export.common.errors import ComparisonError, SegportError
+from validate.result.cells import markdown_table, number
+from validate.result.result import RESULT_FILE, ArtifactResult, Result, load_result
 
 PUBLISHED = {
     "deeplabv3_mobilenet": {"fp32": 70.1, "fp16": 67.816, "int8": 64.441},

@@ -19,7 +19,7 @@ from tabulate import tabulate
 from benchmarks.child import Made, quantize_apart
 from benchmarks.common import TRAINED, facts, fp32, parser, slug, write_json
 from benchmarks.peers import MAIN, OTHERS, QUANTIZERS
-from export.inspection import inspect
+from export.ort.inspection import inspect
 
 
 def file_of(quantizer: str, folder: Path) -> Path:

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
 from benchmarks.common import Run, weights_of
-from export.artifact import INPUT_NAME
-from export.graph import dims
-from export.sessions import open_session, threads
+from export.artifact.artifact import INPUT_NAME
+from export.onnx_graph.graph import dims
+from export.ort.sessions import open_session, threads
 
 
 def with_argmax(source: Path) -> Path:
@@ -76,7 +76,7 @@ def in_torch(network: str, compiled: bool) -> Run:
     """The torch network with its own argmax."""
     import torch
 
-    from export.network import load_network
+    from export.networks.network import load_network
 
     loaded = load_network(network, weights_of(network), classes=21, output_stride=16, seed=0)
     module = loaded.module.eval()

@@ -28,7 +28,7 @@ from benchmarks.common import (
 from benchmarks.peers import OTHERS, PEERS, SEGPORT, Way
 from benchmarks.quantizers import file_of
 from benchmarks.runs import in_onnxruntime, with_argmax
-from validate.samples import Preparation
+from validate.samples.samples import Preparation
 
 WAYS = {SEGPORT: Way(SEGPORT, in_onnxruntime), **PEERS}
 WAYS |= {name: Way(name, in_onnxruntime) for name in OTHERS}

@@ -38,13 +38,13 @@ from benchmarks.common import (
     write_json,
 )
 from benchmarks.runs import in_onnxruntime
-from export.artifact import INPUT_NAME, Artifact, Sample, load_artifact
-from export.graph import with_input_shape
-from export.onnx_cost import graph_cost
-from export.sessions import open_session
-from quantize.qdq_graph import QdqGraph
-from validate.datasets import Dataset, open_dataset
-from validate.samples import Preparation, Samples
+from export.artifact.artifact import INPUT_NAME, Artifact, Sample, load_artifact
+from export.onnx_graph.graph import with_input_shape
+from export.onnx_graph.onnx_cost import graph_cost
+from export.ort.sessions import open_session
+from quantize.graph.qdq_graph import QdqGraph
+from validate.data.datasets import Dataset, open_dataset
+from validate.samples.samples import Preparation, Samples
 
 os.environ["NNCF_CI"] = "1"  # else it reports its use over the network, in the time measured
 SEED = 0

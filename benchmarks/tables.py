@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from export.escaping import markdown_code
-from validate.cells import Cell, markdown_table, number
+from export.common.escaping import markdown_code
+from validate.result.cells import Cell, markdown_table, number
 
 Facts = Mapping[str, Any]
 

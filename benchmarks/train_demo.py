@@ -21,9 +21,9 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from export.classes import VOC_CLASSES, VOID
-from export.image import normalised
-from export.zoo import IMAGENET_MEAN, IMAGENET_STD, build_network
+from export.artifact.classes import VOC_CLASSES, VOID
+from export.artifact.image import normalised
+from export.networks.zoo import IMAGENET_MEAN, IMAGENET_STD, build_network
 from segport.demo import MODEL, WEIGHTS
 from segport.demo.scenes import scene
 

@@ -23,11 +23,11 @@ import numpy as np
 from tabulate import tabulate
 
 from benchmarks.common import bare_parser, facts, write_json
-from export.artifact import Sample, load_artifact
-from export.class_map import class_map
+from export.artifact.artifact import Sample, load_artifact
+from export.artifact.class_map import class_map
+from export.networks.zoo import ZOO
 from export.onnx_export import export_model
-from export.sessions import open_session, run
-from export.zoo import ZOO
+from export.ort.sessions import open_session, run
 from quantize.quantization import quantize
 from quantize.settings import Settings
 

@@ -1,4 +1,7 @@
-"""PyTorch to ONNX, and what both later stages share.
+"""PyTorch or a stranger's ONNX file to an artifact, and what both later stages share.
+
+The two ways in are `onnx_export` and `onnx_import`. Nothing here knows of quantization or
+validation.
 
 onnxruntime's wheels report to their maker: a device id and an event store in the home folder, and
 a look-up of a host. It reads this variable while it is imported and never again

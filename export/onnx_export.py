@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from onnx import ModelProto
 from torch import Tensor, nn
 
-from export.answer import BINARY, Answer
-from export.artifact import (
+from export.artifact.artifact import (
     INPUT_NAME,
     MIN_SIZE,
     NOMINAL_SIZE,
@@ -25,24 +24,25 @@ from export.artifact import (
     output_spec,
     write_artifact,
 )
-from export.classes import checked_names, palette, read_classes
-from export.errors import ExportError, SegportError, UsageError, first_line, unknown
-from export.files import check_writable
-from export.graph import MAX_IR_VERSION, dims, normalise, opset, with_input_shape
-from export.heap import give_back
-from export.image import normalised, synthetic_images
-from export.libraries import Preset, default_name, preset_of
-from export.network import Logits, load_network
-from export.onnx_cost import graph_cost
-from export.parity import Outputs, measure_parity, require_parity
-from export.pooling import pool_means
-from export.scale import find_scale
-from export.sessions import named_outputs, open_session
+from export.artifact.classes import checked_names, palette, read_classes
+from export.artifact.image import normalised, synthetic_images
+from export.artifact.scale import find_scale
+from export.common.errors import ExportError, SegportError, UsageError, first_line, unknown
+from export.common.files import check_writable
+from export.common.heap import give_back
+from export.common.versions import versions
+from export.networks.answer import BINARY, Answer
+from export.networks.libraries import Preset, default_name, preset_of
+from export.networks.network import Logits, load_network
+from export.networks.torch_cost import torch_cost
+from export.networks.zoo import IMAGENET_MEAN, IMAGENET_STD, zoo_entry
+from export.onnx_graph.graph import MAX_IR_VERSION, dims, normalise, opset, with_input_shape
+from export.onnx_graph.onnx_cost import graph_cost
+from export.onnx_graph.pooling import pool_means
+from export.ort.parity import Outputs, measure_parity, require_parity
+from export.ort.sessions import named_outputs, open_session
 from export.simplify import simplify
-from export.torch_cost import torch_cost
 from export.trace import OPSET, trace
-from export.versions import versions
-from export.zoo import IMAGENET_MEAN, IMAGENET_STD, zoo_entry
 
 OUTPUTS = {"logits": ("logits",), "mask": ("mask",), "both": ("logits", "mask")}
 _PARITY_IMAGES = 2
@@ -98,12 +98,12 @@ def export_model(
     width), each >= 33; None there or in `batch` leaves the dimension free. `output` is
     "logits", "mask" or "both". `weights_key` names the weights in a checkpoint that holds several,
     `output_name` the result in what a network of the user's gives, `kind` and `threshold` say how
-    one channel decides (see `export.answer`). `classes` (see `read_classes`) are VOC's by default,
-    `mean` and `std`, of one or three channels, ImageNet's, unless the network comes with its own
-    (see `export.libraries`). `images`, preprocessed, serve the comparison of torch with
-    onnxruntime; without them seeded synthetic ones do. Raises UsageError for arguments out
-    of range, CheckpointError for weights that do not fit, ExportError when the file breaks
-    the contract or computes something else than torch does. Nothing is written then.
+    one channel decides (see `export.networks.answer`). `classes` (see `read_classes`) are VOC's by
+    default, `mean` and `std`, of one or three channels, ImageNet's, unless the network comes with
+    its own (see `export.networks.libraries`). `images`, preprocessed, serve the comparison of torch
+    with onnxruntime; without them seeded synthetic ones do. Raises UsageError for arguments out of
+    range, CheckpointError for weights that do not fit, ExportError when the file breaks the
+    contract or computes something else than torch does. Nothing is written then.
     """
     _check_arguments(size, batch, output)
     check_writable(folder)

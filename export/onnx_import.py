@@ -7,7 +7,7 @@ from pathlib import Path
 import onnx
 from onnx import ModelProto
 
-from export.artifact import (
+from export.artifact.artifact import (
     INPUT_NAME,
     Artifact,
     InputSpec,
@@ -19,17 +19,22 @@ from export.artifact import (
     output_spec,
     write_artifact,
 )
-from export.border import with_border
-from export.classes import palette, read_classes
-from export.errors import ArtifactError, ExportError, SegportError, first_line
-from export.escaping import visible
-from export.files import check_writable, sha256_of
-from export.graph import infer_shapes, normalise, opset, with_input_shape
-from export.onnx_cost import graph_cost
-from export.onnx_source import Reading, Size, Source, read_source
-from export.opsets import MIN_OPSET, converted, culprit
-from export.output_view import Asked
-from export.parity import (
+from export.artifact.classes import palette, read_classes
+from export.common.errors import ArtifactError, ExportError, SegportError, first_line
+from export.common.escaping import visible
+from export.common.files import check_writable, sha256_of
+from export.common.versions import versions
+from export.foreign.border import with_border
+from export.foreign.onnx_source import Reading, Size, Source, read_source
+from export.foreign.output_view import Asked
+from export.foreign.signature import resize_logits, resize_mask, with_output_shapes
+from export.foreign.view import MODES
+from export.onnx_graph.graph import infer_shapes, normalise, opset, with_input_shape
+from export.onnx_graph.onnx_cost import graph_cost
+from export.onnx_graph.opsets import MIN_OPSET, converted, culprit
+from export.onnx_graph.pooling import pool_means
+from export.onnx_graph.single import HALVES
+from export.ort.parity import (
     HALF,
     SINGLE,
     Limits,
@@ -38,13 +43,8 @@ from export.parity import (
     measure_parity,
     require_parity,
 )
-from export.pooling import pool_means
-from export.sessions import named_outputs, open_session
-from export.signature import resize_logits, resize_mask, with_output_shapes
+from export.ort.sessions import named_outputs, open_session
 from export.simplify import simplify
-from export.single import HALVES
-from export.versions import versions
-from export.view import MODES
 
 
 def import_model(
@@ -68,11 +68,11 @@ def import_model(
     The network takes one image tensor, float or uint8, (N, C, H, W) or (N, H, W, C) with 3, 1 or
     4 channels, and gives logits or probabilities of all classes, or of one against background, at
     any size, or a mask. `layout`, `channels`, `range_`, `output_name`, `kind` and `threshold`
-    (see `export.view` and `export.scale`) say what the file does not show. `mean` and `std`, in
-    the order of R G B, cannot be read from a file. `size` must be there where the file leaves
-    height or width free; "dynamic" leaves them so. Raises UsageError for what is missing,
-    ArtifactError for a file that is no such network or cannot be run, ExportError where the
-    artifact would compute something else. Nothing is written then.
+    (see `export.foreign.view` and `export.artifact.scale`) say what the file does not show. `mean`
+    and `std`, in the order of R G B, cannot be read from a file. `size` must be there where the
+    file leaves height or width free; "dynamic" leaves them so. Raises UsageError for what is
+    missing, ArtifactError for a file that is no such network or cannot be run, ExportError where
+    the artifact would compute something else. Nothing is written then.
     """
     check_writable(folder)
     class_names = read_classes(classes, binary=True)

@@ -13,10 +13,10 @@ from typing import NamedTuple
 import onnx
 from onnx import ModelProto
 
-from export.artifact import INPUT_NAME
-from export.files import scratch_folder
-from export.parity import Outputs, measure_parity
-from export.sessions import named_outputs, open_session
+from export.artifact.artifact import INPUT_NAME
+from export.common.files import scratch_folder
+from export.ort.parity import Outputs, measure_parity
+from export.ort.sessions import named_outputs, open_session
 
 # onnxsim 0.8 imports torch, which takes two seconds, for functions that are not called here
 _CHILD = (

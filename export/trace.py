@@ -13,9 +13,9 @@ import torch
 from onnx import ModelProto
 from torch import nn
 
-from export.artifact import INPUT_NAME, MIN_SIZE, NOMINAL_SIZE
-from export.errors import ExportError, first_line
-from export.files import scratch_folder
+from export.artifact.artifact import INPUT_NAME, MIN_SIZE, NOMINAL_SIZE
+from export.common.errors import ExportError, first_line
+from export.common.files import scratch_folder
 
 OPSET = 18
 

@@ -7,16 +7,16 @@ from typing import Any
 import onnx
 from onnx import ModelProto
 
-from export.artifact import Artifact, ImageRef, Origin, Sample, origin_of
-from export.errors import CalibrationError, UsageError
-from export.sessions import cpu_facts
+from export.artifact.artifact import Artifact, ImageRef, Origin, Sample, origin_of
+from export.common.errors import CalibrationError, UsageError
+from export.ort.sessions import cpu_facts
 from quantize.calibration.calibration import Progress
 from quantize.calibration.measurement import Steps
-from quantize.fp16 import quantize_fp16
-from quantize.int8 import Choices, finish_int8, plan_int8
+from quantize.fp16.fp16 import quantize_fp16
+from quantize.graph.mask_head import with_mask_head
+from quantize.graph.plan import Plan, build
+from quantize.int8.int8 import Choices, finish_int8, plan_int8
 from quantize.lossless.lossless import rewrite_losslessly
-from quantize.mask_head import with_mask_head
-from quantize.plan import Plan, build
 from quantize.search.search import Search
 from quantize.search.search import search as search_precision
 from quantize.settings import Settings

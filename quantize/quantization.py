@@ -7,12 +7,12 @@ from typing import Any
 
 from onnx import ModelProto
 
-from export.artifact import Artifact, Manifest, Origin, Sample, output_spec, write_artifact
-from export.errors import QuantizeError, UsageError, unknown
-from export.files import check_writable, scratch_folder
-from export.graph import dtype_name, opset
-from export.sessions import UnnamedModelError
-from export.versions import versions
+from export.artifact.artifact import Artifact, Manifest, Origin, Sample, output_spec, write_artifact
+from export.common.errors import QuantizeError, UsageError, unknown
+from export.common.files import check_writable, scratch_folder
+from export.common.versions import versions
+from export.onnx_graph.graph import dtype_name, opset
+from export.ort.sessions import UnnamedModelError
 from quantize.calibration.cache import collect_cached
 from quantize.calibration.calibration import Progress
 from quantize.calibration.measurement import Measurement
@@ -82,11 +82,11 @@ def quantize_all(
     """Make smaller artifacts of an fp32 one and write them to `folder`, each when it is done.
 
     `samples` are calibration images; int8 needs them, fp16 checks value ranges with them. How they
-    were prepared and drawn they say themselves (`export.artifact.Origin`). A pass over them
-    measures what all orders want to know by then. All images used go
-    into the manifest. Raises UsageError for an unknown name or an artifact that is not
-    fp32, CalibrationError for unusable samples, QuantizeError when a file would not be what its
-    target promises; it is not written then.
+    were prepared and drawn they say themselves (`export.artifact.artifact.Origin`). A pass over
+    them measures what all orders want to know by then. All images used go into the manifest. Raises
+    UsageError for an unknown name or an artifact that is not fp32, CalibrationError for unusable
+    samples, QuantizeError when a file would not be what its target promises; it is not written
+    then.
     """
     for order in orders:
         check_settings(order.precision, order.settings)

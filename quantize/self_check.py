@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from export.artifact import Artifact, Sample
-from export.class_map import class_map
-from export.errors import ComparisonError, QuantizeError
-from export.second_size import second_size
-from export.sessions import open_session, run
+from export.artifact.artifact import Artifact, Sample
+from export.artifact.class_map import class_map
+from export.artifact.second_size import second_size
+from export.common.errors import ComparisonError, QuantizeError
+from export.ort.sessions import open_session, run
 from quantize.diagnosis.diagnosis import diagnose
 
 IMAGES = 4

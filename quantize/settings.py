@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, replace
 
-from export.sessions import cpu_facts
-from quantize.methods import chosen_methods
+from export.ort.sessions import cpu_facts
+from quantize.int8.methods import chosen_methods
 from quantize.targets import default_target, get_target
 
 IO_TYPES = ("fp32", "fp16")
@@ -14,7 +14,7 @@ class Settings:
     """What a user may choose.
 
     `target` None picks that of this machine's CPU, `range` None the target's own rule. `added`
-    and `skipped` are names of `quantize.methods`.
+    and `skipped` are names of `quantize.int8.methods`.
     """
 
     target: str | None = None

@@ -6,7 +6,7 @@ from typing import Any
 
 from onnxruntime.quantization import QuantType
 
-from export.errors import UsageError, unknown
+from export.common.errors import UsageError, unknown
 from export.mask_head.heads import PLAIN
 from quantize.ranges.ranges import DEFAULT_RANGE
 
@@ -50,7 +50,7 @@ class Target:
     `mask_head`, one of `export.mask_head.heads`. `lossless` are rewrites of the finished file (see
     `quantize.lossless`). `options` are further ones of onnxruntime's
     quantizer. `range` and `methods` are the range rule and the steps (see
-    `quantize.methods`) that a user gets who names none.
+    `quantize.int8.methods`) that a user gets who names none.
     """
 
     hardware: str
@@ -84,7 +84,7 @@ class Cpu(Target):
     Unsigned activations, because its x64 kernels take u8 x s8 only: signed ones leave a third
     of the convolutions in float. Resize stays in float, because the linear one has no int8
     kernel and Q/DQ around it would only round. Without VNNI the file is as accurate, but runs
-    slower than fp32, as `export.sessions` then asks onnxruntime for exact sums. Masks are
+    slower than fp32, as `export.ort.sessions` then asks onnxruntime for exact sums. Masks are
     interpolated only where the class changes: 1 to 2 ms instead of 6 to 8 (benchmarks/heads.py).
     """
 
@@ -214,7 +214,8 @@ def get_target(name: str) -> Target:
 
 
 def default_target(facts: Mapping[str, Any]) -> str:
-    """Return the target's name for a machine, from what `export.sessions.cpu_facts` says of it."""
+    """Return the target's name for a machine, from what `export.ort.sessions.cpu_facts` says of
+    it."""
     if facts["machine"].lower() in _ARM:
         return "arm"
     return "cpu" if set(_VNNI) & set(facts["isa"]) else "cpu-avx2"
@@ -235,7 +236,7 @@ def explain_default(facts: Mapping[str, Any]) -> str:
 def verifiable(target: Target, facts: Mapping[str, Any]) -> str | None:
     """Return why onnxruntime's CPU provider here cannot show that a file runs in int8.
 
-    None when it can. `facts` are those of `export.sessions.cpu_facts`.
+    None when it can. `facts` are those of `export.ort.sessions.cpu_facts`.
     """
     if facts["machine"].lower() in target.machines:
         return None

@@ -13,7 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from export.errors import SegportError
+    from export.common.errors import SegportError
     from segport.api.artifacts import Artifact, export, import_, load
     from segport.api.quantizing import quantize
     from segport.api.running import Run, run
@@ -23,7 +23,7 @@ _HOMES = {
     "Artifact": "segport.api.artifacts",
     "Gate": "segport.api.validating",
     "Run": "segport.api.running",
-    "SegportError": "export.errors",
+    "SegportError": "export.common.errors",
     "Validation": "segport.api.validating",
     "export": "segport.api.artifacts",
     "gate": "segport.api.validating",

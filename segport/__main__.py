@@ -13,7 +13,7 @@ def main() -> None:
         code = _code()
     signals.ignore()
     if "torch" in sys.modules:
-        from export.ending import end
+        from export.common.ending import end
 
         end(code)
     sys.exit(code)
@@ -24,7 +24,7 @@ def _code() -> int:
     try:
         if problem := stranger() or too_little_memory():
             return _refuse(problem)
-        from export.quiet import quiet_libraries
+        from export.common.quiet import quiet_libraries
         from segport.cli import main as command_line
 
         quiet_libraries()

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from export.errors import first_line
-from export.versions import versions
+from export.common.errors import first_line
+from export.common.versions import versions
 
 
 def about() -> str:
@@ -36,8 +36,8 @@ def _machine() -> dict[str, str]:
     try:
         from onnxruntime import get_available_providers
 
-        from export.providers import has_cuda
-        from export.sessions import cpu_facts
+        from export.ort.providers import has_cuda
+        from export.ort.sessions import cpu_facts
     except ImportError as error:  # the report may be about just this
         return {"onnxruntime": f"cannot be imported ({first_line(error)})"}
     cpu = cpu_facts()

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from export.errors import UsageError
+from export.common.errors import UsageError
 from segport.choices import ACCEPTED, LABEL_MAPS, PROTOCOLS, RUNTIMES, one_of
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]

@@ -1,10 +1,10 @@
 """What a recipe asks for, in the words of the functions that do it."""
 
-from export.artifact import Artifact, artifact_id
+from export.artifact.artifact import Artifact, artifact_id
 from quantize.settings import Settings
 from segport.recipe import ArtifactSection, Recipe
 from segport.searching import Request, requested
-from validate.runtimes import REFERENCES, default_runtime
+from validate.runtime.runtimes import REFERENCES, default_runtime
 
 
 def settings_of(section: ArtifactSection) -> Settings:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from export.errors import UsageError
+from export.common.errors import UsageError
 from validate.gating.kinds import KINDS, option
 
 Budgets = dict[str, dict[str, str]]

@@ -9,8 +9,8 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from export.errors import SegportError, first_line
-from export.escaping import terminal
+from export.common.errors import SegportError, first_line
+from export.common.escaping import terminal
 from segport import signals
 from segport.about import Version
 from segport.arguments import expand_dynamic, join_numbers

@@ -11,7 +11,7 @@ import typer
 from shellingham import ShellDetectionFailure, detect_shell
 from typer.completion import completion_init, get_completion_script, install
 
-from export.errors import UsageError
+from export.common.errors import UsageError
 
 PROGRAM = "segport"
 _OPTIONS = ("--install-completion", "--show-completion")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from export.errors import first_line
+from export.common.errors import first_line
 from segport.signing import state_folders
 
 

@@ -18,17 +18,17 @@ import export
 import quantize
 import segport
 import validate
-from export.artifact import Artifact
-from export.files import sha256_of
-from export.providers import cuda_device
-from export.sessions import cpu_facts
-from export.versions import versions
+from export.artifact.artifact import Artifact
+from export.common.files import sha256_of
+from export.common.versions import versions
+from export.ort.providers import cuda_device
+from export.ort.sessions import cpu_facts
 from segport.asked import reference_of, request_of, runtime_of, settings_of
 from segport.recipe import ArtifactSection, Recipe
 from segport.searching import judges
-from validate.datasets import Dataset, Item
+from validate.data.datasets import Dataset, Item
 from validate.gating.verdict import Verdict
-from validate.result import result_files
+from validate.result.result import result_files
 
 Inputs = dict[str, Any]
 

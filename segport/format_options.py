@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from validate.gating.formats import FORMATS
+from validate.gating.formats.formats import FORMATS
 
 Written = dict[str, Path]
 """Files to write, by the form's name."""

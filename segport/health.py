@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from export.errors import SegportError
-from export.memory import free_memory
+from export.common.errors import SegportError
+from export.common.memory import free_memory
 from quantize.calibration.cache import default_folder
 
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from export.errors import SegportError
-from export.escaping import visible
+from export.common.errors import SegportError
+from export.common.escaping import visible
 
 if TYPE_CHECKING:
-    from export.artifact import Artifact
+    from export.artifact.artifact import Artifact
 
 
 def say(document: Any, as_json: bool) -> None:

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from export.artifact import Artifact, load_artifact
-from export.errors import UsageError
-from export.files import check_writable
-from export.heap import give_back
+from export.artifact.artifact import Artifact, load_artifact
+from export.common.errors import UsageError
+from export.common.files import check_writable
+from export.common.heap import give_back
 from quantize.quantization import Order, check_settings, quantize_all
 from quantize.self_check import SelfCheck
 from segport import dependencies
@@ -18,19 +18,19 @@ from segport.recipe import ArtifactSection, Recipe
 from segport.searching import held_back, open_search
 from segport.source import make_fp32
 from segport.stages import Reuse, Stage
-from validate.comparison import validate
+from validate.data.datasets import Dataset, open_dataset
 from validate.data.download import fetch
-from validate.datasets import Dataset, open_dataset
-from validate.gate import gate
-from validate.gating.baseline import load_baseline
+from validate.gating.baseline.baseline import load_baseline
+from validate.gating.gate import gate
 from validate.gating.verdict import Verdict
-from validate.overlap import refuse_overlap, same_files
-from validate.protocols import DEFAULT_PROTOCOL, get_protocol
-from validate.report import report
-from validate.result import RESULT_FILE, Result, load_result, result_files
-from validate.runtimes import REFERENCES, get_opener, open_runtime
-from validate.samples import Preparation, Samples
-from validate.traps import MASK_SIZE, check_accepted, refuse_traps
+from validate.judging.comparison import validate
+from validate.judging.overlap import refuse_overlap, same_files
+from validate.report.report import report
+from validate.result.result import RESULT_FILE, Result, load_result, result_files
+from validate.runtime.runtimes import REFERENCES, get_opener, open_runtime
+from validate.samples.protocols import DEFAULT_PROTOCOL, get_protocol
+from validate.samples.samples import Preparation, Samples
+from validate.samples.traps import MASK_SIZE, check_accepted, refuse_traps
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def run(
     ]
     todo = [pair for pair in zip(recipe.artifact, stages, strict=True) if not pair[1].done]
     if todo:
-        from validate.frontier_plot import write_frontier  # imports matplotlib
+        from validate.report.frontier_plot import write_frontier  # imports matplotlib
 
         _check_runtime(recipe, fp32)
         orders = [_order(section, stage, recipe, fp32, calibration) for section, stage in todo]

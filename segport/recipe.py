@@ -17,8 +17,8 @@ from pydantic import (
     model_validator,
 )
 
-from export.errors import UsageError, first_line
-from export.files import file_text
+from export.common.errors import UsageError, first_line
+from export.common.files import file_text
 from quantize.search.clock import MINUTES
 from segport.choices import LABEL_MAPS
 from validate.gating.budgets import parse_key

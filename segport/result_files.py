@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from export.errors import UsageError
-from validate.result import RESULT_FILE
+from export.common.errors import UsageError
+from validate.result.result import RESULT_FILE
 
 
 def result_files(given: Sequence[str]) -> list[Path]:

@@ -10,18 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto
 
-from export.artifact import Artifact, ImageRef
-from export.classes import VOID
-from export.errors import DataError, UsageError
-from export.sessions import CPU
+from export.artifact.artifact import Artifact, ImageRef
+from export.artifact.classes import VOID
+from export.common.errors import DataError, UsageError
+from export.ort.sessions import CPU
 from quantize.search.budget import Kind
 from quantize.search.decision import Reading, looks
-from validate.datasets import Dataset
-from validate.evaluation import compared_classes
-from validate.latency import measure_latency
-from validate.metrics import confusion, miou
-from validate.runtimes import OrtEngine, Runtime
-from validate.samples import Labelled, Preparation, ahead
+from validate.data.datasets import Dataset
+from validate.judging.evaluation import compared_classes
+from validate.metrics.metrics import confusion, miou
+from validate.runtime.runtimes import OrtEngine, Runtime
+from validate.samples.samples import Labelled, Preparation, ahead
+from validate.speed.latency import measure_latency
 
 Counts = NDArray[np.int64]
 

@@ -5,17 +5,17 @@ from dataclasses import dataclass, replace
 
 from onnx import ModelProto
 
-from export.artifact import Artifact, Sample
-from export.errors import UsageError
+from export.artifact.artifact import Artifact, Sample
+from export.common.errors import UsageError
 from quantize.search.budget import Budget
 from quantize.search.clock import Say
 from quantize.search.search import Search
 from quantize.self_check import IMAGES
 from segport.scoring import SCORES, session_times
-from validate.datasets import Dataset, open_dataset
-from validate.label_map import read_label_map
-from validate.samples import Preparation, Samples
-from validate.traps import refuse_traps
+from validate.data.datasets import Dataset, open_dataset
+from validate.samples.label_map import read_label_map
+from validate.samples.samples import Preparation, Samples
+from validate.samples.traps import refuse_traps
 
 SCORING_IMAGES = 256
 """With 60, a search on ESPNetv2 found what lost 0.3 points there and 2.7 on other images."""
@@ -81,7 +81,7 @@ def open_search(
     """Return the search of `request`, with its `judges`.
 
     `say` is told in words what is tried. Raises DataError for labels that would mislead, see
-    `validate.traps`.
+    `validate.samples.traps`.
     """
     dataset = judges(request, calibration, seed, mask_suffix)
     if dataset.labels and not preparation.labels.declared:

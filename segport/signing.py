@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from export.errors import ArtifactError
-from export.files import new_files
+from export.common.errors import ArtifactError
+from export.common.files import new_files
 
 _KEY_FILE = "key"
 _KEY_BYTES = 32

@@ -4,9 +4,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from export.artifact import NOMINAL_SIZE, Artifact, write_artifact
-from export.child import in_child
-from export.files import scratch_folder
+from export.artifact.artifact import NOMINAL_SIZE, Artifact, write_artifact
+from export.common.child import in_child
+from export.common.files import scratch_folder
 from export.onnx_import import import_model
 from segport.recipe import ModelSection, Recipe
 

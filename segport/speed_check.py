@@ -1,6 +1,6 @@
 """Whether a file that was just made is faster than fp32 on this machine."""
 
-from export.artifact import Artifact, Sample
+from export.artifact.artifact import Artifact, Sample
 from segport.scoring import session_times
 
 

@@ -14,8 +14,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from export.errors import DataError
-from export.files import new_files, read_file, sha256_of
+from export.common.errors import DataError
+from export.common.files import new_files, read_file, sha256_of
 from segport.progress import Stages, Step
 from segport.signing import signature
 

@@ -4,17 +4,17 @@ from typing import TYPE_CHECKING, Any
 
 from tabulate import tabulate
 
-from export.escaping import terminal
+from export.common.escaping import terminal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from export.artifact import Artifact
-    from quantize.lint import Finding
+    from export.artifact.artifact import Artifact
+    from quantize.lint.lint import Finding
     from segport.pipeline import RunResult
     from validate.gating.judged import Judged
-    from validate.gating.plan import Plan
-    from validate.gating.self_test import Trial
+    from validate.gating.proof.plan import Plan
+    from validate.gating.proof.self_test import Trial
     from validate.gating.verdict import Verdict
 
 
@@ -90,7 +90,7 @@ def artifact_lines(artifact: "Artifact", default_target: bool = False) -> str:
         lines += _fp16_lines(facts)
     if facts := checks.get("int8"):
         if default_target:
-            from export.sessions import cpu_facts
+            from export.ort.sessions import cpu_facts
             from quantize.targets import explain_default
 
             lines.append(explain_default(cpu_facts()))
@@ -278,7 +278,7 @@ def finding_lines(findings: "Sequence[Finding]") -> str:
 
 def run_report(done: "RunResult") -> str:
     """Return the tables of a run, where its reports and pictures lie, and the verdicts."""
-    from validate.report import terminal_report
+    from validate.report.report import terminal_report
 
     parts = []
     for result, folder in done.results:

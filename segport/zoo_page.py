@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from export.zoo import TORCHVISION, VAINF
-from validate.cells import markdown_table, number
+from export.networks.zoo import TORCHVISION, VAINF
+from validate.result.cells import markdown_table, number
 
 Row = Mapping[str, Any]
 Column = Callable[[Row], str]

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from export.artifact import Artifact
-from export.classes import palette
+from export.artifact.artifact import Artifact
+from export.artifact.classes import palette
 from tests.segport.command import Answer, segport
 from tests.timing import few_rounds
 

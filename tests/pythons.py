@@ -16,15 +16,15 @@ ROOT = Path(__file__).resolve().parents[1]
 WORK = ROOT / "runs/pythons"
 VERSIONS = ("3.11", "3.12", "3.13", "3.14")
 CORE = (
-    "tests/export/test_artifact.py",
-    "tests/export/test_checkpoint.py",
-    "tests/export/test_child.py",
-    "tests/export/test_files.py",
-    "tests/export/test_onnx_cost.py",
+    "tests/export/artifact/test_artifact.py",
+    "tests/export/networks/test_checkpoint.py",
+    "tests/export/common/test_child.py",
+    "tests/export/common/test_files.py",
+    "tests/export/onnx_graph/test_onnx_cost.py",
     "tests/export/test_onnx_import.py",
     "tests/quantize/ranges",
     "tests/quantize/rounding",
-    "tests/quantize/test_fp16.py",
+    "tests/quantize/fp16/test_fp16.py",
     "tests/segport/test_bad_input.py",
     "tests/segport/test_help.py",
     "tests/segport/test_quiet.py",
@@ -32,10 +32,10 @@ CORE = (
     "tests/segport/test_run.py",
     "tests/validate/data",
     "tests/validate/gating",
-    "tests/validate/test_evaluation.py",
-    "tests/validate/test_intervals.py",
-    "tests/validate/test_metrics.py",
-    "tests/validate/test_result.py",
+    "tests/validate/judging/test_evaluation.py",
+    "tests/validate/metrics/test_intervals.py",
+    "tests/validate/metrics/test_metrics.py",
+    "tests/validate/result/test_result.py",
     "tests/numerical/test_masks.py",
 )
 """What Python itself bears on: files, processes, signals, the command line, and a whole job."""

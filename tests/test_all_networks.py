@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 from torch import nn
 
-from export.artifact import load_artifact
+from export.artifact.artifact import load_artifact
+from export.networks.torch_cost import torch_cost
+from export.networks.zoo import ZOO, meta_network
 from export.onnx_export import export_model
-from export.torch_cost import torch_cost
-from export.zoo import ZOO, meta_network
 from quantize.quantization import quantize
 from quantize.settings import Settings
-from validate.datasets import open_dataset
-from validate.runtimes import open_runtime
-from validate.samples import Preparation, Samples
+from validate.data.datasets import open_dataset
+from validate.runtime.runtimes import open_runtime
+from validate.samples.samples import Preparation, Samples
 
 SIZE = (257, 257)
 COMPENSATED = [
@@ -39,7 +39,7 @@ def test_every_shape_of_a_layer_is_rounded_with_all_defaults() -> None:
 @pytest.mark.parametrize("name", ZOO)
 def test_export_fp16_int8_and_inference(name: str, voc: Path, tmp_path: Path) -> None:
     fp32 = export_model(name, "random", tmp_path, size=SIZE)
-    # which at 513x513 is the published figure: tests/export/test_zoo.py
+    # which at 513x513 is the published figure: tests/export/networks/test_zoo.py
     assert fp32.manifest.macs == torch_cost(meta_network(name, 21), SIZE).macs
     dataset = open_dataset(f"{voc}:train", "train", masks=False)
     samples = Samples(dataset, Preparation.for_artifact(fp32.manifest, "squash"))

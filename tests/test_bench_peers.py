@@ -12,10 +12,10 @@ from benchmarks.child import quantize_apart
 from benchmarks.common import FP32, PROTOCOL, Score, judge
 from benchmarks.peers import MAIN, OTHERS, PEERS, QUANTIZERS, SEGPORT
 from benchmarks.runs import in_onnxruntime, in_openvino, with_argmax
-from export.artifact import Artifact, Sample
-from export.graph import initializers
-from validate.datasets import open_dataset
-from validate.samples import Preparation
+from export.artifact.artifact import Artifact, Sample
+from export.onnx_graph.graph import initializers
+from validate.data.datasets import open_dataset
+from validate.samples.samples import Preparation
 
 
 @pytest.fixture

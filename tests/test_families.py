@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from benchmarks.networks.table import exported
-from export.artifact import Artifact
-from export.zoo import IMAGENET_MEAN, IMAGENET_STD
+from export.artifact.artifact import Artifact
+from export.networks.zoo import IMAGENET_MEAN, IMAGENET_STD
 from tests.segport.command import Answer, segport
 
 INT8_MACS = {

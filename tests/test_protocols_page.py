@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 
 from benchmarks.protocols import page
-from export.errors import ComparisonError
+from export.common.errors import ComparisonError
 from tests.markdown import table
 from tests.validate.results import artifact_result, lost, result_of
-from validate.result import DatasetFacts, Result
+from validate.result.result import DatasetFacts, Result
 
 
 def _pair(**changes: Any) -> tuple[Result, Result]:

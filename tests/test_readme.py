@@ -11,7 +11,7 @@ import pytest
 import torch
 from torchvision.datasets import voc
 
-from export.zoo import ZOO, build_network
+from export.networks.zoo import ZOO, build_network
 from tests.segport.command import Answer
 
 REPOSITORY = Path(__file__).resolve().parent.parent

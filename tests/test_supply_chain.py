@@ -11,7 +11,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from export.artifact import Artifact
+from export.artifact.artifact import Artifact
 from tests.licences import licences, page, refused
 from tests.segport.process import SCRIPT
 

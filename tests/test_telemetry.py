@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from export.artifact import Artifact
+from export.artifact.artifact import Artifact
 from tests.segport.process import SCRIPT, process
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -41,7 +41,7 @@ for module in sys.argv[1:]:
 _OPEN_AND_WAIT = """
 import sys, time
 from pathlib import Path
-from export.sessions import open_session
+from export.ort.sessions import open_session
 open_session(Path(sys.argv[1]))
 time.sleep(15)  # the first look-up comes after ten
 """
@@ -64,7 +64,7 @@ def test_no_module_imports_onnxruntime_before_its_telemetry_is_off() -> None:
         for file in sorted((REPOSITORY / package).rglob("*.py"))
         if _imports_onnxruntime(file)
     ]
-    assert {"export.sessions", "quantize.qdq", "validate.runtime.ort"} <= set(modules)
+    assert {"export.ort.sessions", "quantize.graph.qdq", "validate.runtime.ort"} <= set(modules)
 
     code = _IMPORT_EACH.replace("{packages}", repr(PACKAGES))
     answer = process(sys.executable, "-c", code, *modules, PYTHONPATH=REPOSITORY)

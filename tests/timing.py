@@ -10,5 +10,5 @@ import pytest
 def few_rounds() -> Iterator[None]:
     """Inside, every runtime is timed in 3 rounds: for tests that assert nothing of times."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("validate.latency.ROUNDS", 3)
+        patch.setattr("validate.speed.latency.ROUNDS", 3)
         yield

@@ -14,9 +14,9 @@ from PIL import Image
 from torch import Tensor, nn
 
 from benchmarks.networks.layers import CLASSES
-from export.image import normalised
-from export.network import Logits
-from export.zoo import IMAGENET_MEAN, IMAGENET_STD, build_network
+from export.artifact.image import normalised
+from export.networks.network import Logits
+from export.networks.zoo import IMAGENET_MEAN, IMAGENET_STD, build_network
 
 _SEED = 0
 _BATCH = 8

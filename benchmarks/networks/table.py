@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.networks.settled import settled
-from export.artifact import Artifact, load_artifact
+from export.artifact.artifact import Artifact, load_artifact
 from export.onnx_export import export_model
 
 OWN = "benchmarks.networks.own"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from export.resize import POSITIONS
+from export.onnx_graph.resize import POSITIONS
 
 Integers = NDArray[np.int64]
 

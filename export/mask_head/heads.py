@@ -5,11 +5,11 @@ from collections.abc import Callable
 import onnx
 from onnx import ModelProto
 
-from export.graph import infer_shapes
 from export.mask_head.cells import cells, cells_pay
 from export.mask_head.channels_last import channels_last
 from export.mask_head.nodes import Nodes
 from export.mask_head.tail import Tail, find_tail
+from export.onnx_graph.graph import infer_shapes
 
 PLAIN = "plain"
 HEADS: dict[str, Callable[[Tail], Nodes]] = {"channels-last": channels_last, "cells": cells}

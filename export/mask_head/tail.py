@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from onnx import ModelProto, NodeProto
 
-from export.graph import attribute, consumers, dims
-from export.resize import mode as resize_mode
-from export.resize import size as resize_size
+from export.onnx_graph.graph import attribute, consumers, dims
+from export.onnx_graph.resize import mode as resize_mode
+from export.onnx_graph.resize import size as resize_size
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from export.artifact import Artifact, ImageRef, Sample, origin_of
-from export.errors import ArtifactError
-from export.files import is_regular, new_files
-from export.versions import versions
+from export.artifact.artifact import Artifact, ImageRef, Sample, origin_of
+from export.common.errors import ArtifactError
+from export.common.files import is_regular, new_files
+from export.common.versions import versions
 from quantize.calibration.calibration import Progress, collect
 from quantize.calibration.measurement import Measurement, Statistics
 from quantize.calibration.statistics import State, Statistic

@@ -14,11 +14,11 @@ from onnx import GraphProto, ModelProto, NodeProto, numpy_helper
 from onnxruntime import ExecutionOrder, InferenceSession, SessionOptions
 from threadpoolctl import threadpool_limits
 
-from export.artifact import ImageRef, Manifest, Sample
-from export.errors import CalibrationError
-from export.graph import float_tensors, opset, with_input_shape
-from export.heap import give_back
-from export.sessions import CPU, open_session, run, session_options, threads
+from export.artifact.artifact import ImageRef, Manifest, Sample
+from export.common.errors import CalibrationError
+from export.common.heap import give_back
+from export.onnx_graph.graph import float_tensors, opset, with_input_shape
+from export.ort.sessions import CPU, open_session, run, session_options, threads
 from quantize.calibration.measurement import Joint, Measurement, join
 from quantize.calibration.signs import nonnegative
 from quantize.calibration.statistics import Statistic, Tensor, average

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from onnx import ModelProto, NodeProto
 
-from export.graph import attributes, constant
+from export.onnx_graph.graph import attributes, constant
 
 _ALWAYS = {"Relu", "Sigmoid", "HardSigmoid", "Softmax", "Abs", "Exp", "Sqrt"}
 _AS_INPUTS = {

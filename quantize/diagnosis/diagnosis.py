@@ -10,12 +10,12 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 from onnx import ModelProto
 
-from export.artifact import Artifact, Sample
-from export.diagnosis import Diagnosis
-from export.errors import ComparisonError
-from export.fp16_emulation import emulate_fp16
-from export.graph import float_tensors, infer_shapes, opset, with_input_shape
-from export.sessions import CPU, open_session, session_options
+from export.artifact.artifact import Artifact, Sample
+from export.artifact.diagnosis import Diagnosis
+from export.common.errors import ComparisonError
+from export.onnx_graph.graph import float_tensors, infer_shapes, opset, with_input_shape
+from export.ort.fp16_emulation import emulate_fp16
+from export.ort.sessions import CPU, open_session, session_options
 from quantize.diagnosis.errors import TensorError
 from quantize.diagnosis.layers import layer_diagnoses
 from quantize.diagnosis.points import Point, groups, points

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from math import inf, isfinite
 
-from export.diagnosis import LayerDiagnosis
+from export.artifact.diagnosis import LayerDiagnosis
 from quantize.diagnosis.errors import TensorError, decibels, sqnr_db
 from quantize.diagnosis.points import Grid, Point
 from quantize.diagnosis.weights import FLOAT16_NOISE, WeightError

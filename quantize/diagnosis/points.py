@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto
 
-from export.graph import constant, dims, float_tensors, infer_shapes, initializers
+from export.onnx_graph.graph import constant, dims, float_tensors, infer_shapes, initializers
 
 _FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16)
 MOVING = ("Concat", "Reshape", "Slice", "Transpose")

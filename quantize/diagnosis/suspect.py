@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from math import inf
 from statistics import median
 
-from export.diagnosis import LayerDiagnosis, Suspect
+from export.artifact.diagnosis import LayerDiagnosis, Suspect
 
 LEAST_DB = 12.0
 """Healthy layers lie up to 10 dB off: weights whose sum cancels magnify their rounding."""

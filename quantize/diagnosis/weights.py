@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, numpy_helper
 
-from export.graph import attribute, initializers
+from export.onnx_graph.graph import attribute, initializers
 from quantize.diagnosis.errors import energy, sqnr_db
 from quantize.lossless.groups import parted
 from quantize.lossless.pixels import separated

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, helper, numpy_helper
 
-from export.graph import attributes, dims, infer_shapes
-from quantize.qdq_graph import Linear, QdqGraph
+from export.onnx_graph.graph import attributes, dims, infer_shapes
+from quantize.graph.qdq_graph import Linear, QdqGraph
 
 
 @dataclass(frozen=True)

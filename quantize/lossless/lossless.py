@@ -7,9 +7,9 @@ import numpy as np
 import onnx
 from onnx import ModelProto
 
-from export.artifact import Sample
-from export.graph import dims, normalise
-from export.sessions import open_session, run
+from export.artifact.artifact import Sample
+from export.onnx_graph.graph import dims, normalise
+from export.ort.sessions import open_session, run
 from quantize.lossless.groups import merge_groups
 from quantize.lossless.padding import skip_padding
 from quantize.lossless.pixels import merge_pixels

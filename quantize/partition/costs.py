@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from onnx import NodeProto, TensorProto
 
-from export.graph import attributes
+from export.onnx_graph.graph import attributes
 from quantize.lossless.groups import merged_groups
 
 Shapes = Mapping[str, tuple[int | None, ...]]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from onnx import ModelProto, NodeProto, TensorProto
 
-from export.graph import consumers, float_tensors, initializers
+from export.onnx_graph.graph import consumers, float_tensors, initializers
 from quantize.partition.costs import CONVERSION, Cost, Shapes, cost, macs, size
 from quantize.partition.cut import INFINITE, Cut
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from export.errors import UsageError, unknown
+from export.common.errors import UsageError, unknown
 from quantize.calibration.histogram import Histogram
 from quantize.calibration.statistics import MeanMinMax, MinMax, Statistic
 from quantize.calibration.tails import Tails

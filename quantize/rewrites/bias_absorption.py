@@ -10,7 +10,7 @@ would miss the constant.
 import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto, numpy_helper
 
-from export.graph import attribute, attributes, consumers, initializers
+from export.onnx_graph.graph import attribute, attributes, consumers, initializers
 from quantize.rewrites.change import MARGIN, Change, Floats, Rescaled, Seen, per_weight, put
 from quantize.rewrites.channels import clip_bounds
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, numpy_helper
 
-from export.graph import float_tensors
+from export.onnx_graph.graph import float_tensors
 from quantize.calibration.channel_statistics import ChannelMinMax
 
 Floats = NDArray[np.float64]

@@ -13,7 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto
 
-from export.graph import attribute, captured, constant, consumers, float_tensors, initializers
+from export.onnx_graph.graph import (
+    attribute,
+    captured,
+    constant,
+    consumers,
+    float_tensors,
+    initializers,
+)
 
 Ids = NDArray[np.int64]
 

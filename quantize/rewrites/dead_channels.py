@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, numpy_helper
 
-from export.graph import attribute, initializers
+from export.onnx_graph.graph import attribute, initializers
 from quantize.rewrites.change import Change, Floats, Seen, per_weight, put
 
 SMALLEST_SCALE = 1e-9

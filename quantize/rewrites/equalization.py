@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto, numpy_helper
 
-from export.graph import attribute, initializers
+from export.onnx_graph.graph import attribute, initializers
 from quantize.rewrites.change import MARGIN, Change, Floats, Rescaled, Seen, per_weight, put
 from quantize.rewrites.channels import Channels, clip_bounds, scalable_channels
 

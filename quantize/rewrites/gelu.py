@@ -6,7 +6,7 @@ kernels; for (x * (1 + erf(x / sqrt 2))) * 0.5 it has one. It stays in float.
 
 from onnx import ModelProto
 
-from export.graph import consumers, initializers
+from export.onnx_graph.graph import consumers, initializers
 from quantize.rewrites.change import Change, Seen
 
 

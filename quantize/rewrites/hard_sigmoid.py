@@ -8,7 +8,7 @@ Behind an int8 convolution of 128 channels of 64 x 64 the float way costs 1.3 ms
 import numpy as np
 from onnx import GraphProto, ModelProto, NodeProto
 
-from export.graph import attributes
+from export.onnx_graph.graph import attributes
 from quantize.rewrites.change import Change, Seen
 from quantize.rewrites.writer import Writer
 

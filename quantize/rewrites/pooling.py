@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import GraphProto, ModelProto, NodeProto, helper, numpy_helper
 
-from export.graph import consumers, dims, initializers
-from export.sessions import open_session, run
+from export.onnx_graph.graph import consumers, dims, initializers
+from export.ort.sessions import open_session, run
 from quantize.rewrites.change import Change, Seen
 
 _WRITTEN_OUT = (

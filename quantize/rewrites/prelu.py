@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import GraphProto, ModelProto, NodeProto, helper, numpy_helper
 
-from export.graph import float_tensors, initializers
+from export.onnx_graph.graph import float_tensors, initializers
 from quantize.rewrites.change import Change, Seen
 
 BLOCK = 16

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from onnx import ModelProto
 
-from export.artifact import Artifact, Sample
-from export.errors import QuantizeError
-from export.graph import dims, infer_shapes
-from export.parity import measure_parity
-from export.sessions import named_outputs, open_session
+from export.artifact.artifact import Artifact, Sample
+from export.common.errors import QuantizeError
+from export.onnx_graph.graph import dims, infer_shapes
+from export.ort.parity import measure_parity
+from export.ort.sessions import named_outputs, open_session
 from quantize.calibration.cache import collect_cached
 from quantize.calibration.calibration import Progress
 from quantize.calibration.channel_statistics import ChannelMinMax
@@ -102,7 +102,7 @@ def prepare(
 
     `seen` holds the extremes of each channel on calibration images. Each rewrite is checked
     on `samples`: raises QuantizeError naming it when classes or logits change beyond the
-    limits of `export.parity`.
+    limits of `export.ort.parity`.
     """
     prepared = Prepared(model)
     for name in [name for name in REWRITES if name in names]:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import GraphProto, ModelProto, NodeProto, numpy_helper
 
-from export.graph import attributes, consumers, dims, initializers
+from export.onnx_graph.graph import attributes, consumers, dims, initializers
 from quantize.rewrites.change import Change, Seen
 from quantize.rewrites.writer import Writer
 

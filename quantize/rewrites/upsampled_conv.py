@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import GraphProto, ModelProto, NodeProto, numpy_helper
 
-from export.graph import attribute, attributes, consumers, dims, initializers
-from export.resize import mode, shares, size
+from export.onnx_graph.graph import attribute, attributes, consumers, dims, initializers
+from export.onnx_graph.resize import mode, shares, size
 from quantize.rewrites.change import Change, Seen
 from quantize.rewrites.writer import Writer
 

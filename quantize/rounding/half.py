@@ -11,8 +11,8 @@ from collections.abc import Mapping
 import numpy as np
 from onnx import ModelProto, numpy_helper
 
-from export.graph import initializers
-from quantize.biases import with_shifted_biases
+from export.onnx_graph.graph import initializers
+from quantize.graph.biases import with_shifted_biases
 from quantize.rounding.gptq import compensated
 from quantize.rounding.moments import InputMoments
 from quantize.rounding.settling import Floats, settle

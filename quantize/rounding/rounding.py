@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, numpy_helper
 
-from export.graph import attribute, attributes, consumers, initializers
-from quantize.plan import RoundedWeight
-from quantize.qdq import weight_scale
+from export.onnx_graph.graph import attribute, attributes, consumers, initializers
+from quantize.graph.qdq import weight_scale
+from quantize.graph.rounded_weight import RoundedWeight
 from quantize.rounding.adaround import adaround
 from quantize.rounding.gptq import gptq
 from quantize.rounding.moments import InputMoments

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from operator import ge, le
 from typing import Literal
 
-from export.errors import UsageError
+from export.common.errors import UsageError
 
 Kind = Literal["max_drop", "min_agreement"]
 

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto
 
-from export.graph import float_tensors, with_input_shape
-from export.onnx_cost import graph_cost
+from export.onnx_graph.graph import float_tensors, with_input_shape
+from export.onnx_graph.onnx_cost import graph_cost
 from quantize.search.sensitivity import Sensitivity
 
 ELEMENT = 4

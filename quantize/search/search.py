@@ -19,9 +19,9 @@ from typing import Any
 
 from onnx import ModelProto
 
-from export.artifact import ImageRef, Sample
-from export.errors import QuantizeError
-from quantize.plan import Plan, really_float
+from export.artifact.artifact import ImageRef, Sample
+from export.common.errors import QuantizeError
+from quantize.graph.plan import Plan, really_float
 from quantize.search.bracket import find
 from quantize.search.budget import Budget, better
 from quantize.search.clock import Clock, Say

@@ -19,10 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto, ValueInfoProto
 
-from export.artifact import Sample
-from export.graph import dims, float_tensors, infer_shapes
-from export.sessions import open_session, run, session_options
-from quantize.plan import Plan, build
+from export.artifact.artifact import Sample
+from export.onnx_graph.graph import dims, float_tensors, infer_shapes
+from export.ort.sessions import open_session, run, session_options
+from quantize.graph.plan import Plan, build
 from quantize.search.sources import merged, sources, with_source
 
 NEAR = 4.0

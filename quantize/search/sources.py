@@ -12,10 +12,10 @@ from itertools import pairwise
 import numpy as np
 from onnx import ModelProto, NodeProto, helper, numpy_helper
 
-from export.graph import attribute, initializers, rename_reads
-from quantize.biases import with_shifted_biases
-from quantize.plan import Plan, rounded_for
-from quantize.qdq_graph import Linear, QdqGraph, Weight
+from export.onnx_graph.graph import attribute, initializers, rename_reads
+from quantize.graph.biases import with_shifted_biases
+from quantize.graph.plan import Plan, rounded_for
+from quantize.graph.qdq_graph import Linear, QdqGraph, Weight
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from export.errors import UsageError
+from export.common.errors import UsageError
 
 if TYPE_CHECKING:
-    from export.artifact import Artifact
+    from export.artifact.artifact import Artifact
 
 AnyPath = str | PathLike[str]
 Data = AnyPath | Iterable[Any]
@@ -34,7 +34,7 @@ def optional_path(value: object, name: str) -> Path | None:
 
 def artifact_of(value: object, name: str = "artifact") -> "Artifact":
     """Return an artifact, read from its file where `value` is a path."""
-    from export.artifact import Artifact, load_artifact
+    from export.artifact.artifact import Artifact, load_artifact
 
     if isinstance(value, Artifact):
         return value
@@ -47,7 +47,7 @@ def artifact_of(value: object, name: str = "artifact") -> "Artifact":
 
 def artifacts_of(value: object) -> "list[Artifact]":
     """Return artifacts from one or from a sequence of them."""
-    from export.artifact import Artifact
+    from export.artifact.artifact import Artifact
 
     if isinstance(value, Artifact | str | PathLike):
         return [artifact_of(value)]
@@ -67,7 +67,7 @@ def data_of(value: object, name: str) -> Iterator[str]:
         return
     if not isinstance(value, Iterable) and not hasattr(value, "__getitem__"):
         raise UsageError(f"{name}: give DATA, a folder or images, not {type(value).__name__}")
-    from export.files import scratch_folder
+    from export.common.files import scratch_folder
 
     with scratch_folder() as scratch:
         folder = scratch / "arrays"

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any, Literal
 
-from export.artifact import NOMINAL_SIZE
-from export.artifact import Artifact as _Artifact
-from export.errors import UsageError
+from export.artifact.artifact import NOMINAL_SIZE
+from export.artifact.artifact import Artifact as _Artifact
+from export.common.errors import UsageError
 from segport.api.arguments import AnyPath, artifact_of, path_of
 from segport.api.tables import data_frame, html_table
 from segport.progress import stages
@@ -173,7 +173,7 @@ def import_(
         channels: "rgb", "bgr", "grey", "rgba" or "bgra".
         range_: "0-1" or "0-255".
         output_name: The output to keep, where several could be meant.
-        kind: One of `export.output_view.KINDS`, such as "binary-logit" or "mask".
+        kind: One of `export.foreign.output_view.KINDS`, such as "binary-logit" or "mask".
         threshold: Of a binary network: the probability its class begins at.
         progress: Show progress on standard error.
 

@@ -10,7 +10,7 @@ from segport.api.artifacts import Artifact, public
 from segport.progress import Stages, stages
 
 if TYPE_CHECKING:
-    from export.artifact import Artifact as AnyArtifact
+    from export.artifact.artifact import Artifact as AnyArtifact
 
 
 def quantize(
@@ -84,9 +84,9 @@ def quantize(
         from quantize.self_check import SelfCheck
         from quantize.settings import Settings
         from segport.searching import held_back, open_search, requested
-        from validate.datasets import open_dataset
-        from validate.samples import Preparation, Samples
-        from validate.traps import MASK_SIZE, check_accepted
+        from validate.data.datasets import open_dataset
+        from validate.samples.samples import Preparation, Samples
+        from validate.samples.traps import MASK_SIZE, check_accepted
 
         settings = Settings(
             target=target,
@@ -137,7 +137,7 @@ def quantize(
             check=SelfCheck(unseen, min_self_agreement, force),
         )
         if request:
-            from validate.frontier_plot import write_frontier  # imports matplotlib
+            from validate.report.frontier_plot import write_frontier  # imports matplotlib
 
             write_frontier(made)
     return public(made)

@@ -52,8 +52,8 @@ def run(
     source, target = path_of(recipe, "recipe"), optional_path(folder, "folder")
     with stages(shown=progress) as shown:
         shown.stage("start")
-        from export.artifact import artifact_name
-        from export.files import alone_in
+        from export.artifact.artifact import artifact_name
+        from export.common.files import alone_in
         from segport.demo.run import run_demo
         from segport.pipeline import run as run_recipe
         from segport.recipe import load_recipe

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from tabulate import tabulate
 
-from export.errors import UsageError
+from export.common.errors import UsageError
 
 if TYPE_CHECKING:
     import pandas

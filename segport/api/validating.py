@@ -5,20 +5,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from export.errors import UsageError
+from export.common.errors import UsageError
 from segport.api.arguments import AnyPath, Data, artifacts_of, data_of, optional_path, path_of
 from segport.api.tables import data_frame, html_table
 from segport.progress import stages
 from validate.gating.kinds import KINDS, option
 from validate.gating.rules import DEFAULTS, Rules
 from validate.gating.verdict import Outcome, Verdict, exit_code
-from validate.result import RESULT_FILE, Result, load_result
+from validate.result.result import RESULT_FILE, Result, load_result
 
 if TYPE_CHECKING:
     import pandas
     from matplotlib.figure import Figure
 
-    from export.artifact import Artifact
+    from export.artifact.artifact import Artifact
 
 Budget = float | str | Mapping[str, float | str] | None
 """A limit for all artifacts but the reference, or limits by what they are for."""
@@ -112,12 +112,12 @@ class Validation:
         return figure
 
     def __repr__(self) -> str:
-        from validate.report import terminal_report
+        from validate.report.report import terminal_report
 
         return terminal_report(self.result)
 
     def _repr_html_(self) -> str:
-        from validate.result_cells import ARTIFACT_COLUMNS, artifact_rows
+        from validate.result.result_cells import ARTIFACT_COLUMNS, artifact_rows
 
         columns = list(ARTIFACT_COLUMNS)
         return html_table(artifact_rows(self.result, columns), columns)
@@ -188,7 +188,7 @@ def validate(
             from validate.data.download import fetch
 
             fetch(source, "val", shown.stage("download"))
-        from validate.comparison import validate as compare
+        from validate.judging.comparison import validate as compare
 
         chosen = artifacts_of(artifacts)
         if out is None:
@@ -235,7 +235,7 @@ def report(
     Raises:
         SegportError: UsageError for an unknown format, DataError for a damaged result.
     """
-    from validate.report import report as write
+    from validate.report.report import report as write
 
     found = validation_of(result)
     return write(
@@ -267,7 +267,7 @@ def gate(
     Raises:
         SegportError: UsageError for unknown budgets or none, DataError for damaged files.
     """
-    from validate.gate import gate as judge
+    from validate.gating.gate import gate as judge
 
     found = validation_of(result)
     return Gate(

@@ -43,7 +43,7 @@ def bench(
 
     with stages() as progress:
         progress.stage("open")
-        from export.artifact import load_artifact
+        from export.artifact.artifact import load_artifact
         from validate.speed.bench import bench as measure
         from validate.speed.bench_table import bench_lines
 

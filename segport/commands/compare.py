@@ -16,8 +16,8 @@ def compare(
     as_json: AsJson = False,
 ) -> None:
     """Compare two results of the same images, artifact by artifact."""
-    from validate.compare_results import compare_results
-    from validate.compare_table import comparison_lines
+    from validate.report.compare_results import compare_results
+    from validate.report.compare_table import comparison_lines
 
     found = compare_results(first, second)
     say(asdict(found) if as_json else comparison_lines(found), as_json)

@@ -25,12 +25,12 @@ def diagnose(
 
     with stages() as progress:
         step = progress.stage("diagnose")
-        from export.artifact import load_artifact
-        from export.files import check_writable
+        from export.artifact.artifact import load_artifact
+        from export.common.files import check_writable
         from quantize.diagnosis.diagnosis import diagnose as compare
-        from validate.datasets import open_dataset
-        from validate.diagnosis_report import terminal_diagnosis, write_diagnosis
-        from validate.samples import Preparation, Samples
+        from validate.data.datasets import open_dataset
+        from validate.report.diagnosis_report import terminal_diagnosis, write_diagnosis
+        from validate.samples.samples import Preparation, Samples
 
         check_writable(out)
         reference = load_artifact(fp32)

@@ -66,7 +66,7 @@ def export(
     as_json: AsJson = False,
 ) -> None:
     """Export a network to a verified fp32 ONNX artifact."""
-    from export.artifact import NOMINAL_SIZE
+    from export.artifact.artifact import NOMINAL_SIZE
     from segport.api.artifacts import export as make
 
     artifact = make(

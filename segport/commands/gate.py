@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from export.errors import UsageError
+from export.common.errors import UsageError
 from segport.arguments import AsJson
 from segport.budget_options import Budgets, with_budgets
 from segport.choices import one_of
 from segport.format_options import Written, with_formats
 from segport.output import command_line, say
-from validate.gating.formats import FORMATS
+from validate.gating.formats.formats import FORMATS
 from validate.gating.rules import (
     AGREEMENT_TOLERANCE,
     CLASS_TOLERANCE,
@@ -148,7 +148,7 @@ def _judge(
     as_json: bool,
 ) -> None:
     from segport.tables import gate_lines, verdict_lines
-    from validate.gate import gate_files
+    from validate.gating.gate import gate_files
     from validate.gating.verdict import Outcome, exit_code
 
     judged = gate_files(files, baseline=baseline, artifacts=artifacts, rules=rules, **budgets)
@@ -188,9 +188,9 @@ def _update(
     rules: Rules,
     as_json: bool,
 ) -> None:
-    from validate.gating.acceptance import update_baseline
+    from validate.gating.baseline.acceptance import update_baseline
     from validate.gating.counted import count
-    from validate.result import load_result
+    from validate.result.result import load_result
 
     counted = [count(load_result(file), file.parent, rules) for file in files]
     done = update_baseline(counted, baseline, reason, new_anchor=new_anchor)
@@ -213,8 +213,8 @@ def _update(
 def _plan(files: Sequence[Path], points: float, rules: Rules, as_json: bool) -> None:
     from segport.tables import plan_lines
     from validate.gating.counted import count
-    from validate.gating.plan import plan_images
-    from validate.result import load_result
+    from validate.gating.proof.plan import plan_images
+    from validate.result.result import load_result
 
     plans = [plan_images(count(load_result(file), file.parent, rules), points) for file in files]
     found = [one for plan in plans for one in plan]
@@ -224,8 +224,8 @@ def _plan(files: Sequence[Path], points: float, rules: Rules, as_json: bool) -> 
 def _self_test(files: Sequence[Path], baseline: Path | None, rules: Rules, as_json: bool) -> None:
     from segport.tables import self_test_lines
     from validate.gating.counted import count
-    from validate.gating.self_test import self_test
-    from validate.result import load_result
+    from validate.gating.proof.self_test import self_test
+    from validate.result.result import load_result
 
     trials = [
         trial
@@ -238,7 +238,7 @@ def _self_test(files: Sequence[Path], baseline: Path | None, rules: Rules, as_js
 
 
 def _write(file: Path, text: str) -> None:
-    from export.files import new_files
+    from export.common.files import new_files
 
     with new_files(file) as (temporary,):
         temporary.write_text(text, encoding="utf-8")
@@ -246,7 +246,7 @@ def _write(file: Path, text: str) -> None:
 
 def _tell_github(judged: "Sequence[Judged]", *, annotate: bool) -> None:
     """Print annotations, and append a table to the page of the workflow run."""
-    from validate.gating.github import annotations, step_summary
+    from validate.gating.formats.github import annotations, step_summary
 
     if annotate:
         for line in annotations(judged):

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from export.errors import UsageError
+from export.common.errors import UsageError
 from segport.arguments import AsJson
 from segport.output import say
 
@@ -27,7 +27,7 @@ def add(
 ) -> None:
     """Add results of a commit; what is there already stays as it is."""
     from validate.history.store import add_points, points_of
-    from validate.result import load_result
+    from validate.result.result import load_result
 
     points = []
     for file in results:
@@ -55,7 +55,7 @@ def show(
     """Show figures by network, artifact and commit, and name commits where they broke."""
     from dataclasses import asdict
 
-    from export.files import new_files
+    from export.common.files import new_files
     from validate.history.page import (
         PAGE_FILE,
         PLOT_FILE,

@@ -14,7 +14,7 @@ def index(
     as_json: AsJson = False,
 ) -> None:
     """Write FOLDER/README.md, a table of all results in the folder."""
-    from validate.index import write_index
+    from validate.report.index import write_index
 
     file, results = write_index(folder)
     done = {"file": str(file), "results": results}

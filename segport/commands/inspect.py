@@ -22,7 +22,7 @@ def inspect(
 
     with stages() as progress:
         progress.stage(f"inspect {file.name}")
-        from export.preview import preview
+        from export.foreign.preview import preview
 
         found = preview(file)
     command = _command(file, found.options)

@@ -15,9 +15,9 @@ def lint(
     as_json: AsJson = False,
 ) -> None:
     """Check a file against its target's rules: exit code 0 no errors, 1 errors found."""
-    from export.artifact import load_artifact
-    from quantize.lint import exit_code
-    from quantize.lint import lint as findings_of
+    from export.artifact.artifact import load_artifact
+    from quantize.lint.lint import exit_code
+    from quantize.lint.lint import lint as findings_of
     from segport.tables import finding_lines
 
     findings = findings_of(load_artifact(artifact))

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from export.errors import UsageError
+from export.common.errors import UsageError
 from segport.arguments import AsJson
 from segport.output import say
 
@@ -22,7 +22,7 @@ def models(
 
     with stages() as progress:
         progress.stage("count")
-        from export.zoo import zoo_comparison, zoo_table
+        from export.networks.zoo import zoo_comparison, zoo_table
         from segport.tables import models_table
         from segport.zoo_page import zoo_page
 

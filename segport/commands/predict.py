@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from export.errors import DataError
+from export.common.errors import DataError
 from segport.arguments import AllowFallback, AsJson, Output, Runtime
 from segport.output import say
 
@@ -35,8 +35,8 @@ def predict(
 
     with stages() as progress:
         step = progress.stage("predict")
-        from export.artifact import load_artifact
-        from validate.prediction import predict as predict_images
+        from export.artifact.artifact import load_artifact
+        from validate.predict.prediction import predict as predict_images
 
         found = predict_images(
             load_artifact(artifact),

@@ -22,9 +22,9 @@ def profile(
 
     with stages() as progress:
         progress.stage("open")
-        from export.artifact import load_artifact
-        from validate.speed.profile import profile as measure
-        from validate.speed.profile_table import profile_lines
+        from export.artifact.artifact import load_artifact
+        from validate.profiling.profile import profile as measure
+        from validate.profiling.profile_table import profile_lines
 
         found = measure(load_artifact(artifact), threads=threads, rounds=rounds, progress=progress)
     say(asdict(found) if as_json else profile_lines(found, layers), as_json)

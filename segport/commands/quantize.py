@@ -19,7 +19,7 @@ from segport.choices import IO_TYPES, METHODS, PRECISIONS, RANGE_RULES, TARGETS,
 from segport.output import say, say_artifact
 
 if TYPE_CHECKING:
-    from export.artifact import Artifact
+    from export.artifact.artifact import Artifact
 
 
 def quantize(
@@ -130,10 +130,10 @@ def quantize(
 
 def _timed(fp32: Path, made: "Artifact", calibration: str) -> list[str]:
     """Say how fast the file is beside fp32, on the first of the images."""
-    from export.artifact import load_artifact
+    from export.artifact.artifact import load_artifact
     from segport.speed_check import speed_lines
-    from validate.datasets import open_dataset
-    from validate.samples import Preparation, Samples
+    from validate.data.datasets import open_dataset
+    from validate.samples.samples import Preparation, Samples
 
     loaded = load_artifact(fp32)
     preparation = Preparation.for_artifact(

@@ -26,9 +26,9 @@ def report(
     as_json: AsJson = False,
 ) -> None:
     """Print a result as a table and write its report files."""
-    from validate.report import report as write_report
-    from validate.report import terminal_report
-    from validate.result import load_result
+    from validate.report.report import report as write_report
+    from validate.report.report import terminal_report
+    from validate.result.result import load_result
 
     files = write_report(result, out, formats=formats or None, diagnoses=diagnosis or ())
     if as_json:

@@ -65,7 +65,7 @@ def validate(
 ) -> None:
     """Compare artifacts with their reference; without labels by agreement and fidelity."""
     from segport.api.validating import validate as compare
-    from validate.report import terminal_report
+    from validate.report.report import terminal_report
 
     result = compare(
         artifacts,

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from export.classes import MAX_CLASSES, palette
+from export.artifact.classes import MAX_CLASSES, palette
 from segport.demo.scenes import scene
-from validate.overlays import palette_image
+from validate.predict.overlays import palette_image
 
 SERIES = {"train": 3, "val": 2}
 """Seed of the series of scenes behind each split. The network was trained on neither: series 1."""

@@ -5,11 +5,11 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from export.artifact import Artifact
-from export.files import new_files, scratch_folder
-from validate.datasets import Dataset
-from validate.prediction import predict
-from validate.samples import read_image
+from export.artifact.artifact import Artifact
+from export.common.files import new_files, scratch_folder
+from validate.data.datasets import Dataset
+from validate.predict.prediction import predict
+from validate.samples.samples import read_image
 
 _CELL = (240, 180)
 _HEADER = 24

@@ -4,7 +4,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-from export.files import check_writable, new_files
+from export.common.files import check_writable, new_files
 from segport import dependencies
 from segport.demo import SCENES, WEIGHTS
 from segport.demo.dataset import write_dataset
@@ -13,7 +13,7 @@ from segport.pipeline import RunResult, run
 from segport.progress import Stages
 from segport.recipe import load_recipe
 from segport.stages import Reuse
-from validate.datasets import open_dataset
+from validate.data.datasets import open_dataset
 
 RECIPE = Path(__file__).with_name("recipe.toml")
 PICTURE = "scenes.png"

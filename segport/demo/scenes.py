@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-from export.classes import VOC_CLASSES, VOID
+from export.artifact.classes import VOC_CLASSES, VOID
 from segport.demo import animals, furniture, vehicles
 from segport.demo.backgrounds import background
 from segport.demo.camera import photograph

@@ -8,7 +8,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from export.errors import CheckpointError
+from export.common.errors import CheckpointError
 
 
 class _ForeignError(Exception):

@@ -18,12 +18,12 @@ from onnx import NodeProto, TensorProto, helper
 from onnxruntime.transformers.float16 import convert_float_to_float16
 from PIL import Image
 
-from export.artifact import Artifact
-from export.errors import ArtifactError, ExportError, UsageError
-from export.graph import opset
-from export.image import synthetic_images
+from export.artifact.artifact import Artifact
+from export.artifact.image import synthetic_images
+from export.common.errors import ArtifactError, ExportError, UsageError
+from export.foreign.probing import run_all
+from export.onnx_graph.graph import opset
 from export.onnx_import import import_model
-from export.probing import run_all
 from quantize.quantization import quantize
 from tests.export.build import computed, constant, model, operators, saved, value, weight
 
@@ -36,7 +36,7 @@ Array = NDArray[Any]
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """No onnxsim and no process of its own for the file; tests/segport has both."""
     monkeypatch.setattr("export.simplify._CHILD", "raise SystemExit(1)")
-    monkeypatch.setattr("export.probing.call_within", lambda limits, name, *a: run_all(*a))
+    monkeypatch.setattr("export.foreign.probing.call_within", lambda limits, name, *a: run_all(*a))
 
 
 def _nodes(source: str = "x", out: str = "y") -> list[NodeProto]:
@@ -627,7 +627,7 @@ def test_a_conversion_that_changes_results_names_the_operator(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As onnx's converter does by itself with the first Resize."""
-    monkeypatch.setattr("export.opsets._keep_positions", lambda resize: None)
+    monkeypatch.setattr("export.onnx_graph.opsets._keep_positions", lambda resize: None)
     resize = helper.make_node("Resize", ["s", "scales"], ["y"], mode="linear")
     nodes = [
         helper.make_node("Conv", ["x", "w"], ["b"], pads=[1] * 4, strides=[2, 2]),

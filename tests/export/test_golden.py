@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from export.zoo import ZOO, build_network, meta_network
+from export.networks.zoo import ZOO, build_network, meta_network
 
 VAINF = [name for name in ZOO if "/" not in name]
 

@@ -13,13 +13,19 @@ from numpy.typing import NDArray
 from onnx import ModelProto
 from PIL import Image
 
-from export.artifact import Artifact, Sample, load_artifact
-from export.class_map import class_map
-from export.errors import ArtifactError, CheckpointError, ExportError, SegportError, UsageError
-from export.files import sha256_of
-from export.graph import dims
-from export.image import normalised, synthetic_images
+from export.artifact.artifact import Artifact, Sample, load_artifact
+from export.artifact.class_map import class_map
+from export.artifact.image import normalised, synthetic_images
+from export.common.errors import (
+    ArtifactError,
+    CheckpointError,
+    ExportError,
+    SegportError,
+    UsageError,
+)
+from export.common.files import sha256_of
 from export.onnx_export import export_model
+from export.onnx_graph.graph import dims
 from tests import networks
 from tests.export import odd_networks
 from tests.export.build import computed, operators

@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, helper
 from torch.nn import functional as F
 
-from export.artifact import Artifact, load_artifact
-from export.errors import ArtifactError, ExportError, UsageError
-from export.files import sha256_of
-from export.graph import dims, opset
-from export.image import normalised, synthetic_images
+from export.artifact.artifact import Artifact, load_artifact
+from export.artifact.image import normalised, synthetic_images
+from export.common.errors import ArtifactError, ExportError, UsageError
+from export.common.files import sha256_of
+from export.foreign.probing import run_all
+from export.onnx_graph.graph import dims, opset
 from export.onnx_import import import_model
-from export.probing import run_all
 from tests.export.build import computed, constant, image, model, operators, saved, value, weight
 
 MEAN = (0.5, 0.4, 0.3)
@@ -77,7 +77,9 @@ def _without_onnxsim(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyP
     """
     if not request.node.get_closest_marker("shared"):
         monkeypatch.setattr("export.simplify._CHILD", "raise SystemExit(1)")
-        monkeypatch.setattr("export.probing.call_within", lambda limits, name, *a: run_all(*a))
+        monkeypatch.setattr(
+            "export.foreign.probing.call_within", lambda limits, name, *a: run_all(*a)
+        )
 
 
 # --------------------------------------------------------------------------- what is written

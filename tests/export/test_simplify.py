@@ -6,7 +6,7 @@ import pytest
 from onnx import ModelProto, helper
 
 from export import simplify as subject
-from export.parity import Outputs
+from export.ort.parity import Outputs
 from export.simplify import simplify
 from tests.export.build import computed, image, model, operators, value, weight
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from export.artifact import Artifact
+from export.artifact.artifact import Artifact
 from tests.faults.job import RECIPE, Job, contents
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from export.artifact import load_artifact
+from export.artifact.artifact import load_artifact
 from tests.segport.process import SCRIPT
 
 RECIPE = """

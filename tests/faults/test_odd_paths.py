@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from export.files import sha256_of
+from export.common.files import sha256_of
 from tests.faults.job import Job, contents, ended
 
 Undisturbed = tuple[dict[str, bytes], float]

@@ -6,15 +6,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from export.artifact import Artifact, load_artifact
-from export.classes import VOC_CLASSES, read_classes
-from export.errors import SegportError
+from export.artifact.artifact import Artifact, load_artifact
+from export.artifact.classes import VOC_CLASSES, read_classes
+from export.common.errors import SegportError
 from segport.recipe import load_recipe
 from tests.fuzz import seeds
+from validate.data.datasets import Item
 from validate.data.sbd import read_mat
-from validate.datasets import Item
-from validate.labels import read_mask
-from validate.samples import read_image
+from validate.samples.labels import read_mask
+from validate.samples.samples import read_image
 
 SECONDS = 30.0
 MEMORY = 3 << 30

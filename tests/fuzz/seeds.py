@@ -11,15 +11,15 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from export.artifact import Artifact
-from export.checkpoint import fit_state_dict, read_state_dict
-from export.classes import VOC_CLASSES
-from export.diagnosis import Suspect
-from export.errors import DataError
-from export.libraries import LIBRARIES
-from export.onnx_file import parse_model, tidied
+from export.artifact.artifact import Artifact
+from export.artifact.classes import VOC_CLASSES
+from export.artifact.diagnosis import Suspect
+from export.common.errors import DataError
+from export.networks.checkpoint import fit_state_dict, read_state_dict
+from export.networks.libraries import LIBRARIES
+from export.networks.zoo import IMAGENET_MEAN, IMAGENET_STD
+from export.onnx_graph.onnx_file import parse_model, tidied
 from export.onnx_import import import_model
-from export.zoo import IMAGENET_MEAN, IMAGENET_STD
 from quantize.calibration.cache import _keep, _restored
 from quantize.calibration.statistics import MinMax, Statistic
 from segport.progress import Stages
@@ -28,21 +28,21 @@ from tests.validate.data.coco import HEIGHT, WIDTH, box, crowd, instance, write_
 from tests.validate.diagnoses import diagnosis_of, layer_of
 from tests.validate.fakes import save_mask, save_rgb
 from tests.validate.results import written
-from validate.datasets import open_dataset
-from validate.diagnosis_file import DIAGNOSIS_FILE, load_diagnosis
-from validate.diagnosis_report import markdown_diagnosis, terminal_diagnosis, write_diagnosis
-from validate.gate import gate
-from validate.gating.acceptance import update_baseline
+from validate.data.datasets import open_dataset
+from validate.gating.baseline.acceptance import update_baseline
 from validate.gating.counted import count
+from validate.gating.gate import gate
 from validate.gating.rules import Rules
 from validate.gating.verdict import exit_code
 from validate.history.page import history_markdown, history_table
 from validate.history.store import add_points, points_of, read_points
-from validate.label_map import read_label_map
-from validate.labels import read_mask
-from validate.picture_file import read_pictures, write_pictures
-from validate.result import load_result
-from validate.thumbnail import Thumbnail
+from validate.report.diagnosis_file import DIAGNOSIS_FILE, load_diagnosis
+from validate.report.diagnosis_report import markdown_diagnosis, terminal_diagnosis, write_diagnosis
+from validate.result.picture_file import read_pictures, write_pictures
+from validate.result.result import load_result
+from validate.samples.label_map import read_label_map
+from validate.samples.labels import read_mask
+from validate.samples.thumbnail import Thumbnail
 
 _STATE = OrderedDict(
     [("conv.weight", torch.arange(24.0).reshape(2, 3, 2, 2)), ("conv.bias", torch.ones(2))]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from export.artifact import Artifact
+from export.artifact.artifact import Artifact
 from tests.fuzz.parsers import PARSERS
 
 TRIES = int(os.environ.get("SEGPORT_FUZZ", "100"))

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from export.artifact import Artifact
-from export.errors import SegportError
+from export.artifact.artifact import Artifact
+from export.common.errors import SegportError
 from tests.fuzz.parsers import PARSERS
 
 

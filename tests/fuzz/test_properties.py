@@ -22,7 +22,7 @@ from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from export.artifact import Artifact
+from export.artifact.artifact import Artifact
 from tests.fuzz.parsers import PARSERS
 from tests.fuzz.test_parsers import TRIES
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 import export.onnx_export
-from export.artifact import Artifact, load_artifact
+from export.artifact.artifact import Artifact, load_artifact
 
 _ORIGINAL = export.onnx_export.export_model
 KEPT = "SEGPORT_MUTANTS_EXPORTED"

@@ -13,16 +13,16 @@ class Subject:
 
 SUBJECTS = {
     "metrics": Subject(
-        ("validate/metrics.py", "validate/agreement.py"),
+        ("validate/metrics/metrics.py", "validate/metrics/agreement.py"),
         (
-            "tests/validate/test_metrics.py",
-            "tests/validate/test_agreement.py",
+            "tests/validate/metrics/test_metrics.py",
+            "tests/validate/metrics/test_agreement.py",
             "tests/numerical/test_masks.py",
         ),
     ),
     "intervals": Subject(
-        ("validate/bootstrap.py", "validate/intervals.py"),
-        ("tests/validate/test_intervals.py", "tests/numerical/test_intervals.py"),
+        ("validate/metrics/bootstrap.py", "validate/metrics/intervals.py"),
+        ("tests/validate/metrics/test_intervals.py", "tests/numerical/test_intervals.py"),
     ),
     "budgets": Subject(
         (
@@ -33,39 +33,39 @@ SUBJECTS = {
         (
             "tests/validate/gating/test_budgets.py",
             "tests/validate/gating/test_counted.py",
-            "tests/validate/test_gate.py",
+            "tests/validate/gating/test_gate.py",
         ),
     ),
     "changes": Subject(
         (
-            "validate/counts.py",
+            "validate/metrics/counts.py",
             "validate/gating/decision.py",
             "validate/gating/overall.py",
-            "validate/gating/paired.py",
-            "validate/gating/unpaired.py",
+            "validate/gating/baseline/paired.py",
+            "validate/gating/baseline/unpaired.py",
             "validate/gating/verdict.py",
         ),
         (
             "tests/validate/gating/test_decision.py",
-            "tests/validate/gating/test_formats.py",
-            "tests/validate/gating/test_paired.py",
-            "tests/validate/gating/test_same_images.py",
+            "tests/validate/gating/formats/test_formats.py",
+            "tests/validate/gating/baseline/test_paired.py",
+            "tests/validate/gating/baseline/test_same_images.py",
             "tests/validate/gating/test_sentences.py",
-            "tests/validate/gating/test_unpaired.py",
-            "tests/validate/test_gate.py",
+            "tests/validate/gating/baseline/test_unpaired.py",
+            "tests/validate/gating/test_gate.py",
         ),
     ),
     "baseline": Subject(
         (
-            "validate/gating/against_baseline.py",
-            "validate/gating/baseline_counts.py",
+            "validate/gating/baseline/against_baseline.py",
+            "validate/gating/baseline/baseline_counts.py",
             "validate/gating/counted.py",
         ),
         (
             "tests/validate/gating/test_counted.py",
             "tests/validate/gating/test_doubts.py",
-            "tests/validate/gating/test_entries.py",
-            "tests/validate/gating/test_paired.py",
+            "tests/validate/gating/baseline/test_entries.py",
+            "tests/validate/gating/baseline/test_paired.py",
             "tests/validate/gating/test_sentences.py",
             "tests/validate/test_baseline.py",
         ),
@@ -94,13 +94,19 @@ SUBJECTS = {
         ),
     ),
     "costs": Subject(
-        ("export/onnx_cost.py", "export/torch_cost.py", "quantize/partition/costs.py"),
         (
-            "tests/export/test_onnx_cost.py",
-            "tests/export/test_torch_cost.py",
+            "export/onnx_graph/onnx_cost.py",
+            "export/networks/torch_cost.py",
+            "quantize/partition/costs.py",
+        ),
+        (
+            "tests/export/onnx_graph/test_onnx_cost.py",
+            "tests/export/networks/test_torch_cost.py",
             "tests/quantize/partition",
             "tests/numerical/test_costs.py",
         ),
     ),
-    "manifests": Subject(("export/artifact.py",), ("tests/export/test_artifact.py",)),
+    "manifests": Subject(
+        ("export/artifact/artifact.py",), ("tests/export/artifact/test_artifact.py",)
+    ),
 }

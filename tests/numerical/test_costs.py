@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from export.onnx_cost import graph_cost
-from export.torch_cost import torch_cost
+from export.networks.torch_cost import torch_cost
+from export.onnx_graph.onnx_cost import graph_cost
 from tests.export.build import model, value, weight
 from tests.numerical.sizes import cases
 

@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.transformers.float16 import convert_float_to_float16
 
-from export.fp16_emulation import emulate_fp16
-from export.graph import infer_shapes
+from export.onnx_graph.graph import infer_shapes
+from export.ort.fp16_emulation import emulate_fp16
 from quantize.rounding.half import round_to_half
 from quantize.rounding.rounding import input_moments
 from tests.export.build import computed, constant, model, value

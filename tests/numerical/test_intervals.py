@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from tests.numerical.sizes import cases
-from validate.bootstrap import interval, resampled_sums, student_quantile
-from validate.intervals import Intervals
-from validate.metrics import class_iou, miou
+from validate.metrics.bootstrap import interval, resampled_sums, student_quantile
+from validate.metrics.intervals import Intervals
+from validate.metrics.metrics import class_iou, miou
 
 stats = pytest.importorskip("scipy.stats")
 

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, helper
 from onnx.reference import ReferenceEvaluator
 
-from export.artifact import Sample
+from export.artifact.artifact import Sample
+from quantize.graph.plan import Plan, build
 from quantize.lossless import padding
 from quantize.lossless.lossless import LOSSLESS, rewrite_losslessly
-from quantize.plan import Plan, build
 from quantize.targets import TARGETS
 from tests.export.build import computed, constant, model, value
 from tests.numerical.sizes import cases

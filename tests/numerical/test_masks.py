@@ -11,8 +11,8 @@ from export.mask_head.heads import HEADS, with_head
 from tests.export.build import computed
 from tests.export.mask_head.test_heads import ending
 from tests.numerical.sizes import cases
-from validate.agreement import boundary, count_image, overall
-from validate.metrics import class_iou, confusion, invented_classes, miou, pixel_accuracy
+from validate.metrics.agreement import boundary, count_image, overall
+from validate.metrics.metrics import class_iou, confusion, invented_classes, miou, pixel_accuracy
 
 ndimage = pytest.importorskip("scipy.ndimage")
 Mask = NDArray[np.uint8]

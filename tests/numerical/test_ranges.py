@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from export.errors import UsageError
+from export.common.errors import UsageError
 from quantize.calibration.histogram import Histogram
 from quantize.ranges.entropy import _divergences
 from quantize.ranges.mse import _square_errors

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from validate.metrics import class_iou, confusion, miou, miou_vainf
+from validate.metrics.metrics import class_iou, confusion, miou, miou_vainf
 
 classification = pytest.importorskip("torchmetrics.classification")
 CLASSES = 6

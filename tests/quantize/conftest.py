@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from export.artifact import Artifact
-from validate.datasets import open_dataset
-from validate.samples import Preparation, Samples
+from export.artifact.artifact import Artifact
+from validate.data.datasets import open_dataset
+from validate.samples.samples import Preparation, Samples
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from export.artifact import Artifact, write_artifact
+from export.artifact.artifact import Artifact, write_artifact
 
 Array = NDArray[np.float32]
 Change = Callable[[Array], Array]

@@ -10,8 +10,8 @@ import onnxruntime as ort
 import pytest
 from onnx import helper, numpy_helper
 
-from export.artifact import Artifact, Sample, write_artifact
-from export.errors import ComparisonError
+from export.artifact.artifact import Artifact, Sample, write_artifact
+from export.common.errors import ComparisonError
 from export.onnx_export import export_model
 from quantize.diagnosis.diagnosis import diagnose
 from quantize.diagnosis.errors import TensorError, sqnr_db
@@ -20,8 +20,8 @@ from quantize.quantization import quantize
 from quantize.settings import Settings
 from tests.export import build
 from tests.quantize.plants import Array, Change, activation_scale, edited, fold_twice, weight_names
-from validate.datasets import open_dataset
-from validate.samples import Preparation, Samples
+from validate.data.datasets import open_dataset
+from validate.samples.samples import Preparation, Samples
 
 # Tiny's layers: the first, depthwise, before the Add, after it, and the last but the Resize
 CONVOLUTIONS = ["node_Conv_27", "node_conv2d_1", "node_conv2d_2", "node_conv2d_3", "node_conv2d_4"]

@@ -12,13 +12,13 @@ import pytest
 from onnx import helper, numpy_helper
 
 from benchmarks.networks.table import exported
-from export.artifact import Artifact, write_artifact
+from export.artifact.artifact import Artifact, write_artifact
 from quantize.diagnosis.diagnosis import diagnose
 from quantize.quantization import quantize
 from quantize.settings import Settings
 from tests.quantize.plants import Array, activation_scale, edited, fold_twice, weight_names
-from validate.datasets import open_dataset
-from validate.samples import Preparation, Samples
+from validate.data.datasets import open_dataset
+from validate.samples.samples import Preparation, Samples
 
 FAMILIES = (
     "unet_transposed_k2", "unet_leaky_instance_norm", "mobile_hard_swish",

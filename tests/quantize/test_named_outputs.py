@@ -9,9 +9,9 @@ import pytest
 from numpy.typing import NDArray
 from onnx import NodeProto, TensorProto, ValueInfoProto, helper
 
-from export.artifact import Artifact, Sample
+from export.artifact.artifact import Artifact, Sample
+from export.foreign.probing import run_all
 from export.onnx_import import import_model
-from export.probing import run_all
 from quantize.quantization import quantize
 from quantize.settings import Settings
 from tests.export.build import computed, image, model, saved, value, weight
@@ -27,7 +27,7 @@ TARGETS = ("cpu", "arm", "openvino", "tensorrt", "npu")
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """No onnxsim and no process of its own for the file; tests/segport has both."""
     monkeypatch.setattr("export.simplify._CHILD", "raise SystemExit(1)")
-    monkeypatch.setattr("export.probing.call_within", lambda limits, name, *a: run_all(*a))
+    monkeypatch.setattr("export.foreign.probing.call_within", lambda limits, name, *a: run_all(*a))
 
 
 def _file(folder: Path, tail: list[NodeProto], gives: list[ValueInfoProto], end: str) -> Path:

@@ -8,13 +8,13 @@ import onnx
 import pytest
 
 from benchmarks.networks.table import exported
-from export.artifact import Artifact
-from export.inspection import inspect
-from export.sessions import open_session
+from export.artifact.artifact import Artifact
+from export.ort.inspection import inspect
+from export.ort.sessions import open_session
 from quantize.quantization import quantize
 from quantize.settings import Settings
-from validate.datasets import open_dataset
-from validate.samples import Preparation, Samples
+from validate.data.datasets import open_dataset
+from validate.samples.samples import Preparation, Samples
 
 SIZE = (256, 320)
 pytestmark = pytest.mark.shared

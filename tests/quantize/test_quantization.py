@@ -4,15 +4,15 @@ from typing import Any
 import pytest
 from onnx import ModelProto
 
-from export.artifact import Artifact, ImageRef
-from export.errors import ArtifactError, QuantizeError, UsageError
+from export.artifact.artifact import Artifact, ImageRef
+from export.common.errors import ArtifactError, QuantizeError, UsageError
 from quantize.calibration import calibration
 from quantize.calibration.measurement import Joint
 from quantize.lossless.lossless import LOSSLESS
 from quantize.quantization import Order, quantize, quantize_all
 from quantize.settings import Settings
-from validate.datasets import open_dataset
-from validate.samples import Preparation, Samples
+from validate.data.datasets import open_dataset
+from validate.samples.samples import Preparation, Samples
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from export.artifact import Artifact, Sample, write_artifact
-from export.errors import QuantizeError
+from export.artifact.artifact import Artifact, Sample, write_artifact
+from export.common.errors import QuantizeError
 from quantize.self_check import SelfCheck, warnings
 
 

@@ -5,15 +5,15 @@ import numpy as np
 import onnx
 import pytest
 
-from export.artifact import Artifact, load_artifact
-from export.errors import UsageError
-from export.sessions import cpu_facts, open_session, run
+from export.artifact.artifact import Artifact, load_artifact
+from export.common.errors import UsageError
+from export.ort.sessions import cpu_facts, open_session, run
 from quantize.quantization import quantize
 from quantize.settings import Settings
 from quantize.targets import TARGETS, default_target, explain_default, get_target, verifiable
 from segport import choices
-from validate.datasets import open_dataset
-from validate.samples import Preparation, Samples
+from validate.data.datasets import open_dataset
+from validate.samples.samples import Preparation, Samples
 
 
 def _facts(machine: str, *isa: str) -> dict[str, Any]:

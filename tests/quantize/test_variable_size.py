@@ -7,9 +7,9 @@ import numpy as np
 import onnx
 import pytest
 
-from export.artifact import Artifact, Sample, write_artifact
+from export.artifact.artifact import Artifact, Sample, write_artifact
 from export.onnx_export import export_model
-from export.sessions import open_session, run
+from export.ort.sessions import open_session, run
 from quantize.quantization import quantize
 from quantize.self_check import SelfCheck, agreements
 from quantize.settings import Settings

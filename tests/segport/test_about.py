@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from export import providers, sessions
+from export.ort import providers, sessions
 from segport.about import about
 from tests.segport.command import segport
 from tests.segport.process import SCRIPT, process

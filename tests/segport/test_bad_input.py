@@ -13,7 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
-from export.artifact import Artifact
+from export.artifact.artifact import Artifact
 from tests.networks import tiny as tiny_network
 from tests.segport.command import segport
 

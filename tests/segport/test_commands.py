@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from export.artifact import Artifact, load_artifact
-from export.providers import has_cuda
+from export.artifact.artifact import Artifact, load_artifact
+from export.ort.providers import has_cuda
 from tests.segport.command import Answer, segport
-from validate.result import load_result
+from validate.result.result import load_result
 
 Done = tuple[Answer, Path]
 
@@ -306,5 +306,5 @@ def test_an_interrupt_is_no_regression(done: Done, monkeypatch: pytest.MonkeyPat
     def interrupted(path: Path) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("validate.gate.load_result", interrupted)
+    monkeypatch.setattr("validate.gating.gate.load_result", interrupted)
     assert segport("gate", done[1] / "squash/result.json", "--max-drop", "int8=1").code == 130

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import shellingham
 
+from export.networks.zoo import OUTPUT_STRIDES
 from export.onnx_export import OUTPUTS
-from export.zoo import OUTPUT_STRIDES
 from quantize.precisions import PRECISIONS
 from quantize.ranges.ranges import RANGE_RULES
 from quantize.settings import IO_TYPES
@@ -18,9 +18,9 @@ from quantize.targets import TARGETS
 from segport.cli import COMMANDS, GROUPS
 from tests.segport.command import segport
 from tests.segport.process import SCRIPT, process
-from validate.protocols import PROTOCOLS
-from validate.report import REPORT_FORMATS
-from validate.runtimes import RUNTIMES
+from validate.report.report import REPORT_FORMATS
+from validate.runtime.runtimes import RUNTIMES
+from validate.samples.protocols import PROTOCOLS
 
 
 def _completions(line: str, **environment: object) -> list[str]:

@@ -17,18 +17,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from export.artifact import load_artifact
+from export.artifact.artifact import load_artifact
 from tests.segport.command import Answer, segport
-from validate.comparison import write_result
-from validate.datasets import open_dataset
-from validate.evaluation import evaluate
-from validate.evidence import Evidence
-from validate.figures import figures
-from validate.noise import SETTINGS, measure_noise
-from validate.result import Result, load_result
+from validate.data.datasets import open_dataset
+from validate.judging.comparison import write_result
+from validate.judging.evaluation import evaluate
+from validate.judging.figures import figures
+from validate.judging.noise import SETTINGS, measure_noise
+from validate.result.evidence import Evidence
+from validate.result.result import Result, load_result
 from validate.runtime.ort import on_cpu
-from validate.runtimes import open_runtime
-from validate.samples import Preparation
+from validate.runtime.runtimes import open_runtime
+from validate.samples.samples import Preparation
 
 pytestmark = pytest.mark.slow
 BASELINE = Path(__file__).resolve().parents[2] / "reports" / "baseline.json"

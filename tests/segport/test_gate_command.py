@@ -12,7 +12,7 @@ import pytest
 from tests.segport.command import Answer, segport
 from tests.validate.results import artifact_result, lost, result_of, written
 from validate.gating.kinds import KINDS, option
-from validate.result import Result
+from validate.result.result import Result
 
 
 @pytest.fixture

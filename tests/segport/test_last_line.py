@@ -18,7 +18,7 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def _gate(monkeypatch: pytest.MonkeyPatch, fail: Callable[[], object]) -> Answer:
-    monkeypatch.setattr("validate.gate.load_result", lambda path: fail())
+    monkeypatch.setattr("validate.gating.gate.load_result", lambda path: fail())
     return segport("gate", "result.json", "--max-drop", "int8=1")
 
 

@@ -5,7 +5,7 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from export.artifact import Artifact, load_artifact, write_artifact
+from export.artifact.artifact import Artifact, load_artifact, write_artifact
 from tests.segport.command import segport
 
 

@@ -7,11 +7,11 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from export.artifact import load_artifact
+from export.artifact.artifact import load_artifact
 from tests.segport.command import segport
-from validate.datasets import open_dataset
-from validate.result import ArtifactResult, load_result
-from validate.samples import Preparation, Samples
+from validate.data.datasets import open_dataset
+from validate.result.result import ArtifactResult, load_result
+from validate.samples.samples import Preparation, Samples
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ from xml.etree import ElementTree
 import onnx
 import pytest
 
-from export.artifact import Artifact, load_artifact
-from export.sessions import cpu_facts
+from export.artifact.artifact import Artifact, load_artifact
+from export.ort.sessions import cpu_facts
 from quantize.targets import default_target
 from segport.tables import artifact_lines
 from tests.segport.command import Answer, segport

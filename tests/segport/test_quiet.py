@@ -10,7 +10,7 @@ from tests.validate.results import written
 
 _SPEAK = """
 import logging, warnings
-from export.quiet import quiet_libraries
+from export.common.quiet import quiet_libraries
 quiet_libraries()
 warnings.warn("odd tag")
 logging.getLogger("PIL").warning("odd tag")

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from export.errors import UsageError
+from export.common.errors import UsageError
 from segport.asked import request_of, settings_of
 from segport.recipe import load_recipe
 from validate.gating.kinds import KINDS

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from export.artifact import Artifact, load_artifact
+from export.artifact.artifact import Artifact, load_artifact
 from tests.segport.command import Answer, segport
-from validate.result import load_result
+from validate.result.result import load_result
 
 WriteRecipe = Callable[..., Path]
 Done = tuple[Answer, Path]

@@ -6,13 +6,13 @@ import pytest
 from onnx import ModelProto, numpy_helper
 from PIL import Image
 
-from export.artifact import Artifact
-from export.errors import DataError, UsageError
-from export.files import sha256_of
-from export.sessions import open_session, run
+from export.artifact.artifact import Artifact
+from export.common.errors import DataError, UsageError
+from export.common.files import sha256_of
+from export.ort.sessions import open_session, run
 from segport.scoring import Agreement, Drop, session_times
-from validate.datasets import Dataset, open_dataset
-from validate.samples import Preparation
+from validate.data.datasets import Dataset, open_dataset
+from validate.samples.samples import Preparation
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from export.artifact import Artifact
-from export.errors import UsageError
+from export.artifact.artifact import Artifact
+from export.common.errors import UsageError
 from segport.recipe import Recipe
 from segport.source import make_fp32
 from tests.networks import tiny as tiny_network

@@ -12,8 +12,8 @@ import onnx
 import pytest
 from PIL import Image
 
-from export.artifact import Artifact
-from export.files import sha256_of
+from export.artifact.artifact import Artifact
+from export.common.files import sha256_of
 from segport import dependencies
 from segport.progress import Stages
 from segport.recipe import Recipe
@@ -362,7 +362,7 @@ def test_a_changed_result_is_not_believed(copy: Path) -> None:
     ("name", "value"),
     [
         ("versions", lambda: {"onnxruntime": "0.0"}),
-        ("_code", lambda: ["quantize/int8.py 0000"]),
+        ("_code", lambda: ["quantize/int8/int8.py 0000"]),
         ("cpu_facts", lambda: {"cpu": "another", "isa": []}),
     ],
 )
@@ -392,7 +392,12 @@ def test_a_network_of_the_users_own_is_exported_every_time_and_the_rest_reused(
 
 def test_the_code_is_that_of_all_four_packages() -> None:
     named = {line.split()[0] for line in dependencies._code()}
-    assert {"export/zoo.py", "quantize/int8.py", "validate/gate.py", "segport/cli.py"} <= named
+    assert {
+        "export/networks/zoo.py",
+        "quantize/int8/int8.py",
+        "validate/gating/gate.py",
+        "segport/cli.py",
+    } <= named
     assert not [name for name in named if "__pycache__" in name or name.endswith(".pyc")]
 
 

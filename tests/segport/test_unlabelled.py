@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from export.artifact import Artifact
-from export.classes import VOC_CLASSES
+from export.artifact.artifact import Artifact
+from export.artifact.classes import VOC_CLASSES
 from tests.segport.command import segport
 
 

@@ -16,9 +16,9 @@ from torchvision.transforms._presets import SemanticSegmentation
 
 from tests.networks import tiny as tiny_network
 from tests.segport.command import segport
-from validate.latency import measure_latency
-from validate.result import SecondSizeFacts
-from validate.second_size import size_warnings
+from validate.judging.second_size import size_warnings
+from validate.result.result import SecondSizeFacts
+from validate.speed.latency import measure_latency
 
 MODEL = "tests.networks:tiny"
 
@@ -117,7 +117,7 @@ def test_latency_is_measured_at_the_size_macs_are_counted_at(
         shapes.append(image.shape)
         return measure_latency(runtimes, image, progress)
 
-    monkeypatch.setattr("validate.timing.measure_latency", measure)
+    monkeypatch.setattr("validate.judging.timing.measure_latency", measure)
     answer = segport(
         "validate", artifacts[0], "--data", data, "--protocol", "torchvision", "-o", tmp_path,
         "--limit", 1, "--json",

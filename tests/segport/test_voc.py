@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from export.artifact import load_artifact
+from export.artifact.artifact import load_artifact
 from tests.segport.command import segport
 from tests.timing import few_rounds
-from validate.result import load_result
+from validate.result.result import load_result
 
 RECIPE = """
 name = "real"

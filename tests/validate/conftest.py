@@ -3,13 +3,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from export.artifact import Artifact
+from export.artifact.artifact import Artifact
 from export.onnx_export import export_model
 from quantize.quantization import quantize
 from quantize.settings import Settings
 from tests.networks import tiny as tiny_network
-from validate.datasets import open_dataset
-from validate.samples import Preparation, Samples
+from validate.data.datasets import open_dataset
+from validate.samples.samples import Preparation, Samples
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from export.diagnosis import Diagnosis, LayerDiagnosis, Suspect
+from export.artifact.diagnosis import Diagnosis, LayerDiagnosis, Suspect
 
 
 def layer_of(index: int, **changes: Any) -> LayerDiagnosis:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from validate.runtimes import Runtime
+from validate.runtime.runtimes import Runtime
 
 Outputs = dict[str, NDArray[Any]]
 

@@ -7,17 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from validate.comparison import write_result
 from validate.data.items import ids_digest
-from validate.evidence import Evidence
-from validate.figures import figures, images_of_classes
-from validate.gate import gate
-from validate.gating.acceptance import update_baseline
+from validate.gating.baseline.acceptance import update_baseline
 from validate.gating.counted import count
+from validate.gating.gate import gate
 from validate.gating.rules import Rules
 from validate.gating.verdict import Verdict
-from validate.loss import bootstrap_facts
-from validate.result import ArtifactResult, DatasetFacts, Result, SpreadFacts
+from validate.judging.comparison import write_result
+from validate.judging.figures import figures, images_of_classes
+from validate.judging.loss import bootstrap_facts
+from validate.result.evidence import Evidence
+from validate.result.result import ArtifactResult, DatasetFacts, Result, SpreadFacts
 
 
 def artifact_result(id: str, **changes: Any) -> ArtifactResult:

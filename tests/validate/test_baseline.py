@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
-from export.errors import DataError, SegportError
+from export.common.errors import DataError, SegportError
 from tests.validate.results import accept, artifact_result, lost, result_of, trusted
-from validate.gating.baseline import load_baseline
+from validate.gating.baseline.baseline import load_baseline
 from validate.gating.verdict import Outcome, exit_code
-from validate.result import DatasetFacts, Result
+from validate.result.result import DatasetFacts, Result
 
 
 @pytest.fixture

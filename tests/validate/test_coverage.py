@@ -3,7 +3,7 @@
 import pytest
 
 from benchmarks.coverage import ARTIFACTS, Coverage, Population, cover, simulated
-from validate.metrics import miou
+from validate.metrics.metrics import miou
 
 
 @pytest.mark.slow

@@ -6,13 +6,13 @@ from xml.etree import ElementTree
 
 import pytest
 
-from export.diagnosis import Suspect
-from tests.export.test_escaping import HOSTILE
+from export.artifact.diagnosis import Suspect
+from tests.export.common.test_escaping import HOSTILE
 from tests.rendered import Rendered
 from tests.validate.diagnoses import diagnosis_of, layer_of
-from validate.diagnosis_report import DIAGNOSIS_FORMATS, terminal_diagnosis
 from validate.history.page import history_markdown, history_svg, history_table
 from validate.history.store import Point
+from validate.report.diagnosis_report import DIAGNOSIS_FORMATS, terminal_diagnosis
 
 _OWN = {"h1", "h2", "p", "ul", "li", "img", "table", "thead", "tbody", "tr", "th", "td", "code",
         "strong", "em", "br"}  # fmt: skip

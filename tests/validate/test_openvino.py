@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from export.artifact import Artifact
-from export.errors import ArtifactError, RuntimeUnavailableError
+from export.artifact.artifact import Artifact
+from export.common.errors import ArtifactError, RuntimeUnavailableError
 from quantize.quantization import quantize
 from quantize.settings import Settings
-from validate.comparison import validate
-from validate.datasets import open_dataset
-from validate.runtimes import open_runtime
-from validate.samples import Preparation, Samples
+from validate.data.datasets import open_dataset
+from validate.judging.comparison import validate
+from validate.runtime.runtimes import open_runtime
+from validate.samples.samples import Preparation, Samples
 
 
 def test_without_the_package_one_line_says_how_to_get_it(

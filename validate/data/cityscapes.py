@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from export.errors import DataError
+from export.common.errors import DataError
 from validate.data.items import Dataset, Item
 
 _IMAGES, _MASKS = "leftImg8bit", "gtFine"

@@ -13,10 +13,10 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from export.classes import VOC_CLASSES
-from export.errors import DataError, first_line
-from export.files import read_file
-from export.names import is_inside
+from export.artifact.classes import VOC_CLASSES
+from export.common.errors import DataError, first_line
+from export.common.files import read_file
+from export.common.names import is_inside
 from validate.data.instances import Instance, Instances, require_pycocotools
 from validate.data.items import Dataset, Item, refuse_absent, refuse_repeats
 

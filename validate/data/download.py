@@ -12,11 +12,11 @@ from types import TracebackType
 from typing import Any
 from unittest import mock
 
-from export.errors import DataError
-from export.files import scratch_folder
+from export.common.errors import DataError
+from export.common.files import scratch_folder
+from validate.data.datasets import parse_source
 from validate.data.sbd import EXTRA
 from validate.data.voc import YEAR
-from validate.datasets import parse_source
 
 Progress = Callable[[int, int], None]
 _COCO = (

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from export.classes import VOID
-from export.errors import DataError
-from export.memory import refuse_beyond
+from export.artifact.classes import VOID
+from export.common.errors import DataError
+from export.common.memory import refuse_beyond
 from validate.data.shapes import checked_polygons, other_size, run_lengths
 
 EXTRA = "COCO labels need pycocotools: pip install 'segport[coco]'"

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from export.errors import DataError
-from export.escaping import visible
-from export.files import is_regular, sha256_of
-from export.names import is_inside, is_plain
+from export.common.errors import DataError
+from export.common.escaping import visible
+from export.common.files import is_regular, sha256_of
+from export.common.names import is_inside, is_plain
 from validate.data.instances import Instances
 
 Mask = Path | Instances

@@ -7,8 +7,8 @@ import csv
 from io import StringIO
 from pathlib import Path, PurePath
 
-from export.errors import DataError
-from export.files import file_bytes
+from export.common.errors import DataError
+from export.common.files import file_bytes
 from validate.data.items import Dataset, Item, refuse_absent, refuse_repeats
 
 COLUMNS = ("image", "mask")

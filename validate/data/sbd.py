@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from export.errors import DataError, first_line
-from export.files import read_file
+from export.common.errors import DataError, first_line
+from export.common.files import read_file
 from validate.data.items import Dataset, Item, refuse_absent, refuse_repeats
 from validate.data.matlab import read_field
 from validate.data.voc import read_list

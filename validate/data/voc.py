@@ -8,10 +8,10 @@ pairs such as `/JPEGImages/x.jpg /SegmentationClassAug/x.png`.
 import re
 from pathlib import Path
 
-from export.errors import DataError
-from export.escaping import visible
-from export.files import file_text
-from export.names import is_inside
+from export.common.errors import DataError
+from export.common.escaping import visible
+from export.common.files import file_text
+from export.common.names import is_inside
 from validate.data.items import Dataset, Item, refuse_absent, refuse_repeats
 
 LISTS = Path("ImageSets", "Segmentation")

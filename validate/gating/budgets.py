@@ -3,14 +3,14 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from export.errors import UsageError, unknown
+from export.common.errors import UsageError, unknown
 from validate.gating.counted import Counted
 from validate.gating.judgement import Reading, judge
 from validate.gating.kinds import BASE, FACTS, KINDS, Kind, Subject, option
 from validate.gating.rules import Rules
 from validate.gating.verdict import Outcome, Verdict
-from validate.power import detectable, standard_error
-from validate.result import ArtifactResult, Result
+from validate.metrics.power import detectable, standard_error
+from validate.result.result import ArtifactResult, Result
 
 
 @dataclass(frozen=True)

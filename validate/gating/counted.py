@@ -8,16 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from export.errors import DataError
-from validate.confidence import LEVEL
+from export.common.errors import DataError
 from validate.data.items import ids_digest
-from validate.evidence import Evidence, EvidenceFile, read_evidence
-from validate.figures import figures, images_of_classes
 from validate.gating.kinds import FACTS
 from validate.gating.rules import Rules
 from validate.gating.verdict import Outcome, Verdict
-from validate.result import CONFUSION_FILE, ArtifactResult, Figures, Result
-from validate.sealing import broken_seals
+from validate.judging.figures import figures, images_of_classes
+from validate.metrics.confidence import LEVEL
+from validate.result.evidence import Evidence, EvidenceFile, read_evidence
+from validate.result.result import CONFUSION_FILE, ArtifactResult, Figures, Result
+from validate.result.sealing import broken_seals
 
 CHECK = "evidence"
 _CLOSE = 1e-6

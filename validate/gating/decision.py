@@ -3,9 +3,9 @@
 **The same images.** mIoU, a class's IoU and agreement of given images are no samples of
 anything: computed twice from the same file, images and labels they are equal, but for what the
 runtime rounds differently. So a change is a fact about these images, and the only excuse for one
-is that numerical noise. The noise of the file was measured (`validate.noise`) or is not known;
-allowed is the larger of it and the tolerance. How the change spreads over images says what other
-images might show. It is information, never an excuse: an interval over 40 images that holds 0
+is that numerical noise. The noise of the file was measured (`validate.judging.noise`) or is not
+known; allowed is the larger of it and the tolerance. How the change spreads over images says what
+other images might show. It is information, never an excuse: an interval over 40 images that holds 0
 does not bring back a class that is gone from them.
 
 Each figure is judged by itself, because each hides what another shows: mIoU averages a class away,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from validate.gating.verdict import Verdict
-from validate.result import Result
+from validate.result.result import Result
 
 
 @dataclass(frozen=True)

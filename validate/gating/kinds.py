@@ -7,12 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from export.errors import unknown
+from export.common.errors import unknown
 from validate.gating.judgement import Reading
 from validate.gating.units import PERCENT, POINTS, RATIO, SHARE, SIZE, Unit
 
 if TYPE_CHECKING:
-    from validate.result import ArtifactResult, Result
+    from validate.result.result import ArtifactResult, Result
 
 FACTS = "facts"
 """Stands for everything that is stated and not counted, such as size and latency."""

@@ -9,8 +9,8 @@ two to three times the largest noise seen, and far below what anybody would ship
 
 from dataclasses import dataclass
 
-from export.errors import UsageError
-from validate.confidence import LEVEL
+from export.common.errors import UsageError
+from validate.metrics.confidence import LEVEL
 
 ON_INCONCLUSIVE = ("pass", "fail")
 TOLERANCE = 0.2

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from export.errors import UsageError
-from export.files import sha256_of
+from export.common.errors import UsageError
+from export.common.files import sha256_of
 from validate.gating.verdict import Outcome, Verdict
-from validate.result import ArtifactResult, Result
+from validate.result.result import ArtifactResult, Result
 
 CHECK = "artifacts"
 _NETWORKS = frozenset({".onnx", ".ort", ".tflite", ".engine", ".plan", ".blob", ".pt", ".pth"})

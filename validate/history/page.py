@@ -6,10 +6,10 @@ from typing import Any
 
 from tabulate import tabulate
 
-from export.escaping import markdown, terminal
-from validate.cells import Cell, markdown_table, number
+from export.common.escaping import markdown, terminal
 from validate.history.series import FIGURES, breaks, series_of
 from validate.history.store import Point
+from validate.result.cells import Cell, markdown_table, number
 
 PLOT_FILE = "history.svg"
 PAGE_FILE = "history.md"

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from pydantic import FiniteFloat, TypeAdapter, ValidationError
 
-from export.errors import DataError
-from validate.result import Result
+from export.common.errors import DataError
+from validate.result.result import Result
 
 _OURS = 0x5E690047
 """SQLite's application_id of our files."""

@@ -1,1 +1,1 @@
-"""One engine per file; `validate.runtimes` has the table of them."""
+"""The engines that predict: one per file; `runtimes` has the table of them."""

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from export.artifact import Artifact, Manifest
-from export.errors import ArtifactError, RuntimeUnavailableError, first_line
-from export.sessions import threads
+from export.artifact.artifact import Artifact, Manifest
+from export.common.errors import ArtifactError, RuntimeUnavailableError, first_line
+from export.ort.sessions import threads
 from validate.runtime.engine import Outputs, Runtime, collected, fed
 from validate.runtime.ort import FLOAT32_WARNING
 

@@ -9,12 +9,12 @@ import onnx
 import onnxruntime
 from numpy.typing import NDArray
 
-from export.artifact import Artifact, Manifest
-from export.errors import RuntimeUnavailableError, first_line
-from export.fp16_emulation import emulate_fp16
-from export.onnx_cost import MAC_RULES
-from export.providers import CPU, TENSORRT, Placement, cuda_device, placement
-from export.sessions import open_session, run
+from export.artifact.artifact import Artifact, Manifest
+from export.common.errors import RuntimeUnavailableError, first_line
+from export.onnx_graph.onnx_cost import MAC_RULES
+from export.ort.fp16_emulation import emulate_fp16
+from export.ort.providers import CPU, TENSORRT, Placement, cuda_device, placement
+from export.ort.sessions import open_session, run
 from validate.runtime.engine import Outputs, Runtime, collected, fed
 
 FLOAT32_WARNING = (

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from export.artifact import Artifact, Manifest
-from export.errors import ArtifactError, CheckpointError, RuntimeUnavailableError, UsageError
-from export.files import sha256_of
-from export.sessions import threads
+from export.artifact.artifact import Artifact, Manifest
+from export.common.errors import ArtifactError, CheckpointError, RuntimeUnavailableError, UsageError
+from export.common.files import sha256_of
+from export.ort.sessions import threads
 from validate.runtime.engine import Outputs, Runtime
 
 DEVICES = {"torch": "cpu", "torch-cuda": "cuda"}
@@ -22,8 +22,8 @@ class TorchEngine:
     def __init__(self, manifest: Manifest, weights: str | None, device: str) -> None:
         import torch  # only this runtime needs it
 
-        from export.answer import Answer
-        from export.network import load_network
+        from export.networks.answer import Answer
+        from export.networks.network import load_network
 
         source = manifest.weights
         if source.how == "import":

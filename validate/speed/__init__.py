@@ -1,1 +1,4 @@
-"""How fast an artifact runs, what memory it takes, and where its time goes."""
+"""How fast artifacts run and what memory they take.
+
+Where the time goes is `validate.profiling`.
+"""

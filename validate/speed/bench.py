@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from export.artifact import Artifact, Manifest
-from export.errors import DataError, UsageError
-from export.sessions import cpu_facts
-from export.versions import versions
-from validate.datasets import open_dataset
-from validate.latency import WARM_UP, Rounds, Spread, spread, take_turns
-from validate.runtimes import REFERENCES, Runtime, default_runtime, open_runtime
+from export.artifact.artifact import Artifact, Manifest
+from export.common.errors import DataError, UsageError
+from export.common.versions import versions
+from export.ort.sessions import cpu_facts
+from validate.data.datasets import open_dataset
+from validate.runtime.runtimes import REFERENCES, Runtime, default_runtime, open_runtime
 from validate.speed.contention import Snapshot, taken_by_others
 from validate.speed.cpus import pinned
+from validate.speed.latency import WARM_UP, Rounds, Spread, spread, take_turns
 from validate.speed.memory import Footprint, measure_footprint
 from validate.speed.picture import input_image
 from validate.speed.throughput import Throughput, measure_throughput, shares

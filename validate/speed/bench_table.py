@@ -2,10 +2,10 @@
 
 from tabulate import tabulate
 
-from validate.cells import Cell, number
-from validate.latency import Spread
+from validate.result.cells import Cell, number
 from validate.speed.bench import Bench, Timing
 from validate.speed.contention import disturbed
+from validate.speed.latency import Spread
 
 _HEAD = (
     "artifact", "runtime", "input", "session ms", "image to mask ms", "ratio", "load ms",

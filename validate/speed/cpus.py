@@ -6,8 +6,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from export.errors import UsageError
-from export.sessions import threads
+from export.common.errors import UsageError
+from export.ort.sessions import threads
 
 _SIBLINGS = "/sys/devices/system/cpu/cpu{}/topology/thread_siblings_list"
 CAN_PIN = hasattr(os, "sched_setaffinity")
@@ -26,9 +26,9 @@ def pinned(count: int | None = None) -> Iterator[Pinning]:
     """Keep this thread, and sessions and processes it opens, on `count` CPUs, all by default.
 
     Threads take over the CPUs of the one that makes them, and sessions open one thread per CPU
-    (`export.sessions.threads`), so this sets their number, too, for every runtime. Physical cores
-    are taken before their second hyperthreads. Raises UsageError for more CPUs than the process
-    may use and, where the OS does not let a process choose, for any number.
+    (`export.ort.sessions.threads`), so this sets their number, too, for every runtime. Physical
+    cores are taken before their second hyperthreads. Raises UsageError for more CPUs than the
+    process may use and, where the OS does not let a process choose, for any number.
     """
     if not CAN_PIN:
         if count is not None:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from export.errors import RuntimeUnavailableError
-from validate.latency import Spread, spread
+from export.common.errors import RuntimeUnavailableError
+from validate.speed.latency import Spread, spread
 
 _PROBE = "validate.speed.memory_probe"
 

@@ -6,8 +6,8 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from export.artifact import Artifact, load_artifact
-from validate.runtimes import Runtime, open_runtime
+from export.artifact.artifact import Artifact, load_artifact
+from validate.runtime.runtimes import Runtime, open_runtime
 from validate.speed.picture import input_image
 
 LOADS = 5

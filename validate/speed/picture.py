@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from export.artifact import Manifest
-from export.image import as_mode, normalised, synthetic_images
-from validate.datasets import Item
-from validate.protocols import DEFAULT_PROTOCOL
-from validate.samples import Preparation
+from export.artifact.artifact import Manifest
+from export.artifact.image import as_mode, normalised, synthetic_images
+from validate.data.datasets import Item
+from validate.samples.protocols import DEFAULT_PROTOCOL
+from validate.samples.samples import Preparation
 
 
 def input_image(manifest: Manifest, picture: Path | None = None) -> NDArray[np.float32]:

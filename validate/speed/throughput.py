@@ -11,10 +11,10 @@ from queue import Empty, SimpleQueue
 import numpy as np
 from numpy.typing import NDArray
 
-from export.errors import UsageError
-from validate.latency import WARM_UP
-from validate.runtimes import Runtime
+from export.common.errors import UsageError
+from validate.runtime.runtimes import Runtime
 from validate.speed.cpus import Pinning, stay_on
+from validate.speed.latency import WARM_UP
 
 
 @dataclass(frozen=True)

@@ -10,15 +10,15 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from export.artifact import Artifact, ImageRef, Origin, Sample
-from export.errors import CalibrationError
+from export.artifact.artifact import Artifact, ImageRef, Origin, Sample
+from export.common.errors import CalibrationError
 from quantize.calibration.cache import collect_cached, default_folder
 from quantize.calibration.channel_statistics import ChannelMinMax, ChannelMoments
 from quantize.calibration.histogram import Histogram
 from quantize.calibration.measurement import Measurement
 from quantize.calibration.statistics import MeanMinMax, MinMax, PooledSum, Statistic
 from quantize.calibration.tails import Tails
-from validate.samples import Samples
+from validate.samples.samples import Samples
 
 TENSOR = "hardtanh"
 

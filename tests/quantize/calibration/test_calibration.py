@@ -6,10 +6,10 @@ import onnx
 import onnxruntime as ort
 import pytest
 
-from export.artifact import Artifact, Sample
-from export.errors import CalibrationError
-from export.graph import float_tensors
+from export.artifact.artifact import Artifact, Sample
+from export.common.errors import CalibrationError
 from export.onnx_export import export_model
+from export.onnx_graph.graph import float_tensors
 from quantize.calibration.calibration import collect, probe_graph
 from quantize.calibration.channel_statistics import ChannelMoments
 from quantize.calibration.histogram import Histogram
@@ -17,7 +17,7 @@ from quantize.calibration.measurement import Measurement
 from quantize.calibration.statistics import MinMax
 from quantize.ranges.ranges import RANGE_RULES, Range, range_rule
 from tests.conftest import SIZE
-from validate.samples import Samples
+from validate.samples.samples import Samples
 
 
 def test_ranges_are_those_of_onnxruntimes_own_tensors(tiny: Artifact, samples: Samples) -> None:

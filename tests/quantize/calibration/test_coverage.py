@@ -7,13 +7,13 @@ import numpy as np
 import onnx
 import pytest
 
-from export.artifact import Artifact, Sample
-from export.graph import infer_shapes
+from export.artifact.artifact import Artifact, Sample
+from export.onnx_graph.graph import infer_shapes
 from quantize.calibration.calibration import collect
 from quantize.calibration.coverage import Coverage, facts
 from quantize.calibration.measurement import Measurement
-from validate.datasets import open_dataset
-from validate.samples import Preparation, Samples
+from validate.data.datasets import open_dataset
+from validate.samples.samples import Preparation, Samples
 
 
 def _seen(*images: tuple[list[float], list[float]]) -> Coverage:

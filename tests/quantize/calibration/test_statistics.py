@@ -5,7 +5,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from export.sessions import open_session, run
+from export.ort.sessions import open_session, run
 from quantize.calibration.channel_statistics import ChannelMinMax, ChannelMoments
 from quantize.calibration.histogram import ENOUGH, Histogram, sampled, sampling_strides
 from quantize.calibration.statistics import (

@@ -7,7 +7,7 @@ import numpy as np
 import onnx
 from onnx import ModelProto, helper
 
-from quantize.plan import Plan, build
+from quantize.graph.plan import Plan, build
 from quantize.targets import TARGETS
 from tests.export.build import computed, model, value, weight
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from export.onnx_cost import graph_cost
+from export.onnx_graph.onnx_cost import graph_cost
 from quantize.lossless.groups import joined, merge_groups, parted
 from tests.quantize.lossless.graphs import assert_same, quantized
 

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from export.graph import with_input_shape
-from export.onnx_cost import graph_cost
-from export.sessions import open_session, session_options
+from export.onnx_graph.graph import with_input_shape
+from export.onnx_graph.onnx_cost import graph_cost
+from export.ort.sessions import open_session, session_options
 from quantize.lossless import padding
 from quantize.lossless.padding import Block, blocks, skip_padding
 from tests.quantize.lossless.graphs import assert_same, quantized

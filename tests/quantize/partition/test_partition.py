@@ -3,7 +3,7 @@
 import numpy as np
 from onnx import ModelProto, helper
 
-from export.graph import infer_shapes
+from export.onnx_graph.graph import infer_shapes
 from quantize.partition.partition import estimate, paying
 from tests.export.build import model, value, weight
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from export.errors import UsageError
+from export.common.errors import UsageError
 from quantize.calibration.histogram import Histogram
 from quantize.calibration.statistics import Statistic
 from quantize.calibration.tails import Tails

@@ -9,7 +9,7 @@ import onnxruntime as ort
 import pytest
 from onnx import ModelProto, helper
 
-from export.inspection import inspect
+from export.ort.inspection import inspect
 from quantize.rewrites.gelu import order_gelu
 from quantize.rewrites.hard_sigmoid import write_out_hard_sigmoid
 from tests.export.build import computed, constant, image, model, operators, saved, value

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from onnx import ModelProto, numpy_helper
 
 from quantize.calibration.channel_statistics import ChannelMinMax
-from quantize.plan import Plan, build
+from quantize.graph.plan import Plan, build
 from quantize.rewrites.dead_channels import repair_dead_channels, suspicious_inputs
 from quantize.targets import TARGETS
 from tests.export.build import constant

@@ -7,7 +7,7 @@ import onnx
 import pytest
 import torch
 
-from export.graph import infer_shapes, normalise
+from export.onnx_graph.graph import infer_shapes, normalise
 from quantize.rewrites.pooling import simplify_pooling
 from tests.export.build import computed
 

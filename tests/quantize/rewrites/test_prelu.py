@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from onnx import helper, numpy_helper
 
-from export.graph import infer_shapes
+from export.onnx_graph.graph import infer_shapes
 from quantize.rewrites.prelu import write_out_prelu
 from tests.export.build import computed, model, value
 

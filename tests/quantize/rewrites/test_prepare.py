@@ -5,7 +5,7 @@ import onnx
 import pytest
 from onnx import ModelProto, helper, numpy_helper
 
-from export.errors import QuantizeError
+from export.common.errors import QuantizeError
 from quantize.calibration.channel_statistics import ChannelMinMax
 from quantize.rewrites.bias_absorption import absorb_high_bias
 from quantize.rewrites.change import Change, Rewrite, Seen

@@ -9,8 +9,8 @@ import torch
 from onnx import ModelProto, helper
 from torch.nn.functional import conv_transpose2d
 
-from export.graph import with_input_shape
-from export.onnx_cost import graph_cost
+from export.onnx_graph.graph import with_input_shape
+from export.onnx_graph.onnx_cost import graph_cost
 from quantize.rewrites.sub_pixel_conv import phases, sub_pixel_conv
 from tests.export.build import computed, constant, image, model, operators, value, weight
 

@@ -7,8 +7,8 @@ import onnx
 import pytest
 from onnx import ModelProto, TensorProto, helper
 
-from export.graph import with_input_shape
-from export.onnx_cost import graph_cost
+from export.onnx_graph.graph import with_input_shape
+from export.onnx_graph.onnx_cost import graph_cost
 from quantize.rewrites.upsampled_conv import convolve_before_resize, interpolation
 from tests.export.build import computed, constant, model, value, weight
 

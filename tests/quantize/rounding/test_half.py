@@ -3,7 +3,7 @@
 import numpy as np
 from onnx import helper, numpy_helper
 
-from export.graph import infer_shapes
+from export.onnx_graph.graph import infer_shapes
 from quantize.rounding.half import round_to_half
 from quantize.rounding.rounding import input_moments
 from tests.export.build import constant, model, value

@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, helper, numpy_helper
 from torch.nn import functional as F
 
-from export.artifact import Artifact
-from export.graph import attribute, attributes
+from export.artifact.artifact import Artifact
+from export.onnx_graph.graph import attribute, attributes
 from quantize.calibration.calibration import collect
 from quantize.calibration.measurement import Measurement
 from quantize.calibration.statistics import Statistic
-from quantize.plan import Plan, RoundedWeight, build
+from quantize.graph.plan import Plan, build
+from quantize.graph.rounded_weight import RoundedWeight
 from quantize.rounding import moments as moments_module
 from quantize.rounding.moments import InputMoments
 from quantize.rounding.rounding import METHODS, Rounded, input_moments, round_weights

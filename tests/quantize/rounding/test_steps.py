@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 from onnx import helper
 from torch.nn import functional as F
 
-from quantize.plan import RoundedWeight
-from quantize.qdq import weight_scale
+from quantize.graph.qdq import weight_scale
+from quantize.graph.rounded_weight import RoundedWeight
 from quantize.rounding import rounding
 from quantize.rounding.moments import InputMoments
 from quantize.rounding.rounding import round_weights

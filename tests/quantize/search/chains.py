@@ -6,12 +6,12 @@ import numpy as np
 import onnx
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
-from export.artifact import Sample
-from export.graph import float_tensors, normalise
-from export.sessions import open_session, run
-from quantize.plan import Plan
+from export.artifact.artifact import Sample
+from export.onnx_graph.graph import float_tensors, normalise
+from export.ort.sessions import open_session, run
+from quantize.graph.plan import Plan
+from quantize.graph.selection import range_sources
 from quantize.ranges.ranges import Range
-from quantize.selection import range_sources
 from quantize.targets import get_target
 
 CHANNELS, CLASSES, SIZE = 4, 3, 24

@@ -3,7 +3,7 @@ from collections.abc import Callable
 
 import pytest
 
-from export.errors import UsageError
+from export.common.errors import UsageError
 from quantize.search.budget import Budget, accepts, better
 
 NAN, INF = math.nan, math.inf

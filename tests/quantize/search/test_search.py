@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from onnx import ModelProto
 
-from export.errors import QuantizeError
-from quantize.plan import Plan, build
+from export.common.errors import QuantizeError
+from quantize.graph.plan import Plan, build
 from quantize.search.budget import Budget
 from quantize.search.decision import Reading, looks
 from quantize.search.search import Search, SearchResult, search

@@ -3,8 +3,8 @@ import onnx
 import pytest
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
-from export.artifact import Sample
-from export.graph import normalise
+from export.artifact.artifact import Sample
+from export.onnx_graph.graph import normalise
 from quantize.search.sensitivity import Margins, Sensitivity, measure
 from quantize.search.sources import units
 from tests.quantize.search.chains import chain, plan, samples

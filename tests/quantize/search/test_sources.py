@@ -3,8 +3,8 @@ import onnxruntime
 import pytest
 from onnx import ModelProto
 
-from export.sessions import open_session, run
-from quantize.plan import build, really_float
+from export.ort.sessions import open_session, run
+from quantize.graph.plan import build, really_float
 from quantize.search.sources import merged, sources, units, with_source
 from tests.quantize.search.chains import chain, logits, plan, samples
 

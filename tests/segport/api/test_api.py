@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import segport
-from export.errors import SegportError, UsageError
+from export.common.errors import SegportError, UsageError
 from tests.networks import tiny as tiny_network
 from tests.segport.process import process
 
@@ -18,7 +18,7 @@ def made(tmp_path_factory: pytest.TempPathFactory, voc: Path) -> tuple[object, .
     folder = tmp_path_factory.mktemp("api")
     net = tiny_network().train()
     art = segport.export(net, folder=folder, size=(65, 65), classes="voc", progress=False)
-    q = segport.quantize(art, "int8", images=f"{voc}:train", progress=False)
+    q = segport.quantize(art, "int8", images=f"{voc}:train", target="cpu", progress=False)
     return net, art, q, segport.validate([art, q], data=str(voc), progress=False)
 
 
@@ -59,7 +59,7 @@ def test_images_in_memory_are_as_good_as_files(
     _, art, q, _ = made
     names = (voc / "ImageSets/Segmentation/train.txt").read_text().split()
     files = [voc / f"JPEGImages/{name}.jpg" for name in names]
-    by_file = segport.quantize(art, "int8", tmp_path, images=files, progress=False)
+    by_file = segport.quantize(art, "int8", tmp_path, images=files, target="cpu", progress=False)
     assert by_file.path.read_bytes() == q.path.read_bytes()
     rng = np.random.default_rng(0)
     pictures = [rng.integers(0, 256, (70, 80, 3), dtype=np.uint8) for _ in range(2)]

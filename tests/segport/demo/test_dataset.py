@@ -7,7 +7,7 @@ from torchvision.datasets import VOCSegmentation
 
 from segport.demo.dataset import write_dataset
 from segport.demo.scenes import scene
-from validate.datasets import open_dataset
+from validate.data.datasets import open_dataset
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from segport.demo import WEIGHTS
 from segport.recipe import load_recipe
 from tests.segport.command import Answer, segport
 from tests.timing import few_rounds
-from validate.result import ArtifactResult, Result, load_result
+from validate.result.result import ArtifactResult, Result, load_result
 
 pytestmark = pytest.mark.slow
 BASELINE = Path(__file__).resolve().parents[3] / "reports" / "baseline.json"

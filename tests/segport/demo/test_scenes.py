@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from export.classes import VOC_CLASSES
+from export.artifact.classes import VOC_CLASSES
 from segport.demo.backgrounds import background
 from segport.demo.drawing import paint, pose
 from segport.demo.scenes import OBJECTS, SIZES, Scene, scene

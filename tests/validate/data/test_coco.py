@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from export.classes import VOC_CLASSES
-from export.errors import DataError
+from export.artifact.classes import VOC_CLASSES
+from export.common.errors import DataError
 from tests.validate.data.coco import HEIGHT, WIDTH, box, crowd, instance, write_coco
 from tests.validate.fakes import save_rgb
 from validate.data.coco import CATEGORY_IDS, OTHER_NAMES
-from validate.datasets import Dataset, open_dataset
-from validate.labels import read_mask
+from validate.data.datasets import Dataset, open_dataset
+from validate.samples.labels import read_mask
 
 pytest.importorskip("pycocotools")
 

@@ -13,11 +13,11 @@ import pytest
 from torchvision.datasets import SBDataset
 from torchvision.datasets.voc import DATASET_YEAR_DICT
 
-from export.errors import DataError
+from export.common.errors import DataError
 from tests.segport.command import segport
 from tests.validate.fakes import save_rgb
+from validate.data.datasets import open_dataset
 from validate.data.download import fetch
-from validate.datasets import open_dataset
 
 MakeVoc = Callable[..., Path]
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from export.errors import DataError
-from validate.datasets import open_dataset
+from export.common.errors import DataError
+from validate.data.datasets import open_dataset
 
 
 def _files(root: Path, *names: str) -> Path:

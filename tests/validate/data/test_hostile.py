@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from export.errors import DataError
+from export.common.errors import DataError
 from tests.validate.data.coco import HEIGHT, WIDTH, box, crowd, instance, write_coco
 from tests.validate.fakes import save_rgb
+from validate.data.datasets import open_dataset
 from validate.data.shapes import checked_polygons, run_lengths
-from validate.datasets import open_dataset
-from validate.labels import read_mask
+from validate.samples.labels import read_mask
 
 SIZE = (HEIGHT, WIDTH)
 NAN, INFINITY = float("nan"), float("inf")

@@ -5,11 +5,11 @@ import pytest
 from PIL import Image
 from torchvision.datasets import SBDataset
 
-from export.errors import DataError
+from export.common.errors import DataError
 from tests.validate.fakes import save_rgb
+from validate.data.datasets import open_dataset
 from validate.data.sbd import read_mat
-from validate.datasets import open_dataset
-from validate.labels import read_mask
+from validate.samples.labels import read_mask
 
 scipy_io = pytest.importorskip("scipy.io")
 

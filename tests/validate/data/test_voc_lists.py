@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from export.errors import DataError
+from export.common.errors import DataError
 from tests.validate.fakes import save_mask
-from validate.datasets import Dataset, open_dataset
+from validate.data.datasets import Dataset, open_dataset
 
 MakeVoc = Callable[..., Path]
 LISTS = "ImageSets/Segmentation"

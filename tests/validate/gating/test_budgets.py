@@ -4,13 +4,13 @@ from typing import Any
 
 import pytest
 
-from export.errors import UsageError
+from export.common.errors import UsageError
 from tests.validate.results import artifact_result, lost, result_of, trusted
 from validate.gating.judgement import Reading, judge
 from validate.gating.kinds import KINDS
 from validate.gating.rules import Rules
 from validate.gating.verdict import Outcome, Verdict
-from validate.result import ClassDrop, Result, SpreadFacts
+from validate.result.result import ClassDrop, Result, SpreadFacts
 
 PASS, FAIL, UNKNOWN = Outcome.PASS, Outcome.FAIL, Outcome.UNKNOWN
 

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from export.errors import DataError
+from export.common.errors import DataError
 from tests.validate.results import written
-from validate.gate import gate
 from validate.gating.counted import Counted, count
+from validate.gating.gate import gate
 from validate.gating.rules import Rules
 from validate.gating.verdict import Outcome, Verdict, exit_code
-from validate.result import Result, load_result
+from validate.result.result import Result, load_result
 
 DEFAULTS = Rules()
 
@@ -186,7 +186,7 @@ def test_the_same_counts_stored_otherwise_are_the_same(result: Result, tmp_path:
 
 
 def test_another_seed_of_the_bootstrap_is_honest(tmp_path: Path) -> None:
-    from validate.figures import figures
+    from validate.judging.figures import figures
 
     written(tmp_path, {"torch-fp32": _confusions(100), "int8": _confusions(150)})
     counted = _count(tmp_path)
@@ -199,7 +199,7 @@ def test_another_seed_of_the_bootstrap_is_honest(tmp_path: Path) -> None:
     changed = counted.result.model_copy(
         update={"artifacts": artifacts, "bootstrap": bootstrap.model_copy(update={"seed": 7})}
     )
-    from validate.comparison import write_result
+    from validate.judging.comparison import write_result
 
     write_result(changed, counted.evidence, counted.images, tmp_path)
     assert _count(tmp_path).verdicts == ()

@@ -2,8 +2,8 @@
 
 import pytest
 
+from validate.gating.baseline.paired import sign_test
 from validate.gating.decision import Change, decide
-from validate.gating.paired import sign_test
 from validate.gating.verdict import Outcome
 
 PASS, FAIL, UNKNOWN = Outcome.PASS, Outcome.FAIL, Outcome.UNKNOWN

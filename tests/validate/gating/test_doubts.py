@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from export.errors import DataError
+from export.common.errors import DataError
 from tests.validate.gating.test_counted import _confusions
 from tests.validate.results import written
 from validate.gating.counted import Counted, count
 from validate.gating.rules import Rules
 from validate.gating.verdict import Outcome, Verdict
-from validate.result import Result, load_result
+from validate.result.result import Result, load_result
 
 AGAIN = "; validate again"
 LABELLED = {"torch-fp32": _confusions(100), "int8": _confusions(150)}

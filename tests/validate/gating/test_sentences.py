@@ -7,15 +7,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.validate.gating.test_paired import _accept, _confusions, _gate, _written
+from tests.validate.gating.baseline.test_paired import _accept, _confusions, _gate, _written
 from tests.validate.results import result_of, written
-from validate.gating.baseline import Acceptance, load_baseline
+from validate.gating.baseline.baseline import Acceptance, load_baseline
+from validate.gating.baseline.paired import _accepted
 from validate.gating.judged import Judged
 from validate.gating.overall import headline, overall_code, titles
-from validate.gating.paired import _accepted
 from validate.gating.verdict import Outcome, Verdict
-from validate.result import NoiseFacts, load_result
-from validate.sealing import sealed
+from validate.result.result import NoiseFacts, load_result
+from validate.result.sealing import sealed
 
 
 def iou(hits: float, labelled: float, predicted: float) -> float:

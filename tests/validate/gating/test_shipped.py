@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from export.errors import UsageError
+from export.common.errors import UsageError
 from tests.validate.results import artifact_result, result_of
 from validate.gating.shipped import check_shipped
 from validate.gating.verdict import Outcome
-from validate.result import Result
+from validate.result.result import Result
 
 
 def _result() -> Result:

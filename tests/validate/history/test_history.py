@@ -67,7 +67,7 @@ def test_many_processes_write_at_once(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path\n"
         "from validate.history.store import add_points, points_of\n"
-        "from validate.result import load_result\n"
+        "from validate.result.result import load_result\n"
         "for n in range(int(sys.argv[2]), int(sys.argv[2]) + 10):\n"
         "    result = load_result(Path(sys.argv[1]) / f'{n}.json')\n"
         "    add_points(Path(sys.argv[1]) / 'h.db', points_of(result, f'c{n}', '2026-01-01'))"

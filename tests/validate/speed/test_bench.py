@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from export.artifact import Artifact
-from export.errors import DataError, UsageError
+from export.artifact.artifact import Artifact
+from export.common.errors import DataError, UsageError
 from export.onnx_export import export_model
-from export.sessions import threads
+from export.ort.sessions import threads
 from tests.validate.fakes import FakeEngine, logits_of
-from validate.latency import WARM_UP, Spread
-from validate.runtimes import Runtime
+from validate.runtime.runtimes import Runtime
 from validate.speed import bench as module
 from validate.speed.bench import bench
 from validate.speed.bench_table import bench_lines
+from validate.speed.latency import WARM_UP, Spread
 from validate.speed.memory import Footprint
 from validate.speed.picture import input_image
 

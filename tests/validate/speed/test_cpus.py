@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from export.errors import UsageError
-from export.sessions import threads
+from export.common.errors import UsageError
+from export.ort.sessions import threads
 from validate.speed import cpus
 from validate.speed.cpus import CAN_PIN, Pinning, cores_first, pinned
 

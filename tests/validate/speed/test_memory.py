@@ -8,8 +8,8 @@ import onnx
 import pytest
 from onnx import helper
 
-from export.artifact import Artifact, write_artifact
-from export.errors import RuntimeUnavailableError
+from export.artifact.artifact import Artifact, write_artifact
+from export.common.errors import RuntimeUnavailableError
 from tests.export.build import constant
 from validate.speed.memory import measure_footprint
 from validate.speed.memory_probe import LOADS

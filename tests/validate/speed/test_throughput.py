@@ -4,11 +4,11 @@ import time
 import numpy as np
 import pytest
 
-from export.errors import UsageError
+from export.common.errors import UsageError
 from tests.validate.fakes import FakeEngine, logits_of
-from validate.latency import WARM_UP
-from validate.runtimes import Runtime
+from validate.runtime.runtimes import Runtime
 from validate.speed.cpus import CAN_PIN, Pinning
+from validate.speed.latency import WARM_UP
 from validate.speed.throughput import measure_throughput, shares
 
 IMAGE = np.zeros((1, 3, 2, 2), np.float32)

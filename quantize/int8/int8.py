@@ -1,0 +1,221 @@
+"""fp32 to int8: prepare the network, observe it, decide ranges and integers, insert Q/DQ."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import onnx
+from onnx import ModelProto, NodeProto
+
+from export.artifact.artifact import INPUT_NAME, Artifact, Sample
+from export.common.errors import QuantizeError
+from export.common.files import scratch_folder
+from export.onnx_graph.graph import dims, float_tensors, infer_shapes, with_input_shape
+from export.onnx_graph.onnx_cost import graph_cost
+from export.ort.inspection import Optimized, inspect
+from export.ort.sessions import cpu_facts
+from quantize.calibration.calibration import Progress
+from quantize.calibration.coverage import Coverage
+from quantize.calibration.coverage import facts as coverage_facts
+from quantize.calibration.measurement import Measurement, Steps
+from quantize.calibration.statistics import Statistic
+from quantize.graph.biases import summed
+from quantize.graph.float_layers import ASKED, FASTER, OUTPUT, SEARCHED, float_layers
+from quantize.graph.plan import Plan, build
+from quantize.graph.selection import matching_layers, output_layers, range_sources, worthwhile
+from quantize.int8.bias_correction import correct_biases
+from quantize.int8.methods import CORRECT_BIAS, FOLD_CLIP, rounding_method
+from quantize.partition.partition import estimate, paying
+from quantize.ranges.grid import Grid
+from quantize.ranges.ranges import Range, range_rule
+from quantize.rewrites.prepare import Prepared, prepare_for
+from quantize.rounding.rounding import Rounded, input_moments, round_weights
+from quantize.targets import MOVES, Target, verifiable
+
+_WORTH_CHOOSING = 1e6
+"""Nanoseconds that the float layers take, below which no choice among them is noticed."""
+
+
+@dataclass(frozen=True)
+class Choices:
+    """How to quantize: target, range rule, methods by name, and layers to leave in float.
+
+    With `by_cost` only what is faster in int8 becomes it, on targets whose costs are known.
+    """
+
+    target: Target
+    rule: str
+    methods: tuple[str, ...]
+    keep_float: Sequence[str] = ()
+    by_cost: bool = True
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A plan, and what is known about how it came to be.
+
+    `coverage` says whether the calibration images were enough (`quantize.calibration.coverage`),
+    `told`, by name, why layers were to stay in float from the start.
+    """
+
+    plan: Plan
+    prepared: Prepared
+    rounded: Rounded
+    coverage: dict[str, Any]
+    told: Mapping[str, str] = field(default_factory=dict)
+
+
+def plan_int8(
+    artifact: Artifact, samples: Sequence[Sample], choices: Choices, progress: Progress
+) -> Steps[Planned]:
+    """Decide everything about the int8 file of a float artifact.
+
+    Layers whose output is a graph output, and layers that match a glob of `keep_float`, stay
+    in float, as do those that only float layers would read.
+    """
+    target = choices.target
+    model = infer_shapes(onnx.load(artifact.path))
+    told = dict.fromkeys(output_layers(model), OUTPUT)
+    told |= dict.fromkeys(matching_layers(model, choices.keep_float), ASKED)
+    prepared = yield from prepare_for(artifact, model, choices.methods, samples, progress=progress)
+    fp32 = estimate(model)
+    del model  # as large as the one that was made of it
+    told |= dict.fromkeys(prepared.kept_float, FASTER)
+    candidates = _quantizable(prepared.model, target)
+    layers = worthwhile(prepared.model, [n for n in candidates if n.name not in told], target)
+    if choices.by_cost and target.by_cost and fp32 >= _WORTH_CHOOSING:
+        layers = paying(prepared.model, layers, fp32) or layers
+    if not layers:
+        raise QuantizeError(f"{artifact.path.name}: no layer is left that could become int8")
+    ranges, rounded, coverage = yield from _observed(prepared.model, layers, samples, choices)
+    plan = Plan(
+        prepared.model,
+        target,
+        tuple(node.name for node in layers),
+        ranges,
+        rounded.weights,
+        rounded.shifts,
+        fold_clips=FOLD_CLIP in choices.methods,
+    )
+    if CORRECT_BIAS in choices.methods:
+        corrections = correct_biases(plan, samples, progress)
+        plan = Plan(**vars(plan) | {"shifts": summed(plan.shifts, corrections)})
+    return Planned(plan, prepared, rounded, coverage, told)
+
+
+def finish_int8(
+    artifact: Artifact, planned: Planned, shape: tuple[int, ...], keep_float: Sequence[str] = ()
+) -> tuple[ModelProto, dict[str, Any]]:
+    """Return the QDQ model of a plan and the facts its manifest records.
+
+    `shape` is that of a sample. Raises QuantizeError when onnxruntime would not run as int8
+    what the target says, where this host can tell.
+    """
+    plan = planned.plan
+    quantized = build(plan, keep_float)
+    nodes = [n for n in plan.model.graph.node if n.name in set(plan.layers) - set(keep_float)]
+    found = _optimized(quantized, shape, artifact)
+    unverified = verifiable(plan.target, cpu_facts())
+    coverage = {} if unverified else check_fusion(nodes, plan.target, found)
+    candidates = [n for n in _quantizable(plan.model, plan.target) if n.op_type not in MOVES]
+    floating = [node for node in candidates if node not in nodes]
+    macs = _macs(plan.model, shape)
+    names = {node.name for node in nodes}
+    told = {**planned.told, **dict.fromkeys(keep_float, SEARCHED)}
+    return quantized, {
+        "int8_macs_share": None if unverified else found.int8_macs_share,
+        "quantized_macs_share": sum(macs.get(n, 0) for n in names) / (sum(macs.values()) or 1),
+        "int8_verified": None if unverified else True,
+        "int8_unverified": unverified,
+        "fused": coverage,
+        "kept_float": sorted(node.name for node in floating),
+        "calibration": planned.coverage,
+        "float_layers": [
+            asdict(one) for one in float_layers(plan.model, names, plan.target, told, macs)
+        ],
+        "prepared": [asdict(step) for step in planned.prepared.steps],
+        "rescaled": {
+            name: {"factor": change.factor.tolist(), "offset": change.offset.tolist()}
+            for name, change in sorted(planned.prepared.rescaled.items())
+        },
+        "rounding_gain_db": {k: round(v, 2) for k, v in sorted(planned.rounded.gains.items())},
+        "ranges": {n: [float(low), float(high)] for n, (low, high) in sorted(plan.ranges.items())},
+    }
+
+
+def check_fusion(
+    nodes: Sequence[NodeProto], target: Target, found: Optimized
+) -> dict[str, list[int]]:
+    """Return per operator [fused, quantized] counts.
+
+    Raises QuantizeError naming the layers that onnxruntime leaves in float although the
+    target's entry says it runs them in int8 on this host.
+    """
+    fused: Counter[str] = Counter()
+    total: Counter[str] = Counter()
+    left: list[str] = []
+    for node in nodes:
+        wanted = target.fuses.get(node.op_type)
+        if wanted is None:
+            continue
+        total[node.op_type] += 1
+        if wanted in found.layers.get(node.name, []):
+            fused[node.op_type] += 1
+        else:
+            left.append(node.name)
+    if left:
+        raise QuantizeError(
+            f"{len(left)} layers would not run in int8 on this host: {', '.join(left[:6])}"
+            f"{' ...' if len(left) > 6 else ''}; leave them in float with --keep-float"
+        )
+    return {operator: [fused[operator], count] for operator, count in sorted(total.items())}
+
+
+def _observed(
+    model: ModelProto, layers: Sequence[NodeProto], samples: Sequence[Sample], choices: Choices
+) -> Steps[tuple[dict[str, Range], Rounded, dict[str, Any]]]:
+    """Have all statistics collected in one pass over the images; derive ranges and weights."""
+    target, rule = choices.target, range_rule(choices.rule)
+    method = rounding_method(choices.methods)
+    sources = range_sources(model, layers, joined=True)
+    observed = {name: rule.statistic(len(samples)) for name in sorted(set(sources.values()))}
+    moments = input_moments(model, layers) if method else {}
+    statistics: dict[str, list[Statistic]] = {name: [one] for name, one in observed.items()}
+    inputs = {node.name: node.input[0] for node in layers}
+    for layer, moment in moments.items():
+        statistics.setdefault(inputs[layer], []).append(moment)
+    coverage = {name: Coverage() for name in observed}
+    for name, one in coverage.items():
+        statistics[name].append(one)
+    yield Measurement(model, statistics)
+    grid = Grid(target.symmetric, 254 if target.symmetric else 255)
+    measured = {name: rule.range(statistic, grid) for name, statistic in observed.items()}
+    ranges = {tensor: measured[source] for tensor, source in sources.items()}
+    rounded = round_weights(model, moments, target, method) if method else Rounded({}, {}, {})
+    return ranges, rounded, coverage_facts(coverage)
+
+
+def _quantizable(model: ModelProto, target: Target) -> list[NodeProto]:
+    floats = float_tensors(model)
+    return [
+        node
+        for node in model.graph.node
+        if node.op_type in target.operators and node.output[0] in floats
+    ]
+
+
+def _macs(model: ModelProto, shape: tuple[int, ...]) -> dict[str, int]:
+    """Return the MACs of each layer that has any."""
+    batch = dims(model.graph.input[0])[0] or 1
+    cost = graph_cost(with_input_shape(model, (batch, *shape[1:])))
+    return {node.name: node.macs for node in cost.nodes}
+
+
+def _optimized(model: ModelProto, shape: tuple[int, ...], artifact: Artifact) -> Optimized:
+    batch = artifact.manifest.input.shape[0] or 1
+    with scratch_folder() as scratch:
+        path = Path(scratch, f"{INPUT_NAME}.onnx")
+        onnx.save(model, path)
+        return inspect(path, (batch, *shape[1:]))

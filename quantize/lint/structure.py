@@ -1,0 +1,99 @@
+"""Rules about the file and about which layers run in int8."""
+
+import numpy as np
+
+from export.onnx_graph.graph import MAX_IR_VERSION, opset
+from quantize.graph.qdq import bare_tensors
+from quantize.graph.qdq_graph import Linear, data_inputs
+from quantize.lint.subject import Found, Subject
+from quantize.targets import MOVES
+
+MIN_OPSET = 17
+_PASSIVE = ("Relu", "Clip", "MaxPool", "AveragePool", "Resize", *MOVES)
+"""Operators that are quantized only if their input is."""
+
+
+def loads(subject: Subject) -> Found:
+    """The file is one that onnxruntime loads."""
+    if subject.failure:
+        yield "file", subject.failure
+
+
+def ir_version(subject: Subject) -> Found:
+    """The IR version is one that ONNX Runtime 1.20 knows."""
+    if (found := subject.graph.model.ir_version) > MAX_IR_VERSION:
+        yield "file", f"IR version {found}, at most {MAX_IR_VERSION} is known to runtimes in use"
+
+
+def opset_version(subject: Subject) -> Found:
+    """The operator set is one that all runtimes in use read Q/DQ from."""
+    if (found := opset(subject.graph.model)) < MIN_OPSET:
+        yield "file", f"opset {found}, at least {MIN_OPSET} is needed"
+
+
+def fusion(subject: Subject) -> Found:
+    """Every layer became the int8 operator it should, where this host can show it."""
+    target, optimized = subject.int8_target, subject.optimized
+    if optimized is None:
+        return
+    for node in subject.quantized_layers(tuple(target.fuses)):
+        became = optimized.layers.get(node.name, [])
+        if (wanted := target.fuses[node.op_type]) not in became:
+            yield node.name, f"{node.op_type} became {', '.join(became) or 'float'}, not {wanted}"
+
+
+def island(subject: Subject) -> Found:
+    """Layers that the manifest does not declare as float read int8."""
+    graph, target = subject.graph, subject.int8_target
+    layers = subject.quantized_layers(target.operators)
+    names = {node.name for node in layers}
+    fused = bare_tensors(graph.model, layers, target)
+    for node in layers:
+        for tensor in data_inputs(node):
+            if tensor in graph.dequantizers or tensor in fused:
+                continue
+            producer = graph.producers.get(tensor)
+            follows = node.op_type in _PASSIVE and (producer is None or producer.name not in names)
+            if not follows:
+                yield node.name, f"{node.op_type} reads {tensor} in float"
+
+
+def partner(subject: Subject) -> Found:
+    """Each Q has a DQ and each DQ a Q or integers, with the same scale and zero point."""
+    graph = subject.graph
+    for quantizer in graph.quantizers.values():
+        readers = graph.readers[quantizer.node.output[0]]
+        if not any(reader.op_type == "DequantizeLinear" for reader in readers):
+            yield quantizer.tensor, f"{quantizer.node.name} has no DequantizeLinear behind it"
+    for dequantizer in graph.dequantizers.values():
+        before = graph.quantizers.get(dequantizer.tensor)
+        if before is None and dequantizer.tensor not in graph.constants:
+            yield dequantizer.tensor, f"{dequantizer.node.name} reads neither a Q nor integers"
+        elif before is not None and not _same_grid(before, dequantizer):
+            yield (
+                before.tensor,
+                (
+                    f"Q has scale {before.scale[0]:.3g} and zero point {before.zero_point[0]}, "
+                    f"DQ {dequantizer.scale[0]:.3g} and {dequantizer.zero_point[0]}"
+                ),
+            )
+
+
+def residual_add(subject: Subject) -> Found:
+    """Of an Add's inputs, the convolution it can be fused with is read in float."""
+    graph = subject.graph
+    if not subject.int8_target.residual_only:
+        return
+    for node in graph.layers(("Add",)):
+        if not all(name in graph.dequantizers for name in node.input):
+            continue
+        before = [graph.quantizers.get(graph.dequantizers[name].tensor) for name in node.input]
+        for tensor in (q.tensor for q in before if q):
+            producer = graph.producers.get(tensor)
+            if producer and producer.op_type == "Conv" and len(graph.readers[tensor]) == 1:
+                yield node.name, f"both inputs are quantized, {tensor} of {producer.name} too"
+
+
+def _same_grid(first: Linear, second: Linear) -> bool:
+    pairs = ((first.scale, second.scale), (first.zero_point, second.zero_point))
+    return all(np.array_equal(one, other, equal_nan=True) for one, other in pairs)

@@ -1,0 +1,190 @@
+"""report.html in a real browser."""
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.validate.report.page.folders import HOSTILE, result_folder
+from tests.validate.results import artifact_result, lost, result_of
+from validate.report.report import report
+from validate.result.result import ImageAgreement
+
+pytestmark = pytest.mark.browser
+
+QUIET = (
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A report with every section, of a result whose names are hostile."""
+    folder = tmp_path_factory.mktemp("page")
+    classes = ("background", HOSTILE, '"><img src="http://127.0.0.1:9/x" onerror="alert(1)">')
+    file = result_folder(
+        folder / "in", classes=classes, image=HOSTILE, name=HOSTILE, command="javascript:alert(1)"
+    )
+    report(file, folder / "out")
+    return folder / "out/report.html"
+
+
+class Visit:
+    """An open page, what it said and what it asked for."""
+
+    def __init__(self, context: Any, file: Path) -> None:
+        self.said: list[str] = []
+        self.asked: list[str] = []
+        self.page = context.new_page()
+        self.page.on("console", lambda message: self.said.append(message.text))
+        self.page.on("pageerror", lambda error: self.said.append(str(error)))
+        self.page.on("dialog", lambda dialog: self.said.append(dialog.message))
+        self.page.on("request", lambda request: self.asked.append(request.url))
+        start = time.perf_counter()
+        self.page.goto(file.as_uri())
+        self.seconds = time.perf_counter() - start
+
+    def column(self, head: str) -> list[str]:
+        """Cells of a column of the first table, top down."""
+        return self.page.eval_on_selector(
+            "table",
+            """(table, head) => {
+              const heads = [...table.tHead.rows[0].cells].map((cell) => cell.textContent);
+              const column = heads.indexOf(head);
+              return [...table.tBodies[0].rows].map((row) => row.cells[column].textContent);
+            }""",
+            head,
+        )
+
+    def sort(self, head: str) -> None:
+        """Click the head of a column of the first table."""
+        self.page.locator("table").first.get_by_role("button", name=head, exact=True).click()
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    """The installed Chromium, headless, with a profile of its own."""
+    from playwright.sync_api import sync_playwright
+
+    from tests.conftest import chromium_path
+
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=chromium_path(), args=list(QUIET))
+        yield browser
+        browser.close()
+
+
+def _visit(chromium: Any, file: Path, **how: Any) -> Visit:
+    return Visit(chromium.new_context(**how), file)
+
+
+def test_the_page_is_quiet_and_asks_nobody(chromium: Any, page_file: Path) -> None:
+    visit = _visit(chromium, page_file)
+    visit.page.wait_for_load_state("networkidle")
+    assert visit.said == []
+    assert {url for url in visit.asked if not url.startswith("data:")} == {page_file.as_uri()}
+    # all pictures are there
+    assert visit.page.evaluate("[...document.images].every((image) => image.naturalWidth > 0)")
+    assert visit.page.evaluate("document.images.length") == 10
+
+
+def test_the_policy_stops_what_an_attacker_adds(chromium: Any, page_file: Path) -> None:
+    """The test of the test above: requests and scripts that are there would be noticed."""
+    hostile = page_file.with_name("hostile.html")
+    text = page_file.read_text().replace(
+        "</main>", '<img src="http://127.0.0.1:9/x"><script>alert(1)</script></main>'
+    )
+    hostile.write_text(text)
+    visit = _visit(chromium, hostile)
+    assert visit.said and all("Content Security Policy" in line for line in visit.said)
+
+
+def test_a_click_sorts_and_another_turns_it_round(chromium: Any, page_file: Path) -> None:
+    visit = _visit(chromium, page_file)
+    assert visit.column("artifact") == ["torch-fp32", "fp32", "int8"]
+    visit.sort("size MB")
+    assert visit.column("size MB") == ["20.00", "5.00", "-"]
+    assert visit.column("artifact") == ["fp32", "int8", "torch-fp32"]
+    visit.sort("size MB")
+    assert visit.column("size MB") == ["-", "5.00", "20.00"]
+    visit.sort("drop")
+    assert visit.column("drop") == ["+4.00", "+0.00", "-"]
+    heads = visit.page.eval_on_selector_all(
+        "table:first-of-type th[aria-sort]",
+        "cells => cells.map((cell) => [cell.textContent, cell.getAttribute('aria-sort')])",
+    )
+    assert heads == [["drop", "descending"]]
+    # with the keyboard
+    visit.page.get_by_role("button", name="artifact").first.focus()
+    visit.page.keyboard.press("Enter")
+    assert visit.column("artifact") == ["fp32", "int8", "torch-fp32"]
+    assert visit.said == []
+
+
+def test_ids_that_start_with_a_number_are_sorted_as_text(chromium: Any, tmp_path: Path) -> None:
+    ids = ["2007_000061", "2007_000033", "2007_000129"]
+    worst = [ImageAgreement(id=id, agreement=90.0 + n) for n, id in enumerate(ids)]
+    artifacts = [artifact_result("torch-fp32"), lost("int8", 1, worst_images=worst)]
+    (tmp_path / "result.json").write_text(result_of(artifacts=artifacts).to_json())
+    report(tmp_path / "result.json", tmp_path)
+    visit = _visit(chromium, tmp_path / "report.html")
+    sheet = visit.page.locator("table", has=visit.page.get_by_text(ids[0]))
+    sheet.get_by_role("button", name="image").click()
+    assert [row.split()[1] for row in sheet.locator("tbody tr").all_inner_texts()] == sorted(ids)
+
+
+def test_without_scripts_the_tables_are_there(chromium: Any, page_file: Path) -> None:
+    visit = _visit(chromium, page_file, java_script_enabled=False)
+    assert visit.page.get_by_role("button").count() == 0
+    assert visit.page.locator("table").first.locator("tbody tr").count() == 3
+
+
+@pytest.mark.parametrize("width", [320, 390, 1280])
+def test_no_page_is_wider_than_its_screen(chromium: Any, page_file: Path, width: int) -> None:
+    visit = _visit(chromium, page_file, viewport={"width": width, "height": 800})
+    assert visit.page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_stands_out_in_light_and_dark(chromium: Any, page_file: Path, scheme: str) -> None:
+    visit = _visit(chromium, page_file, color_scheme=scheme)
+    colours = visit.page.evaluate(
+        """() => [".soft", "h1", "svg text", ".verdicts li"].map((selector) => {
+          const style = getComputedStyle(document.querySelector(selector));
+          return selector === "svg text" ? style.fill : style.color;
+        }).concat(getComputedStyle(document.body).backgroundColor)"""
+    )
+    *texts, paper = map(_luminance, colours)
+    assert (paper > 0.5) == (scheme == "light")
+    for text in texts:  # WCAG AA
+        assert (max(text, paper) + 0.05) / (min(text, paper) + 0.05) >= 4.5
+
+
+def _luminance(colour: str) -> float:
+    """WCAG's relative luminance of "rgb(r, g, b)"."""
+    channels = json.loads("[" + colour[colour.index("(") + 1 : -1] + "]")[:3]
+    linear = [
+        c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4
+        for c in (channel / 255 for channel in channels)
+    ]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def test_it_prints(chromium: Any, page_file: Path) -> None:
+    visit = _visit(chromium, page_file, color_scheme="dark")
+    assert visit.page.pdf(format="A4").startswith(b"%PDF")
+    visit.page.emulate_media(media="print")
+    assert visit.page.evaluate("getComputedStyle(document.body).backgroundColor") == (
+        "rgb(255, 255, 255)"
+    )
+    assert visit.page.evaluate("getComputedStyle(document.querySelector('.scroll')).overflowX") == (
+        "visible"
+    )
+
+
+def test_it_opens_within_a_second(chromium: Any, page_file: Path) -> None:
+    assert min(_visit(chromium, page_file).seconds for _ in range(3)) < 1

@@ -1,0 +1,1 @@
+"""What artifacts reached before, and results held against it: paired or unpaired."""

@@ -1,0 +1,1 @@
+"""Ways to write verdicts down, one per file; `formats` has the table of them."""

@@ -1,0 +1,1 @@
+"""Whether a gate can be trusted: planted regressions, and how many images it needs."""

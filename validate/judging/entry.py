@@ -1,0 +1,140 @@
+"""One artifact's line in a result."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from export.artifact.artifact import Artifact, Manifest
+from export.ort.inspection import inspect, macs_share
+from export.ort.providers import CPU, CUDA, TENSORRT
+from export.ort.sessions import cpu_facts, threads
+from validate.judging.evaluation import Evaluation
+from validate.judging.second_size import size_warnings
+from validate.result.result import ArtifactResult, Figures, NoiseFacts, SecondSizeFacts, SpreadFacts
+from validate.runtime.runtimes import Runtime
+from validate.samples.protocols import get_protocol
+from validate.speed.latency import Latency
+
+_INT8_UNKNOWN = {
+    CUDA: f"{CUDA} has no int8 convolution and computes in float",
+    TENSORRT: "onnxruntime does not tell which layers TensorRT's engine runs in int8",
+}
+"""Why nothing can be said about int8, by provider."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What was run and what came of it; `artifact` is None for the torch network.
+
+    `latency_runtime` names that of the latency, another than `runtime` where that one emulates.
+    """
+
+    id: str
+    artifact: Artifact | None
+    runtime: Runtime
+    evaluation: Evaluation
+    latency: Latency
+    latency_runtime: str
+    noise: NoiseFacts | None = None
+    second_size: SecondSizeFacts | None = None
+
+    @property
+    def manifest(self) -> Manifest | None:
+        """The artifact's manifest."""
+        return self.artifact.manifest if self.artifact else None
+
+
+def entry(
+    judged: Judged, figures: Figures, classes: Sequence[str], protocol: str
+) -> ArtifactResult:
+    """Describe one artifact."""
+    manifest, found = judged.manifest, judged.evaluation
+    share, verified, note = _int8_facts(judged)
+    return ArtifactResult(
+        id=judged.id,
+        precision=manifest.precision if manifest else "fp32",
+        target=manifest.target if manifest else None,
+        file=judged.artifact.path.name if judged.artifact else None,
+        sha256=manifest.sha256 if manifest else None,
+        parent_sha256=manifest.parent_sha256 if manifest else None,
+        size_bytes=judged.artifact.path.stat().st_size if judged.artifact else None,
+        runtime=judged.runtime.name,
+        provider=judged.runtime.provider,
+        execution=dict(judged.runtime.execution),
+        int8_macs_share=share,
+        int8_verified=verified,
+        int8_note=note,
+        kept_float=_kept_float(manifest),
+        latency_ms=SpreadFacts(**asdict(judged.latency.session)),
+        mask_ms=SpreadFacts(**asdict(judged.latency.mask)),
+        latency_runtime=judged.latency_runtime,
+        threads=threads(),
+        cpu=str(cpu_facts()["cpu"]),
+        warnings=[
+            *judged.runtime.warnings,
+            *_warnings(manifest, found, protocol),
+            *_one_class(found, figures, classes),
+            *(size_warnings(judged.second_size) if judged.second_size else []),
+        ],
+        noise=judged.noise,
+        second_size=judged.second_size,
+        **dict(figures),
+    )
+
+
+def _one_class(found: Evaluation, figures: Figures, classes: Sequence[str]) -> list[str]:
+    """Say that a network sees one thing everywhere, which labels, if there are, contradict."""
+    labelled = [name for name, iou in figures.class_iou.items() if iou is not None]
+    if found.fidelity is None or (figures.class_iou and len(labelled) < 2):
+        return []
+    predicted = np.flatnonzero(found.fidelity.sum(0))
+    if len(predicted) != 1:
+        return []
+    return [
+        f"predicts {classes[predicted[0]]} on every pixel of all images: are mean, std, range and "
+        "the order of channels those that it was trained with?"
+    ]
+
+
+def _int8_facts(judged: Judged) -> tuple[float | None, bool | None, str | None]:
+    """Return share of MACs in int8, whether that is as promised, and why it is unknown."""
+    artifact, runtime = judged.artifact, judged.runtime
+    if artifact is None or artifact.manifest.precision != "int8":
+        return None, None, None
+    manifest = artifact.manifest
+    promises = manifest.checks["int8"]
+    shape = (manifest.input.shape[0] or 1, *manifest.macs_shape)
+    if runtime.int8_layers is not None:
+        share = macs_share(artifact.path, shape, runtime.int8_layers)
+        return share, share >= promises["quantized_macs_share"] - 1e-9, None
+    if note := _INT8_UNKNOWN.get(runtime.provider):
+        return None, None, note
+    if runtime.provider != CPU:
+        return None, None, f"{runtime.provider} does not say what it runs in int8"
+    if reason := promises["int8_unverified"]:
+        return None, None, str(reason)
+    share = inspect(artifact.path, shape).int8_macs_share
+    return share, share >= promises["int8_macs_share"] - 1e-9, None
+
+
+def _kept_float(manifest: Manifest | None) -> list[str]:
+    if manifest is None or manifest.precision == "fp32":
+        return []
+    return list(manifest.checks[manifest.precision]["kept_float"])
+
+
+def _warnings(manifest: Manifest | None, found: Evaluation, protocol: str) -> list[str]:
+    said = []
+    if found.nonfinite:
+        said.append(
+            f"broken: inf or NaN in the logits of {len(found.nonfinite)} images, the first is "
+            f"{found.nonfinite[0]}"
+        )
+    if manifest and manifest.precision == "fp16" and not manifest.checks["fp16"]["range_checked"]:
+        said.append("value range not checked against float16")
+    if manifest and (manifest.input.shape[0] or 1) > 1:
+        said.append(f"latency is that of a batch of {manifest.input.shape[0]} images")
+    if manifest and manifest.output("logits") is None and get_protocol(protocol).at_image_size:
+        said.append("no logits: its mask was resized to the image's size by nearest pixel")
+    return said

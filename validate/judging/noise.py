@@ -1,0 +1,119 @@
+"""How much one and the same file gives other numbers: the noise that a gate must not fail for.
+
+The file runs again on the same images under every other setting of the runtime that may not
+change what it computes: other numbers of threads, which split sums elsewhere, no fused kernels,
+which round between operators, and the instructions of CPUs that multiply 8-bit integers in
+another way.
+"""
+
+from collections.abc import Callable, Mapping
+
+import onnxruntime
+
+from export.artifact.artifact import Artifact
+from export.common.errors import ArtifactError
+from export.ort.sessions import session_options, threads
+from validate.data.datasets import Dataset
+from validate.judging.evaluation import evaluate
+from validate.judging.figures import figures
+from validate.result.evidence import Evidence
+from validate.result.result import Figures, NoiseFacts
+from validate.runtime.ort import emulated_fp16, on_cpu
+from validate.runtime.runtimes import Runtime
+from validate.samples.samples import Preparation
+
+Progress = Callable[[int, int], None]
+_OPENERS = {"ort-cpu": on_cpu, "ort-fp16": emulated_fp16}
+"""Runtimes whose settings are known; others say nothing of their noise."""
+
+
+def _threads(count: int) -> onnxruntime.SessionOptions:
+    options = session_options()
+    options.intra_op_num_threads = count
+    return options
+
+
+def _unoptimized() -> onnxruntime.SessionOptions:
+    options = session_options()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    return options
+
+
+def _other_instructions() -> onnxruntime.SessionOptions:
+    options = session_options()
+    options.add_session_config_entry("session.x64quantprecision", "1")
+    return options
+
+
+SETTINGS: dict[str, Callable[[], onnxruntime.SessionOptions]] = {
+    "1 thread": lambda: _threads(1),
+    "2 threads": lambda: _threads(2),
+    "no graph optimization": _unoptimized,
+    "u8 x u8 products": _other_instructions,
+}
+
+
+def measure_noise(
+    artifact: Artifact,
+    name: str,
+    reference: tuple[str, Runtime],
+    dataset: Dataset,
+    preparation: Preparation,
+    classes: tuple[str, ...],
+    progress: Progress = lambda done, total: None,
+) -> NoiseFacts | None:
+    """Return the noise of an artifact on a runtime, None for runtimes whose settings are unknown.
+
+    `reference` is the id and runtime that agreement is counted against. A setting under which
+    onnxruntime cannot load the file is left out.
+    """
+    opener = _OPENERS.get(name)
+    if opener is None:
+        return None
+    runtimes = {"as it ran": opener(artifact, None)}
+    for setting, options in SETTINGS.items():
+        if setting == f"{threads()} thread{'s' * (threads() > 1)}":
+            continue  # that is how it ran
+        try:
+            runtimes[setting] = opener(artifact, None, options())
+        except ArtifactError:
+            continue
+    id, engine = reference
+    found = evaluate({id: engine, **runtimes}, id, dataset, preparation, progress=progress)
+    evidence = {key: one.evidence() for key, one in found.items()}
+    return largest_changes(evidence, id, "as it ran", classes, [i.id for i in dataset.items])
+
+
+def largest_changes(
+    evidence: Mapping[str, Evidence],
+    reference: str,
+    usual: str,
+    classes: tuple[str, ...],
+    images: list[str],
+) -> NoiseFacts:
+    """Return by how much figures differ at most from those of `usual`, a key of `evidence`."""
+    reached = figures(evidence, reference, classes, images, resamples=1)
+    before = reached[usual]
+    others = {key: one for key, one in reached.items() if key not in (reference, usual)}
+    return NoiseFacts(
+        settings=list(others),
+        miou=max((abs(_miou(one) - _miou(before)) for one in others.values()), default=0.0),
+        class_iou=max((_class_change(before, one) for one in others.values()), default=0.0),
+        agreement=max(
+            (abs(one.agreement - before.agreement) for one in others.values()), default=0.0
+        ),
+    )
+
+
+def _miou(one: Figures) -> float:
+    found = one.fidelity_miou if one.miou is None else one.miou
+    return 0.0 if found is None else found
+
+
+def _class_change(before: Figures, now: Figures) -> float:
+    changes = [
+        abs(iou - other)
+        for name, iou in before.class_iou.items()
+        if iou is not None and (other := now.class_iou.get(name)) is not None
+    ]
+    return max(changes, default=0.0)

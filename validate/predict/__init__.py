@@ -1,0 +1,1 @@
+"""Masks and overlays for a user's own images."""

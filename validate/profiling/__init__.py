@@ -1,0 +1,1 @@
+"""Where an artifact's time goes: by operator, by layer, against the machine's peak."""

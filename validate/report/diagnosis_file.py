@@ -1,0 +1,29 @@
+"""Read the diagnosis.json that `segport diagnose` wrote."""
+
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+
+from export.artifact.diagnosis import Diagnosis
+from export.common.errors import DataError
+from export.common.files import file_bytes
+
+DIAGNOSIS_FILE = "diagnosis.json"
+
+
+def load_diagnosis(folder: Path) -> Diagnosis:
+    """Return the diagnosis in `folder`; raise DataError when it is missing or damaged."""
+    path = folder / DIAGNOSIS_FILE
+    try:
+        found = TypeAdapter(Diagnosis).validate_json(file_bytes(path))
+    except OSError as error:
+        raise DataError(
+            f"{path}: cannot read ({error.strerror}); 'segport diagnose' makes it"
+        ) from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "content"
+        raise DataError(f"{path}: no diagnosis ({where}: {first['msg']})") from error
+    if not 0 <= found.suspect.index < len(found.layers):
+        raise DataError(f"{path}: no diagnosis (it has no layer {found.suspect.index})")
+    return found

@@ -1,0 +1,161 @@
+"""Fill the page's template."""
+
+from base64 import b64encode
+from hashlib import sha256
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from export.artifact.diagnosis import Diagnosis
+from validate.report.diagnosis_plot import plot_diagnosis
+from validate.report.diagnosis_report import verdict, worst_layers
+from validate.report.material import Material
+from validate.report.page.charts import class_chart, drop_chart
+from validate.report.page.confusion import FAINT, confusion_chart, largest_changes, shares
+from validate.report.page.gallery import ALIKE, cards, class_legend, difference_legend
+from validate.report.page.svg import inline_svg, page_style
+from validate.report.report_text import CLASS_NOTE, class_table, fact_rows, interval_text, notes
+from validate.report.verdict_lines import verdict_lines
+from validate.result.cells import number
+from validate.result.result import PICTURE_FILE, Result
+from validate.result.result_cells import (
+    ARTIFACT_COLUMNS,
+    OVERLAP_WARNING,
+    WORST_COLUMNS,
+    artifact_rows,
+    worst_rows,
+)
+
+_HERE = Path(__file__).parent
+_CHANGES = 6
+"""Rows of the table below a confusion map."""
+
+
+def html_report(material: Material) -> str:
+    """Return report.html: one page without a request to anywhere, not even from its script.
+
+    The same material gives the same text. Raises DataError for files beside the result that
+    are damaged or belong to another one.
+    """
+    template = Environment(
+        loader=FileSystemLoader(_HERE),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    ).get_template("report.html")
+    with page_style():
+        return template.render(
+            **_files(),
+            **_accuracy(material),
+            **_charts(material.result),
+            confusions=_confusions(material),
+            **_pictures(material),
+            diagnoses=[_diagnosis(one, n) for n, one in zip(count(1), material.diagnoses)],
+        )
+
+
+def _files() -> dict[str, Any]:
+    """Return style and script, which hold nothing of the result, and the script's hash."""
+    script = (_HERE / "sort.js").read_text(encoding="utf-8")
+    digest = b64encode(sha256(script.encode()).digest()).decode()
+    style = (_HERE / "style.css").read_text(encoding="utf-8")
+    return {
+        "style": Markup(style),
+        "script": Markup(script),
+        "script_hash": f"sha256-{digest}",
+    }
+
+
+def _accuracy(material: Material) -> dict[str, Any]:
+    result = material.result
+    reference = result.artifact(result.reference)
+    miou = reference.miou if reference else None
+    return {
+        "result": result,
+        "reference_miou": None if miou is None else number(miou, 2),
+        "overlap_warning": OVERLAP_WARNING,
+        "verdicts": verdict_lines(result, material.verdicts),
+        "artifact_head": list(ARTIFACT_COLUMNS),
+        "artifact_rows": artifact_rows(result, ARTIFACT_COLUMNS),
+        "notes": notes(result),
+        "interval_text": interval_text(result),
+        "facts": fact_rows(result),
+    }
+
+
+def _charts(result: Result) -> dict[str, Any]:
+    drops, classes = drop_chart(result), class_chart(result)
+    head, rows = class_table(result)
+    ids = ", ".join(a.id for a in result.artifacts)
+    return {
+        "drops": drops and inline_svg(drops, "drops", "Drop of mIoU by artifact, as in the table"),
+        "class_bars": classes
+        and inline_svg(classes, "classes", f"IoU by class of {ids}, as in the table below"),
+        "class_head": head,
+        "class_rows": rows,
+        "class_note": CLASS_NOTE if any(a.class_drop for a in result.artifacts) else None,
+    }
+
+
+def _confusions(material: Material) -> list[dict[str, Any]]:
+    result, confusions = material.result, material.confusions
+    if result.reference not in confusions:
+        return []
+    reference = confusions[result.reference]
+    classes = result.class_names
+    others = {key: one for key, one in confusions.items() if key != result.reference}
+    differences = {key: shares(one) - shares(reference) for key, one in others.items()}
+    found = []
+    for place, (key, difference) in enumerate(differences.items()):
+        svg = None
+        if np.abs(difference).max() >= FAINT:
+            alt = f"Confusion of {key} minus that of {result.reference}; the table has the largest"
+            svg = inline_svg(confusion_chart(difference, classes), f"confusion-{place}", alt)
+        changes = largest_changes(reference, others[key], classes, _CHANGES)
+        rows = [
+            [
+                one.label,
+                one.predicted,
+                number(one.reference, 2),
+                number(one.artifact, 2),
+                number(one.artifact - one.reference, 2, sign=True),
+            ]
+            for one in changes
+        ]
+        found.append({"id": key, "svg": svg, "rows": rows})
+    return found
+
+
+def _pictures(material: Material) -> dict[str, Any]:
+    result, pictures = material.result, material.pictures
+    shown = cards(pictures, result.reference)
+    visible = pictures[: len(shown)]
+    return {
+        "faint": FAINT,
+        "alike": ALIKE,
+        "change_head": ["label", "predicted as", result.reference, "artifact", "change"],
+        "cards": shown,
+        "hidden_cards": len(pictures) - len(shown),
+        "picture_file": PICTURE_FILE,
+        "class_legend": class_legend(visible, result.class_names),
+        "difference_legend": difference_legend(),
+        "worst_head": list(WORST_COLUMNS),
+        "worst_rows": worst_rows(result),
+    }
+
+
+def _diagnosis(diagnosis: Diagnosis, place: int) -> dict[str, Any]:
+    head, rows = worst_layers(diagnosis)
+    figure = plot_diagnosis(diagnosis)
+    return {
+        "other": diagnosis.other,
+        "verdict": verdict(diagnosis),
+        "svg": inline_svg(figure, f"layers-{place}", f"SQNR of every layer of {diagnosis.other}"),
+        "head": head,
+        "rows": rows,
+    }
