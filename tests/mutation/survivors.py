@@ -85,7 +85,8 @@ def forget_survivors(modules: Sequence[str]) -> None:
 def _settled(path: Path, key: str, status: str, reasons: Reasons) -> bool:
     if status in KILLED:
         return True
-    return status == "survived" and reason(_survivor(path, key), reasons) != UNKNOWN
+    there = status == "survived" and Path("mutants", path).exists()  # else its code is made anew
+    return there and reason(_survivor(path, key), reasons) != UNKNOWN
 
 
 def reason(survivor: Survivor, reasons: Reasons) -> str:
