@@ -4,6 +4,7 @@
 # make fuzz-guided: each parser for SECONDS=60, guided by coverage; a crash-* in runs/fuzz goes to tests/fuzz/corpus.
 # make lock: requirements.lock anew, the pinned versions with their hashes.
 # make audit: known vulnerabilities of the locked versions. make lowest: the fast tests with the lowest versions.
+# make pythons: install from wheels and run the core of the tests under each of Python 3.11 to 3.14 that is here.
 # make numerical: twenty times the random cases of the tests of numbers, 1,200 int8 networks among them.
 # make mutants SUBJECTS="metrics gating": what tests do not notice, of the subjects in tests/mutation/table.py;
 #   of all without SUBJECTS, some two hours.
@@ -26,7 +27,7 @@ FUZZED := runs/fuzz
 UV := $(BIN)/uv
 LOWEST := .venv-lowest
 
-.PHONY: demo test test-fast fuzz fuzz-guided faults lock audit lowest numerical mutants lint docs coverage reports bench bench-timed bench-untimed bench-page demo-network clean
+.PHONY: demo test test-fast fuzz fuzz-guided faults lock audit lowest pythons numerical mutants lint docs coverage reports bench bench-timed bench-untimed bench-page demo-network clean
 
 demo: $(STAMP)
 	@$(BIN)/segport run demo -o runs/demo
@@ -59,6 +60,10 @@ lowest: $(STAMP)
 	$(UV) venv --quiet --clear --python $(PYTHON) $(LOWEST)
 	$(UV) pip install --quiet --python $(LOWEST) --resolution lowest-direct --editable '.[dev]'
 	$(LOWEST)/bin/pytest -m "not slow and not browser"
+
+pythons: $(STAMP)
+	$(BIN)/python -m tests.pythons
+
 numerical: $(STAMP)
 	SEGPORT_NUMERICAL=20 $(BIN)/pytest tests/numerical
 

@@ -40,17 +40,17 @@ _INPUTS_OF = Lazy("quantize.rewrites.change:inputs_of")
 REWRITES: dict[str, Rewrite] = {
     "simplify-pooling": Rewrite(
         "compute adaptive pooling, exported as many nodes, by one convolution",
-        Lazy("quantize.rewrites.pooling:simplify_pooling"),
+        Lazy("quantize.rewrites.operators.pooling:simplify_pooling"),
         silent=True,
     ),
     "sub-pixel-conv": Rewrite(
         "let a convolution and a DepthToSpace do what a ConvTranspose does",
-        Lazy("quantize.rewrites.sub_pixel_conv:sub_pixel_conv"),
+        Lazy("quantize.rewrites.operators.sub_pixel_conv:sub_pixel_conv"),
         silent=True,
     ),
     "gelu": Rewrite(
         "order the factors of a GELU so that one kernel computes it",
-        Lazy("quantize.rewrites.gelu:order_gelu"),
+        Lazy("quantize.rewrites.operators.gelu:order_gelu"),
         silent=True,
     ),
     "repair-dead-channels": Rewrite(
@@ -76,12 +76,12 @@ REWRITES: dict[str, Rewrite] = {
     # behind those that look at a Clip's channels: its own Clips were not there when these were seen
     "hard-sigmoid": Rewrite(
         "write HardSigmoid and HardSwish as products and sums that int8 has",
-        Lazy("quantize.rewrites.hard_sigmoid:write_out_hard_sigmoid"),
+        Lazy("quantize.rewrites.operators.hard_sigmoid:write_out_hard_sigmoid"),
         silent=True,
     ),
     "write-out-prelu": Rewrite(
         "compute PRelu by convolutions of one channel and Relu, which are faster",
-        Lazy("quantize.rewrites.prelu:write_out_prelu"),
+        Lazy("quantize.rewrites.operators.prelu:write_out_prelu"),
         silent=True,
     ),
     "read-pixels": Rewrite(

@@ -29,6 +29,8 @@ class Parser:
 
     seed: Callable[[Path, Artifact], Path]
     load: Callable[[Path], object]
+    slow: int = 1
+    """How many times as long it takes as others, which are tried as many times as often."""
 
     def refuses(self, file: Path) -> bool:
         """Whether `file` is refused; AssertionError for another end, and for too much taken."""
@@ -69,6 +71,7 @@ PARSERS = {
     "checkpoint": Parser(seeds.checkpoint, seeds.load_state),
     "safetensors": Parser(seeds.safetensors, seeds.load_state),
     "onnx": Parser(seeds.onnx_file, seeds.load_onnx_file),
+    "onnx-import": Parser(seeds.onnx_file, seeds.import_onnx_file, slow=20),
     "label-map": Parser(seeds.label_map, seeds.load_label_map),
     "csv": Parser(seeds.listing, seeds.load_listing),
     "split-file": Parser(seeds.split, seeds.load_split),

@@ -4,6 +4,7 @@ import json
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
@@ -17,7 +18,9 @@ from export.common.errors import DataError
 from export.common.progress import Stages
 from export.networks.checkpoint import fit_state_dict, read_state_dict
 from export.networks.table import LIBRARIES
+from export.networks.zoo import IMAGENET_MEAN, IMAGENET_STD
 from export.onnx_graph.onnx_file import parse_model, tidied
+from export.onnx_import import import_model
 from quantize.calibration.cache import _keep, _restored
 from quantize.calibration.statistics import MinMax, Statistic
 from segport.stages import RECORD_FILE, Reuse
@@ -106,6 +109,12 @@ def onnx_file(folder: Path, tiny: Artifact) -> Path:
 
 def load_onnx_file(file: Path) -> None:
     tidied(file, parse_model(file))
+
+
+def import_onnx_file(file: Path) -> None:
+    """All of an import: its view, the run in a process of its own, conversion, simplification."""
+    with TemporaryDirectory() as folder:
+        import_model(file, Path(folder), mean=IMAGENET_MEAN, std=IMAGENET_STD)
 
 
 def label_map(folder: Path, tiny: Artifact) -> Path:

@@ -32,6 +32,12 @@ _TOKENS = (
 )
 
 
+NAMES = [
+    pytest.param(name, marks=pytest.mark.slow) if parser.slow > 1 else name
+    for name, parser in PARSERS.items()
+]
+
+
 def mutated(data: bytes, rng: random.Random) -> bytes:
     """Return `data` with one to four changes: flipped, cut, repeated, or a nasty token put in."""
     changed = bytearray(data)
@@ -50,7 +56,7 @@ def mutated(data: bytes, rng: random.Random) -> bytes:
     return bytes(changed)
 
 
-@pytest.mark.parametrize("name", PARSERS)
+@pytest.mark.parametrize("name", NAMES)
 def test_no_mutated_file_is_a_traceback(name: str, tmp_path: Path, tiny: Artifact) -> None:
     parser = PARSERS[name]
     file = parser.seed(tmp_path, tiny)
@@ -58,7 +64,7 @@ def test_no_mutated_file_is_a_traceback(name: str, tmp_path: Path, tiny: Artifac
     assert not parser.refuses(file)
     there = sorted(tmp_path.rglob("*"))
     refused = 0
-    for number in range(TRIES):
+    for number in range(max(1, TRIES // parser.slow)):
         file.write_bytes(mutated(sound, random.Random(number)))
         try:
             refused += parser.refuses(file)
@@ -68,7 +74,7 @@ def test_no_mutated_file_is_a_traceback(name: str, tmp_path: Path, tiny: Artifac
     assert sorted(tmp_path.rglob("*")) == there  # nothing else was written
 
 
-@pytest.mark.parametrize("name", PARSERS)
+@pytest.mark.parametrize("name", NAMES)
 def test_what_fuzzing_found_ends_in_an_error(name: str, tmp_path: Path, tiny: Artifact) -> None:
     """Files that reached deep, and those that once ended in a traceback."""
     parser = PARSERS[name]
@@ -113,7 +119,7 @@ MAY_BE = {"label-map": ["empty"], "preprocessor": [*NO_FILES]}
 
 
 @pytest.mark.parametrize("kind", NO_FILES)
-@pytest.mark.parametrize("name", PARSERS)
+@pytest.mark.parametrize("name", NAMES)
 def test_what_is_no_file_is_refused(name: str, kind: str, tmp_path: Path, tiny: Artifact) -> None:
     file = PARSERS[name].seed(tmp_path, tiny)
     file.unlink()

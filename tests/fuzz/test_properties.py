@@ -181,11 +181,12 @@ def test_safetensors_headers_that_say_anything(tmp_path: Path, tiny: Artifact) -
     read()
 
 
-def test_onnx_that_holds_anything(tmp_path: Path, tiny: Artifact) -> None:
-    parser = PARSERS["onnx"]
+@pytest.mark.parametrize("name", ["onnx", pytest.param("onnx-import", marks=pytest.mark.slow)])
+def test_onnx_that_holds_anything(name: str, tmp_path: Path, tiny: Artifact) -> None:
+    parser = PARSERS[name]
     file = parser.seed(tmp_path, tiny)
 
-    @few
+    @settings(few, max_examples=max(1, TRIES // parser.slow))
     @given(changed(MessageToDict(onnx.load(file))))
     def read(document: Any) -> None:
         try:

@@ -36,10 +36,10 @@ def run(name: str) -> None:
     settings = (ROOT / "pyproject.toml").read_text() + _settings(SUBJECTS[name])
     (folder / "pyproject.toml").write_text(settings)
     with chdir(folder):
-        forget_survivors()
+        forget_survivors(SUBJECTS[name].modules)
         Path("mutants/mutmut-stats.json").unlink(missing_ok=True)
     mutmut = str(Path(sys.executable).with_name("mutmut"))
-    kept = {KEPT: str(folder / "exported")}
+    kept = {KEPT: str(folder / "exported"), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     subprocess.run(
         [mutmut, "run", "--max-children", "1"], cwd=folder, env=os.environ | kept, check=True
     )
@@ -53,7 +53,8 @@ source_paths = {list(_PACKAGES)}
 only_mutate = {list(subject.modules)}
 also_copy = ["recipes", "constraints.txt"]
 pytest_add_cli_args = [
-    "-m", "not slow and not shared", "-p", "no:cacheprovider", "-p", "tests.mutation.exported",
+    "-m", "not slow and not shared", "-p", "no:cacheprovider", "-p", "no:unraisableexception",
+    "-p", "no:threadexception", "-p", "tests.mutation.exported",
 ]
 pytest_add_cli_args_test_selection = {tests}
 # torch and onnxruntime have threads, which a fork of a process that ran them lacks

@@ -17,6 +17,8 @@ from tests.mutation.table import SUBJECTS
 
 HERE = Path(__file__).parent
 KILLED = ("killed", "timeout", "segfault")
+UNKNOWN = "not looked at"
+Reasons = dict[str, list[dict[str, str]]]
 _HUNK = re.compile(r"^([-+])(?![-+]{2} )(.*)$", re.MULTILINE)
 
 
@@ -66,25 +68,34 @@ def verdicts(modules: Sequence[str]) -> Iterator[tuple[Path, str, str]]:
             yield path, key, status_by_exit_code[code]
 
 
-def forget_survivors() -> None:
-    """Let mutmut try again what was not killed: there may be new tests."""
-    for meta in Path("mutants").rglob("*.py.meta"):
+def forget_survivors(modules: Sequence[str]) -> None:
+    """Let mutmut try again what lives without a reason: there may be new tests."""
+    reset_config()
+    reasons = tomllib.loads((HERE / "reasons.toml").read_text())
+    for path in {path for path, _, _ in verdicts(modules)}:
+        meta = Path("mutants", f"{path}.meta")
         data = json.loads(meta.read_text())
-        codes = data["exit_code_by_key"]
         data["exit_code_by_key"] = {
-            key: code if status_by_exit_code[code] in KILLED else None
-            for key, code in codes.items()
+            key: code if _settled(path, key, status_by_exit_code[code], reasons) else None
+            for key, code in data["exit_code_by_key"].items()
         }
         meta.write_text(json.dumps(data, indent=4))
 
 
-def reason(survivor: Survivor, reasons: dict[str, list[dict[str, str]]]) -> str:
+def _settled(path: Path, key: str, status: str, reasons: Reasons) -> bool:
+    if status in KILLED:
+        return True
+    there = status == "survived" and Path("mutants", path).exists()  # else its code is made anew
+    return there and reason(_survivor(path, key), reasons) != UNKNOWN
+
+
+def reason(survivor: Survivor, reasons: Reasons) -> str:
     """Return the first reason whose `function` and `change`, regular expressions, match."""
     change = f"{survivor.before} -> {survivor.after}"
     for entry in reasons["reason"]:
         if re.search(entry["function"], survivor.function) and re.search(entry["change"], change):
             return entry["why"]
-    return "not looked at"
+    return UNKNOWN
 
 
 def _survivor(path: Path, key: str) -> Survivor:

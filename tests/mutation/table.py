@@ -49,6 +49,7 @@ SUBJECTS = {
             "tests/validate/gating/test_decision.py",
             "tests/validate/gating/formats/test_formats.py",
             "tests/validate/gating/baseline/test_paired.py",
+            "tests/validate/gating/baseline/test_same_images.py",
             "tests/validate/gating/test_sentences.py",
             "tests/validate/gating/baseline/test_unpaired.py",
             "tests/validate/gating/test_gate.py",
@@ -62,6 +63,8 @@ SUBJECTS = {
         ),
         (
             "tests/validate/gating/test_counted.py",
+            "tests/validate/gating/test_doubts.py",
+            "tests/validate/gating/baseline/test_entries.py",
             "tests/validate/gating/baseline/test_paired.py",
             "tests/validate/gating/test_sentences.py",
             "tests/validate/test_baseline.py",
@@ -84,6 +87,8 @@ SUBJECTS = {
         ),
         (
             "tests/quantize/rounding/test_gptq.py",
+            "tests/quantize/rounding/test_half.py",
+            "tests/quantize/rounding/test_settling.py",
             "tests/quantize/rounding/test_steps.py",
             "tests/numerical/test_halves.py",
         ),

@@ -66,6 +66,15 @@ def test_students_quantile_is_scipys(level: float, freedom: float) -> None:
     assert found == pytest.approx(stats.t.isf(tail, freedom), rel=0.012 if freedom < 5 else 2e-3)
 
 
+@pytest.mark.parametrize(("level", "lost"), [(80, 0.04), (95, 0.07), (99, 0.11)])
+def test_what_students_series_leaves_out_costs_no_coverage(level: float, lost: float) -> None:
+    """In points of coverage, which is what a level promises; never more than was asked for."""
+    z = float(stats.norm.isf((1 - level / 100) / 2))
+    for freedom in np.geomspace(2, 1e4, 50):
+        covered = 100 * (1 - 2 * stats.t.sf(student_quantile(freedom, z), freedom))
+        assert level - lost < covered < level + 1e-3
+
+
 @pytest.mark.parametrize("seed", cases(5))
 def test_figures_without_an_image_are_those_of_the_others(seed: int) -> None:
     """Adversarial images: classes in one image only, empty ones, and one of 10^9 pixels."""

@@ -1,10 +1,14 @@
 """Every float rewrite on random networks: no logit moves farther than float32 explains."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from onnx import ModelProto, numpy_helper
 
-from quantize.rewrites.table import REWRITES
+from export.artifact.artifact import InputSpec
+from export.onnx_graph.graph import dims
+from quantize.rewrites.table import REWRITES, Rewrite
 from tests.export.build import constant
 from tests.numerical.networks import allowed, exactly, images, network
 from tests.numerical.sizes import cases
@@ -19,13 +23,24 @@ HAS = {
     "convolve-before-resize": ["relu", "enlarged"],
     "hard-sigmoid": ["hard", "conv"],
     "write-out-prelu": ["prelu", "conv"],
+    "read-pixels": ["conv", "relu"],
 }
 """Parts in which each rewrite finds something to do. A pooling is written out by the exporter
-alone (tests/quantize/rewrites/test_pooling.py)."""
+alone (tests/quantize/rewrites/operators/test_pooling.py)."""
 
 
 def test_no_rewrite_is_forgotten() -> None:
     assert set(HAS) == set(REWRITES) - {"simplify-pooling"}
+
+
+def known(rewrite: Rewrite, made: ModelProto) -> Any:
+    """What a rewrite is told: how pixels are normalized, or what was seen of channels."""
+    if not rewrite.of_input:
+        return seen(made, images(made, 3))
+    channels = dims(made.graph.input[0])[1]
+    mean, std = ([0.485, 0.456, 0.406, 0.5][:channels], [0.229, 0.224, 0.225, 1.0][:channels])
+    order = {1: "L", 3: "RGB", 4: "RGBA"}[channels]
+    return InputSpec(shape=dims(made.graph.input[0]), mean=mean, std=std, colour_order=order)
 
 
 def distance(made: ModelProto, changed: ModelProto) -> float:
@@ -43,7 +58,7 @@ def test_a_rewrite_moves_no_logit_beyond_rounding(rewrite: str) -> None:
     done = 0
     for seed in cases(6):
         made = network(seed, HAS[rewrite])
-        change = REWRITES[rewrite].apply(made, seen(made, images(made, 3)))
+        change = REWRITES[rewrite].apply(made, known(REWRITES[rewrite], made))
         if change.model.graph != made.graph:
             assert distance(made, change.model) <= 1, f"network {seed}"
             done += 1
@@ -54,7 +69,7 @@ def test_a_rewrite_moves_no_logit_beyond_rounding(rewrite: str) -> None:
 def test_all_rewrites_together_move_no_logit_beyond_rounding(seed: int) -> None:
     made = changed = network(seed)
     for rewrite in REWRITES.values():
-        changed = rewrite.apply(changed, seen(changed, images(made, 3))).model
+        changed = rewrite.apply(changed, known(rewrite, changed)).model
     assert distance(made, changed) <= 1
 
 

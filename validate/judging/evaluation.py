@@ -1,7 +1,6 @@
 """Run artifacts over a data set, image by image, and keep what comparisons need."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,8 @@ from export.artifact.class_map import largest
 from export.common.errors import DataError
 from export.common.progress import Progress, silent
 from validate.data.items import Dataset
-from validate.metrics.agreement import ImageCounts, boundary, count_image
+from validate.judging.rows import Rows
+from validate.metrics.agreement import boundary, count_image
 from validate.metrics.metrics import Confusion, confusion
 from validate.result.evidence import Evidence
 from validate.runtime.engine import Runtime
@@ -23,34 +23,48 @@ See = Callable[[Labelled, Mapping[str, NDArray[np.uint8]]], None]
 """Looks at an image and what every artifact predicts for it."""
 
 
-@dataclass
 class Evaluation:
-    """What one artifact predicted.
+    """What one artifact predicted, counted image by image in list order.
 
-    `confusions` holds one matrix per labelled image, in list order; `against` one per image
-    whose labels are the reference's predictions. `images` counts the pixels that agree with
-    the reference in every image, labelled or not. `nonfinite` lists images whose logits held
-    inf or NaN.
+    `nonfinite` lists images whose logits held inf or NaN.
     """
 
-    confusions: list[Confusion] = field(default_factory=list)
-    against: list[Confusion] = field(default_factory=list)
-    images: list[ImageCounts] = field(default_factory=list)
-    nonfinite: list[str] = field(default_factory=list)
+    def __init__(self) -> None:
+        self.nonfinite: list[str] = []
+        self._images: list[str] = []
+        self._labels, self._against, self._near = Rows(), Rows(), Rows()
+
+    def add(
+        self,
+        image: Labelled,
+        predicted: NDArray[np.uint8],
+        expected: NDArray[np.uint8],
+        near: NDArray[np.bool_],
+        classes: int,
+    ) -> None:
+        """Count an image: `predicted` by its label, if it has one, and by the reference's classes,
+        `expected`; pixels that are `near` a border apart. All are (h, w)."""
+        if image.label is not None:
+            self._labels.append(confusion(image.label, predicted, classes))
+        self._against.append(confusion(expected, predicted, classes))
+        counts = count_image(image.sample.id, predicted == expected, near)
+        self._near.append(np.array((counts.near, counts.near_agreeing), np.int64))
+        self._images.append(image.sample.id)
 
     @property
     def fidelity(self) -> Confusion | None:
         """The matrices against the reference, added up; None before the first image."""
-        return sum(self.against[1:], self.against[0]) if self.against else None
+        against = self._against.array()
+        return None if against is None else against.sum(0)
 
     def evidence(self) -> Evidence:
         """Return what was counted as arrays over the images."""
         broken = set(self.nonfinite)
         return Evidence(
-            np.stack(self.confusions) if self.confusions else None,
-            np.stack(self.against),
-            np.array([(one.near, one.near_agreeing) for one in self.images], np.int64),
-            np.array([one.id in broken for one in self.images], np.bool_),
+            self._labels.array(),
+            self._against.array(),
+            self._near.array(),
+            np.array([id in broken for id in self._images], np.bool_),
         )
 
 
@@ -83,23 +97,10 @@ def evaluate(
         # as in fidelity, the reference stands in for a label that is not there
         near = boundary(expected if image.label is None else image.label)
         for key, classes in predicted.items():
-            found[key].images.append(count_image(image.sample.id, classes == expected, near))
-            _count(found[key], image, classes, expected, preparation.classes)
+            found[key].add(image, classes, expected, near, preparation.classes)
         see(image, predicted)
         progress(done, total)
     return found
-
-
-def _count(
-    evaluation: Evaluation,
-    image: Labelled,
-    predicted: NDArray[np.uint8],
-    expected: NDArray[np.uint8],
-    classes: int,
-) -> None:
-    if image.label is not None:
-        evaluation.confusions.append(confusion(image.label, predicted, classes))
-    evaluation.against.append(confusion(expected, predicted, classes))
 
 
 def _predict(

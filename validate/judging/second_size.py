@@ -6,12 +6,14 @@ A file may keep what a Reshape or Resize was traced with, and agree at that size
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from export.artifact.artifact import Manifest
 from export.artifact.second_size import second_size
 from export.common.progress import Progress, silent
 from validate.data.items import Dataset
 from validate.judging.evaluation import Evaluation, evaluate
-from validate.metrics.agreement import ImageCounts
+from validate.result.evidence import Evidence
 from validate.result.result import SecondSizeFacts
 from validate.runtime.engine import Runtime
 from validate.samples.protocols import get_protocol
@@ -50,8 +52,8 @@ def at_second_size(
         key: SecondSizeFacts(
             size=size,
             images=count,
-            agreement=_agreement(found[key].images),
-            before=_agreement([before[key].images[i] for i in chosen]),
+            agreement=_agreement(found[key].evidence(), [*range(count)]),
+            before=_agreement(before[key].evidence(), chosen),
         )
         for key in runtimes
         if key != reference
@@ -78,5 +80,8 @@ def size_warnings(found: SecondSizeFacts) -> list[str]:
     ]
 
 
-def _agreement(images: Sequence[ImageCounts]) -> float:
-    return 100 * sum(one.agreeing for one in images) / sum(one.pixels for one in images)
+def _agreement(evidence: Evidence, images: Sequence[int]) -> float:
+    """Return the percent of the pixels of some images on which the reference gives the same."""
+    assert evidence.against is not None
+    total = evidence.against[images].sum(0)
+    return 100 * int(np.trace(total)) / int(total.sum())

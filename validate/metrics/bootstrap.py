@@ -23,6 +23,8 @@ METHOD = "paired percentile bootstrap over images, stretched to the jackknife's 
 RESAMPLES = 10_000
 SEED = 0
 _BLOCK = 500
+_DRAWN = 1 << 21
+"""Resamples at a time, and the images that they may have together: memory is bounded."""
 
 
 def resampled_sums(rows: Floats, resamples: int = RESAMPLES, seed: int = SEED) -> Floats:
@@ -36,8 +38,9 @@ def resampled_sums(rows: Floats, resamples: int = RESAMPLES, seed: int = SEED) -
 
 def _weights(images: int, resamples: int, seed: int) -> Iterator[Floats]:
     rng = np.random.default_rng(seed)
-    for start in range(0, resamples, _BLOCK):
-        count = min(_BLOCK, resamples - start)
+    together = min(_BLOCK, max(1, _DRAWN // images))
+    for start in range(0, resamples, together):
+        count = min(together, resamples - start)
         drawn = rng.integers(0, images, (count, images)) + images * np.arange(count)[:, None]
         counts = np.bincount(drawn.reshape(-1), minlength=count * images)
         yield counts.reshape(count, images).astype(np.float64)
@@ -84,9 +87,10 @@ def _stretch(spread: float, left_out: Floats, z: float) -> float:
 def student_quantile(freedom: float, z: float) -> float:
     """Return Student's t that leaves as much above as `z` of the normal distribution does.
 
-    1 % off at 2 degrees of freedom for 2.5 %, exact for many.
-
-    Abramowitz and Stegun, Handbook of Mathematical Functions, 26.7.5.
+    A series, Abramowitz and Stegun, Handbook of Mathematical Functions, 26.7.5. Freedom here is
+    more than 2, and there it is least exact: 0.8 % low for 95 %, 4 % for 99 %. That costs 0.07
+    and 0.11 points of what the interval covers, far less than the jackknife's freedom is off by;
+    results of earlier versions, whose intervals are counted again, stay what they are.
     """
     f = freedom
     return (

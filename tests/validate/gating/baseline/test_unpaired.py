@@ -82,7 +82,7 @@ def test_an_unpaired_comparison_states_both_drops_and_how_sure_it_is(
     low, high = verdict.interval or (0, 0)
     value = verdict.value or 0
     assert value == pytest.approx(there - here)
-    assert verdict.limit == -0.2
+    assert (verdict.limit, verdict.check) == (-0.2, "baseline")
     error = (high - value) / 1.959964
     assert verdict.reason == (
         f"other images than the baseline's, so an unpaired comparison: drop {here:+.3f} here, "

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from export.onnx_graph.graph import infer_shapes, normalise
-from quantize.rewrites.pooling import simplify_pooling
+from quantize.rewrites.operators.pooling import simplify_pooling
 from tests.export.build import computed
 
 

@@ -10,8 +10,8 @@ import pytest
 from onnx import ModelProto, helper
 
 from export.ort.inspection import inspect
-from quantize.rewrites.gelu import order_gelu
-from quantize.rewrites.hard_sigmoid import write_out_hard_sigmoid
+from quantize.rewrites.operators.gelu import order_gelu
+from quantize.rewrites.operators.hard_sigmoid import write_out_hard_sigmoid
 from tests.export.build import computed, constant, image, model, operators, saved, value
 
 SHAPE = (1, 4, 6, 6)

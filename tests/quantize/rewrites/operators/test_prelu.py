@@ -5,7 +5,7 @@ import pytest
 from onnx import helper, numpy_helper
 
 from export.onnx_graph.graph import infer_shapes
-from quantize.rewrites.prelu import write_out_prelu
+from quantize.rewrites.operators.prelu import write_out_prelu
 from tests.export.build import computed, model, value
 
 

@@ -11,7 +11,7 @@ from torch.nn.functional import conv_transpose2d
 
 from export.onnx_graph.graph import with_input_shape
 from export.onnx_graph.onnx_cost import graph_cost
-from quantize.rewrites.sub_pixel_conv import phases, sub_pixel_conv
+from quantize.rewrites.operators.sub_pixel_conv import phases, sub_pixel_conv
 from tests.export.build import computed, constant, image, model, operators, value, weight
 
 CHANNELS, OUT, SIZE = 4, 6, (5, 7)
