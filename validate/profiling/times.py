@@ -16,6 +16,8 @@ from validate.profiling.layers import Layers
 from validate.speed.latency import WARM_UP
 
 _OPTIMIZED = "optimized.onnx"
+_REORDERING = ("ReorderInput", "ReorderOutput")
+"""They lay a tensor out anew and compute no layer."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,8 @@ def _profiled(file: Path, place: Path) -> InferenceSession:
 
 
 def _time(kernel: Kernel, layers: Layers, operators: Mapping[str, str]) -> Time:
+    if kernel.kind == CONVERSION or kernel.operator in _REORDERING:
+        return Time(kernel.name, kernel.operator, kernel.kind, kernel.ms, 0)
     layer = layers.layer(kernel) or kernel.name
-    converts = kernel.kind == CONVERSION
-    operator = kernel.operator if converts else operators.get(layer, kernel.operator)
+    operator = operators.get(layer, kernel.operator)
     return Time(layer, operator, kernel.kind, kernel.ms, layers.macs_of(kernel))
