@@ -8,6 +8,7 @@ machine's own target gives them. Needs no images and takes about a minute.
 """
 
 import time
+from argparse import ArgumentParser
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,7 +19,6 @@ from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 from tabulate import tabulate
 
-from benchmarks.common import bare_parser, facts, write_json
 from export.ort.sessions import cpu_facts, session_options
 from quantize.targets import default_target, get_target
 
@@ -30,7 +30,7 @@ _SCALE, _ZERO = "scale", "zero"
 
 @dataclass(frozen=True)
 class Layer:
-    """A layer of the chain: `operator` on (1, channels, 64, 64), behind a convolution
+    """A layer of the chain: `operator` on (1, channels, 64, 64); each `behind` a convolution or not.
 
     `weight` is the shape of a convolution's or product's weight, `twice` whether it reads its
     input twice, `int8` whether there is a kernel for it.
@@ -193,36 +193,25 @@ def _in_turns(runs: list[Callable[[], float]]) -> list[list[float]]:
     return [[run() for run in runs] for _ in range(_RUNS)]
 
 
-def measured(bits: int) -> dict[str, dict[str, float]]:
-    """Return, by layer, nanoseconds per layer in float and in int8 where there is a kernel."""
-    return {
-        name: {
-            "in_float": nanoseconds(layer, False, bits),
-            **({"in_int8": nanoseconds(layer, True, bits)} if layer.int8 else {}),
-        }
-        for name, layer in LAYERS.items()
-    }
-
-
 def main() -> None:
-    """Print nanoseconds per layer, per value and MACs per nanosecond; write operator_costs.json."""
-    options = bare_parser(str(__doc__)).parse_args()
+    """Print nanoseconds per value of the result, and MACs per nanosecond."""
+    ArgumentParser(description=str(__doc__).splitlines()[0]).parse_args()
     target = default_target(cpu_facts())
     bits = get_target(target).weight_max.bit_length() + 1
-    found = measured(bits)
     rows = [
-        [name, *(_figure(LAYERS[name], taken.get(kind)) for kind in ("in_float", "in_int8"))]
-        for name, taken in found.items()
+        [
+            name,
+            _figure(layer, nanoseconds(layer, False, bits)),
+            _figure(layer, nanoseconds(layer, True, bits)) if layer.int8 else "-",
+        ]
+        for name, layer in LAYERS.items()
     ]
-    print(f"{target}, weights of {bits} bits; ns per value, or MACs per ns")
+    print(f"{target}, weights of {bits} bits; ns per value of the result")
     print(tabulate(rows, ["layer", "float", "int8"]))
-    write_json(options.out / "operator_costs.json", facts(target=target, layers=found))
 
 
-def _figure(layer: Layer, taken: float | None) -> str:
-    if taken is None:
-        return "-"
-    per_value = f"{taken / layer.values:.3f} ns"
+def _figure(layer: Layer, taken: float) -> str:
+    per_value = f"{taken / layer.values:.3f}"
     if layer.operator not in ("Conv", "MatMul"):
         return per_value
     return f"{per_value}, {layer.macs / taken:.1f} MACs/ns"
