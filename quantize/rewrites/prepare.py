@@ -31,7 +31,7 @@ REWRITES: dict[str, Rewrite] = {
     "sub-pixel-conv": Rewrite(nothing, sub_pixel_conv, silent=True),
     "gelu": Rewrite(nothing, order_gelu, silent=True),
     "repair-dead-channels": Rewrite(suspicious_inputs, repair_dead_channels, images=4),
-    "equalize": Rewrite(inputs_of("Clip"), equalize),
+    "equalize": Rewrite(inputs_of("Clip", "Conv"), equalize),
     "absorb-bias": Rewrite(inputs_of("Relu", "Clip"), absorb_high_bias),
     "convolve-before-resize": Rewrite(nothing, convolve_before_resize),
     # behind those that look at a Clip's channels: its own Clips were not there when these were seen
