@@ -30,7 +30,7 @@ _SCALE, _ZERO = "scale", "zero"
 
 @dataclass(frozen=True)
 class Layer:
-    """A layer: `operator` on (1, channels, 64, 64), each of the chain `behind` a convolution or not.
+    """`operator` on (1, channels, 64, 64); in the chain a convolution before each, if `behind`.
 
     `weight` is the shape of a convolution's or product's weight, `twice` whether it reads its
     input twice, `int8` whether there is a kernel for it.
