@@ -4,12 +4,14 @@
     python benchmarks/families.py --networks smp_unet,unet_prelu
 
 Seeded weights (networks/settled.py), photos of VOC train for calibration, of val to judge.
-Segport's `cpu` file and onnxruntime's own, both in onnxruntime, NNCF's in OpenVINO; each gets the
-same fp32 file with logits. Times are of the whole file, in turns with the fp32 one in the same
-runtime. Segport's other targets: a file, or what it says instead. Every family is done in a
-process of its own. Needs ../shared, the extra `bench` and an idle machine.
+Segport's `cpu` file, that of this machine's own target and onnxruntime's own, all in onnxruntime,
+NNCF's in OpenVINO; each gets the same fp32 file with logits. Times are of the whole file, in turns
+with the fp32 one in the same runtime. Segport's other targets: a file, or what it says instead.
+Every family is done in a process of its own; those that OUT/families.json has are kept. Needs
+../shared, the extra `bench` and an idle machine.
 """
 
+import json
 import multiprocessing
 import os
 import sys
@@ -38,7 +40,7 @@ from benchmarks.common import (
 )
 from benchmarks.masks import measure
 from benchmarks.networks.table import FAMILIES, exported
-from benchmarks.peers import NATIVE, PREPARED, QUANTIZERS, SEGPORT
+from benchmarks.peers import HERE, NATIVE, PREPARED, QUANTIZERS, SEGPORT
 from benchmarks.runs import classes, int8_in_openvino, outputs_in_onnxruntime, outputs_in_openvino
 from export.artifact.artifact import Artifact
 from export.common.errors import SegportError, first_line
@@ -48,7 +50,7 @@ from validate.data.datasets import open_dataset
 from validate.samples.samples import Preparation, Samples
 
 RUNTIMES = {
-    "onnxruntime": (outputs_in_onnxruntime, (SEGPORT, PREPARED)),
+    "onnxruntime": (outputs_in_onnxruntime, tuple(dict.fromkeys((SEGPORT, HERE, PREPARED)))),
     "openvino": (outputs_in_openvino, (NATIVE,)),
 }
 """What opens a file, and whose int8 files it runs."""
@@ -65,7 +67,8 @@ def one(name: str, folder: Path, images: int) -> dict[str, Any]:
         judges = _judges(fp32, images)
         found = {
             quantizer: _made(quantizer, fp32, folder, samples)
-            for quantizer in (SEGPORT, PREPARED, NATIVE)
+            for _, quantizers in RUNTIMES.values()
+            for quantizer in quantizers
         }
         targets = {target: _for_target(target, fp32, folder, samples, judges) for target in TARGETS}
     files = {q: file_of(q, fp32, folder) for q, made in found.items() if not made["error"]}
@@ -182,11 +185,12 @@ def main() -> None:
     arguments = parser(str(__doc__), tuple(FAMILIES))
     arguments.add_argument("--images", type=int, default=8, help="to calibrate, and to judge")
     options = arguments.parse_args()
-    families: dict[str, Any] = {}
-    for name in options.networks:
+    file = options.out / "families.json"
+    families: dict[str, Any] = json.loads(file.read_text())["families"] if file.exists() else {}
+    for name in (one for one in options.networks if one not in families):
         start = time.perf_counter()
         families[name] = apart(name, options.out / "families", options.images)
-        write_json(options.out / "families.json", facts(images=options.images, families=families))
+        write_json(file, facts(images=options.images, families=families))
         print(tabulate(rows(name, families[name]), floatfmt=".2f"), flush=True)
         print(f"{name}: {time.perf_counter() - start:.0f} s", file=sys.stderr)
 

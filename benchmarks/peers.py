@@ -12,6 +12,8 @@ from benchmarks.common import FP32, Run
 from benchmarks.runs import in_onnxruntime, in_openvino
 from benchmarks.tables import SEGPORT as SEGPORT
 from export.artifact.artifact import INPUT_NAME, Sample
+from export.ort.sessions import cpu_facts
+from quantize.targets import default_target
 from validate.samples.samples import Samples
 
 os.environ["NNCF_CI"] = "1"  # else it reports its use over the network, in the time measured
@@ -112,7 +114,10 @@ def _nncf_native(source: Path, target: Path, samples: Samples) -> None:
 PREPARED = "onnxruntime u8s8 per-channel, prepared"
 NATIVE = "nncf, openvino model"
 U8S8 = {"activation_type": "QUInt8", "weight_type": "QInt8"}
+HERE = f"segport {default_target(cpu_facts())}"
+"""Segport for the machine at hand: `SEGPORT` itself where that has VNNI."""
 QUANTIZERS: Mapping[str, Quantizer] = {
+    HERE: _segport(),
     SEGPORT: _segport(target="cpu"),
     "onnxruntime u8s8 per-channel": _onnxruntime(**U8S8, per_channel=True),
     "onnxruntime defaults": _onnxruntime(),

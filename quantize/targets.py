@@ -46,8 +46,8 @@ class Target:
     int32. Without `quantized_outputs` only what layers read gets a pair; `residual_only`
     leaves it out where an Add reads the convolution it can be fused with, `float_results` behind
     such layers that only float ones read. With `everything` layers are quantized too whose result
-    only float layers read; with `by_cost` only those that take less time so (see
-    `quantize.partition`). A file that gives a mask ends in
+    only float layers read; with `kernels`, one of `quantize.partition.costs`, only those that take
+    less time so. A file that gives a mask ends in
     `mask_head`, one of `export.mask_head.heads`. `lossless` are rewrites of the finished file (see
     `quantize.lossless`). `options` are further ones of onnxruntime's
     quantizer. `range` and `methods` are the range rule and the steps (see
@@ -71,7 +71,7 @@ class Target:
     residual_only: bool = False
     float_results: tuple[str, ...] = ()
     everything: bool = False
-    by_cost: bool = False
+    kernels: str | None = None
     mask_head: str = PLAIN
     lossless: tuple[str, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -199,8 +199,8 @@ class Npu(Target):
 
 
 TARGETS: dict[str, Target] = {
-    "cpu": Cpu(by_cost=True),
-    "cpu-avx2": CpuAvx2(),
+    "cpu": Cpu(kernels="vnni"),
+    "cpu-avx2": CpuAvx2(kernels="avx2"),
     "arm": Arm(),
     "openvino": OpenVino(),
     "tensorrt": TensorRt(),

@@ -116,6 +116,11 @@ def _int8_lines(facts: "Int8Facts") -> "list[str]":
     else:
         fused = ", ".join(f"{op} {done}/{all_}" for op, (done, all_) in facts["fused"].items())
         lines.append(f"int8: {100 * share:.1f} % of MACs; in int8: {fused}")
+    if (foreseen := facts.get("foreseen_time")) and foreseen >= 1:
+        lines.append(
+            f"warning: int8 is foreseen to take {foreseen:.2f} of fp32's time on this target: "
+            "what int8 has kernels for takes too little of it"
+        )
     observed = facts.get("calibration", {}).get("warnings", ())
     lines += [f"warning: {text}" for text in observed]
     if left_out := facts.get("left_out"):

@@ -84,6 +84,7 @@ class Int8Facts(FormFacts):
     quantized_macs_share: float
     int8_verified: bool | None
     int8_unverified: str | None
+    foreseen_time: NotRequired[float | None]
     fused: dict[str, list[int]]
     kept_float: list[str]
     calibration: NotRequired[dict[str, Any]]

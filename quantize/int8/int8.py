@@ -59,7 +59,8 @@ class Planned:
     """A plan, and what is known about how it came to be.
 
     `coverage` says whether the calibration images were enough (`quantize.calibration.coverage`),
-    `told`, by name, why layers were to stay in float from the start.
+    `told`, by name, why layers were to stay in float from the start, `foreseen` what part of fp32's
+    time the file shall take on its target; None where nothing is known of that.
     """
 
     plan: Plan
@@ -67,6 +68,7 @@ class Planned:
     rounded: Rounded
     coverage: dict[str, Any]
     told: Mapping[str, str] = field(default_factory=dict)
+    foreseen: float | None = None
 
 
 def plan_int8(
@@ -82,13 +84,17 @@ def plan_int8(
     told = dict.fromkeys(output_layers(model), OUTPUT)
     told |= dict.fromkeys(matching_layers(model, choices.keep_float), ASKED)
     prepared = yield from prepare_for(artifact, model, choices.methods, samples, progress=progress)
-    fp32 = estimate(model)
+    kernels = target.kernels if choices.by_cost else None
+    fp32 = estimate(_sized(model, artifact), kernels) if kernels else 0.0
     del model  # as large as the one that was made of it
     told |= dict.fromkeys(prepared.kept_float, FASTER)
     candidates = _quantizable(prepared.model, target)
     layers = worthwhile(prepared.model, [n for n in candidates if n.name not in told], target)
-    if choices.by_cost and target.by_cost and fp32 >= _WORTH_CHOOSING:
-        layers = paying(prepared.model, layers, fp32) or layers
+    foreseen = None
+    if kernels and fp32 >= _WORTH_CHOOSING:
+        sized = _sized(prepared.model, artifact)
+        layers = paying(sized, layers, fp32, kernels) or layers
+        foreseen = round(estimate(sized, kernels, {node.name for node in layers}) / fp32, 2)
     if not layers:
         raise QuantizeError(f"{artifact.path.name}: no layer is left that could become int8")
     ranges, rounded, coverage = yield from _observed(prepared, layers, samples, choices)
@@ -104,7 +110,7 @@ def plan_int8(
     if CORRECT_BIAS in choices.methods:
         corrections = correct_biases(plan, samples, progress)
         plan = Plan(**vars(plan) | {"shifts": summed(plan.shifts, corrections)})
-    return Planned(plan, prepared, rounded, coverage, told)
+    return Planned(plan, prepared, rounded, coverage, told, foreseen)
 
 
 def finish_int8(
@@ -131,6 +137,7 @@ def finish_int8(
         "quantized_macs_share": sum(macs.get(n, 0) for n in names) / (sum(macs.values()) or 1),
         "int8_verified": None if unverified else True,
         "int8_unverified": unverified,
+        "foreseen_time": planned.foreseen,
         "fused": coverage,
         "kept_float": sorted(node.name for node in floating),
         "calibration": planned.coverage,
@@ -199,6 +206,14 @@ def _observed(
     ranges = {tensor: measured[source] for tensor, source in sources.items()}
     rounded = round_weights(model, moments, target, method) if method else Rounded({}, {}, {})
     return ranges, rounded, coverage_facts(coverage)
+
+
+def _sized(model: ModelProto, artifact: Artifact) -> ModelProto:
+    """Return a network of a fixed size: its own, or where any goes in that of the images."""
+    batch, channels, height, width = artifact.manifest.input.shape
+    if None not in (batch, height, width):
+        return model
+    return with_input_shape(model, (batch or 1, channels or 3, *artifact.manifest.size))
 
 
 def _quantizable(model: ModelProto, target: Target) -> list[NodeProto]:

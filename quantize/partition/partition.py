@@ -13,7 +13,17 @@ from dataclasses import dataclass
 from onnx import ModelProto, NodeProto, TensorProto
 
 from export.onnx_graph.graph import consumers, float_tensors, initializers
-from quantize.partition.costs import CONVERSION, LayerCost, Shapes, cost, macs, size
+from quantize.partition.costs import (
+    CONVERSION,
+    KERNELS,
+    PLAIN_CONVERSION,
+    Kernels,
+    LayerCost,
+    Shapes,
+    cost,
+    macs,
+    size,
+)
 from quantize.partition.cut import INFINITE, Cut
 
 _CLIPPING = ("Relu", "Clip")
@@ -35,19 +45,24 @@ class _Graph:
     constants: Mapping[str, TensorProto]
     makers: Mapping[str, str]
     readers: Mapping[str, Sequence[str]]
+    convolutions: Collection[str]
+    kernels: Kernels
 
 
-def paying(model: ModelProto, layers: Sequence[NodeProto], fp32: float) -> list[NodeProto]:
+def paying(
+    model: ModelProto, layers: Sequence[NodeProto], fp32: float, kernels: str
+) -> list[NodeProto]:
     """Return those of the `layers` of a float network with inferred shapes that int8 pays for.
 
-    That is all of them unless others are foreseen to be clearly faster. `fp32` is what the
-    network costs as it was, ns (see `estimate`).
+    That is all of them unless fewer are foreseen to be clearly faster, or all slower than `fp32`:
+    what the network costs as it was, ns (see `estimate`). `kernels` is one of
+    `quantize.partition.costs`.
     """
-    graph = _read(model)
+    graph = _read(model, kernels)
     free = {node.name for node in layers}
     cheapest = _cheapest(graph, free, 0.0)
-    least = _sum(graph, cheapest)
-    if least > _CERTAIN * _sum(graph, free):
+    least, all_in_int8 = _sum(graph, cheapest), _sum(graph, free)
+    if least > _CERTAIN * all_in_int8 and all_in_int8 <= fp32:
         return list(layers)
     limit = least + _SPENT * max(0.0, fp32 - least)
     for reward in _REWARDS:
@@ -57,12 +72,12 @@ def paying(model: ModelProto, layers: Sequence[NodeProto], fp32: float) -> list[
     return [node for node in layers if node.name in chosen]
 
 
-def estimate(model: ModelProto) -> float:
-    """Return what the layers of a float network with inferred shapes cost in float, ns."""
-    return _sum(_read(model), ())
+def estimate(model: ModelProto, kernels: str, int8: Collection[str] = ()) -> float:
+    """Return what a float network with inferred shapes costs with these layers in int8, ns."""
+    return _sum(_read(model, kernels), int8)
 
 
-def _read(model: ModelProto) -> _Graph:
+def _read(model: ModelProto, kernels: str) -> _Graph:
     readers = consumers(model.graph)
     return _Graph(
         model.graph.node,
@@ -70,11 +85,13 @@ def _read(model: ModelProto) -> _Graph:
         initializers(model.graph),
         {name: node.name for node in model.graph.node for name in node.output},
         {name: sorted({node.name for node in found}) for name, found in readers.items()},
+        {node.name for node in model.graph.node if node.op_type == "Conv"},
+        KERNELS[kernels],
     )
 
 
 def _cost(graph: _Graph, node: NodeProto) -> LayerCost:
-    return cost(node, graph.shapes, graph.constants)
+    return cost(node, graph.shapes, graph.constants, graph.kernels)
 
 
 def _sum(graph: _Graph, int8: Collection[str]) -> float:
@@ -84,8 +101,15 @@ def _sum(graph: _Graph, int8: Collection[str]) -> float:
         sides = [reader in int8 for reader in graph.readers.get(tensor, ())]
         made = graph.makers.get(tensor) in int8
         conversions = sides.count(False) if made else int(True in sides)
-        total += conversions * CONVERSION * size(tensor, graph.shapes)
+        total += conversions * _conversion(graph, tensor)
     return total
+
+
+def _conversion(graph: _Graph, tensor: str) -> float:
+    """Return what converting a tensor once costs."""
+    around = {graph.makers.get(tensor), *graph.readers.get(tensor, ())}
+    per_value = PLAIN_CONVERSION if around.isdisjoint(graph.convolutions) else CONVERSION
+    return per_value * size(tensor, graph.shapes)
 
 
 def _cheapest(graph: _Graph, free: Collection[str], reward: float) -> set[str]:
@@ -111,7 +135,7 @@ def _cheapest(graph: _Graph, free: Collection[str], reward: float) -> set[str]:
 
 def _convert(cut: Cut, graph: _Graph, tensor: str) -> None:
     """Have a tensor pay for a DQ per float reader of an int8 maker, and for one Q otherwise."""
-    price = round(CONVERSION * size(tensor, graph.shapes))
+    price = round(_conversion(graph, tensor))
     maker, to_int8 = graph.makers.get(tensor, Cut.SINK), ("to int8", tensor)
     cut.edge(to_int8, maker, price)
     for reader in graph.readers.get(tensor, ()):

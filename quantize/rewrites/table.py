@@ -62,7 +62,7 @@ REWRITES: dict[str, Rewrite] = {
     "equalize": Rewrite(
         "cross-layer equalization: make the channels of each weight tensor alike",
         Lazy("quantize.rewrites.equalization:equalize"),
-        partial(_INPUTS_OF, ("Clip",)),
+        partial(_INPUTS_OF, ("Clip", "Conv")),
     ),
     "absorb-bias": Rewrite(
         "move the constant part of channels that are always on into the next bias",

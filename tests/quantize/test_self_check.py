@@ -62,6 +62,17 @@ def test_the_same_network_agrees_entirely_on_images_held_back(tiny: Artifact) ->
     json.dumps(facts)
 
 
+def test_two_images_judge_what_is_clear_and_four_what_is_not(
+    tiny: Artifact, broken: Artifact
+) -> None:
+    clear = SelfCheck(_photos(6)).facts(tiny, tiny, _photos(4))
+    assert [image["id"] for image in clear["images"]] == ["p0", "p1"]
+    agreement = SelfCheck(_photos(6), force=True).facts(tiny, broken, ())["agreement"]
+    # just above what it reaches: kept, but by all four
+    doubtful = SelfCheck(_photos(6), least=agreement - 1).facts(tiny, broken, _photos(4))
+    assert [image["id"] for image in doubtful["images"]] == ["p0", "p1", "p2", "p3"]
+
+
 def test_without_others_calibration_images_judge_and_that_is_said(tiny: Artifact) -> None:
     facts = SelfCheck().facts(tiny, tiny, _photos(1))
     assert not facts["held_back"] and len(facts["images"]) == 1

@@ -11,6 +11,8 @@ from export.onnx_graph.onnx_cost import INT8_OPS
 _TIME = "_kernel_time"
 _RUN = "model_run"
 _BYTES = ("uint8", "int8")
+CONVERSION = "conversion"
+"""The kind of kernels that only change a tensor's type."""
 _CONVERSIONS = ("QuantizeLinear", "DequantizeLinear", "Cast")
 
 
@@ -85,7 +87,7 @@ def _kernel(event: Mapping[str, Any], ms: float) -> Kernel:
 
 def _kind(operator: str, inputs: Sequence[Mapping[str, Any]]) -> str:
     if operator in _CONVERSIONS:
-        return "conversion"
+        return CONVERSION
     first = next(iter(inputs[0]), "") if inputs else ""
     if operator in INT8_OPS or operator.startswith("QLinear") or first in _BYTES:
         return "int8"

@@ -5,10 +5,11 @@ from typing import Any
 import pytest
 from onnx import helper
 
-from quantize.partition.costs import cost, macs, size
+from quantize.partition.costs import KERNELS, cost, macs, size
 from tests.export.build import weight
 
 START = 5000.0
+VNNI = KERNELS["vnni"]
 SHAPES = {"x": (1, 7, 10, 10), "tokens": (1, 50, 24), "unknown": (1, None, 10, 10)}
 
 
@@ -18,7 +19,7 @@ def conv(rows: int, inputs: int, kernel: int, group: int = 1) -> tuple[float, fl
     given = {"group": group} if group > 1 else {}
     node = helper.make_node("Conv", ["x", "w"], ["y"], **given)
     shapes = SHAPES | {"y": (1, rows, 10, 10)}
-    found = cost(node, shapes, {"w": weights})
+    found = cost(node, shapes, {"w": weights}, VNNI)
     assert macs(node, shapes, {"w": weights}) == 100 * rows * inputs * kernel**2
     return found.in_float - START, found.in_int8 - START
 
@@ -72,6 +73,7 @@ def test_convolutions(layer: tuple[int, ...], in_float: float, in_int8: float) -
         ("Sigmoid", {}, 0.8, 0.2),
         ("LeakyRelu", {}, 0.1, 0.2),
         ("PRelu", {}, 1.2, 1.2),
+        ("Erf", {}, 1.7, 1.7),
         ("Softplus", {}, 0.0, 0.0),
         # 0.05 and 2 per value under the window
         ("AveragePool", {"kernel_shape": [2, 3]}, 0.3, 12.0),
@@ -81,29 +83,50 @@ def test_other_layers_cost_by_value(
     operator: str, given: dict[str, Any], in_float: float, in_int8: float
 ) -> None:
     node = helper.make_node(operator, ["x"], ["y"], **given)
-    found = cost(node, SHAPES | {"y": (1, 7, 10, 10)}, {})
+    found = cost(node, SHAPES | {"y": (1, 7, 10, 10)}, {}, VNNI)
     assert found == pytest.approx((START + 700 * in_float, START + 700 * in_int8))
     assert macs(node, SHAPES, {}) == 0
+
+
+def test_a_product_with_a_number_is_no_kernel_in_int8() -> None:
+    node = helper.make_node("Mul", ["x", "sixth"], ["y"])
+    found = cost(node, SHAPES | {"y": (1, 7, 10, 10)}, {"sixth": weight("sixth")}, VNNI)
+    assert found == pytest.approx((START + 700 * 0.15, START))
+
+
+def test_without_vnni_int8_gains_less() -> None:
+    node = helper.make_node("Conv", ["x", "w"], ["y"])
+    shapes, constants = {"y": (1, 64, 10, 10)}, {"w": weight("w", 64, 32, 1, 1)}
+    found = cost(node, shapes, constants, KERNELS["avx2"])
+    wanted = (START + 204_800 / 43, START + 204_800 / 85 + 0.12 * 6400)
+    assert found == pytest.approx(wanted)
+    depthwise = helper.make_node("Conv", ["x", "w"], ["y"], group=8)
+    found = cost(depthwise, {"y": (1, 8, 10, 10)}, {"w": weight("w", 8, 1, 3, 3)}, KERNELS["avx2"])
+    assert found == pytest.approx((START + 0.424 * 800, START + 0.754 * 800))
+    # blocks of 8 channels
+    node = helper.make_node("Conv", ["x", "w"], ["y"])
+    found = cost(node, {"y": (1, 20, 10, 10)}, {"w": weight("w", 20, 8, 1, 1)}, KERNELS["avx2"])
+    assert found.in_float == pytest.approx(START + 24 * 8 * 100 / 43)
 
 
 @pytest.mark.parametrize("operator", ["MatMul", "Gemm"])
 def test_products(operator: str) -> None:
     node = helper.make_node(operator, ["tokens", "w"], ["y"])
-    found = cost(node, SHAPES | {"y": (1, 50, 8)}, {})
+    found = cost(node, SHAPES | {"y": (1, 50, 8)}, {}, VNNI)
     # 400 results of 24 products
     assert found == pytest.approx((START + 9600 / 80, START + 9600 / 330 + 0.12 * 400))
     # where nothing is known of the input, only that the results are requantized
-    unknown = cost(helper.make_node(operator, ["?", "w"], ["y"]), {"y": (1, 50, 8)}, {})
+    unknown = cost(helper.make_node(operator, ["?", "w"], ["y"]), {"y": (1, 50, 8)}, {}, VNNI)
     assert unknown == pytest.approx((START, START + 0.12 * 400))
     varying = cost(
-        helper.make_node(operator, ["x", "w"], ["y"]), {"x": (1, None), "y": (1, 50, 8)}, {}
+        helper.make_node(operator, ["x", "w"], ["y"]), {"x": (1, None), "y": (1, 50, 8)}, {}, VNNI
     )
     assert varying == unknown
 
 
 def test_a_convolution_of_computed_weights_is_not_foreseen() -> None:
     node = helper.make_node("Conv", ["x", "computed"], ["y"])
-    assert cost(node, SHAPES | {"y": (1, 4, 10, 10)}, {}) == (START, START)
+    assert cost(node, SHAPES | {"y": (1, 4, 10, 10)}, {}, VNNI) == (START, START)
     assert macs(node, SHAPES | {"y": (1, 4, 10, 10)}, {}) == 0
 
 

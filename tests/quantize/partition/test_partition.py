@@ -7,6 +7,8 @@ from export.onnx_graph.graph import infer_shapes
 from quantize.partition.partition import estimate, paying
 from tests.export.build import model, value, weight
 
+VNNI = "vnni"
+
 
 def chain(channels: int, kernel: int) -> ModelProto:
     """Two convolutions, with an activation between them that no target computes in int8."""
@@ -27,7 +29,7 @@ def chain(channels: int, kernel: int) -> ModelProto:
 
 def chosen(made: ModelProto) -> list[str]:
     layers = [node for node in made.graph.node if node.op_type == "Conv"]
-    return [node.name for node in paying(made, layers, estimate(made))]
+    return [node.name for node in paying(made, layers, estimate(made, VNNI), VNNI)]
 
 
 def test_large_convolutions_pay_for_their_conversions() -> None:
@@ -42,4 +44,4 @@ def test_small_ones_do_not() -> None:
 
 def test_the_same_network_gets_the_same_layers() -> None:
     assert len({tuple(chosen(chain(64, 3))) for _ in range(3)}) == 1
-    assert np.isclose(estimate(chain(64, 3)), estimate(chain(64, 3)))
+    assert np.isclose(estimate(chain(64, 3), VNNI), estimate(chain(64, 3), VNNI))

@@ -245,3 +245,29 @@ def test_what_it_does_not_know_is_left_alone() -> None:
     change = equalize(made, {})
     assert change.rescaled.keys() == {"two", "two_relu"}
     assert_follows(made, change, images())
+
+
+def test_what_a_convolution_reads_counts_as_its_weights_do() -> None:
+    made = pair()
+    known = seen(made, images())
+    change = equalize(made, known)
+    read = np.maximum(np.abs(known["y"].low), np.abs(known["y"].high))
+    # made and read divided by s, the weights that read it multiplied: s^3 = r1 * r_y / r2
+    expected = np.cbrt(rows(made, "a.w") * read / columns(made, "b.w"))
+    factor = change.rescaled["a"].factor / expected
+    np.testing.assert_allclose(factor, factor[0], rtol=5e-3)
+
+
+def test_a_dead_channel_moves_no_other() -> None:
+    made = pair()
+    without = equalize(made, {}).rescaled["a"].factor
+    dead = pair()
+    for tensor in (t for t in dead.graph.initializer if t.name == "a.w"):
+        values = numpy_helper.to_array(tensor).copy()
+        values[2] *= 1e-6 * np.abs(values).max() / np.abs(values[2]).max()
+        tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
+    factor = equalize(dead, {}).rescaled["a"].factor
+    others = np.arange(8) != 2
+    ratio = (factor / without)[others]
+    np.testing.assert_allclose(ratio, ratio[0], rtol=2e-2)
+    assert 0.3 < ratio[0] < 3  # by six orders of magnitude in one of 8 it would be 5

@@ -1,0 +1,51 @@
+"""A product with a positive constant costs nothing in int8: the same integers, another scale."""
+
+import numpy as np
+from onnx import ModelProto, NodeProto, numpy_helper
+
+from quantize.graph.qdq_graph import Linear, QdqGraph
+
+
+def read_scaled(model: ModelProto) -> None:
+    """Let readers of such products dequantize the factor's integers by themselves, in place.
+
+    The product of a quantized tensor and one positive number has the tensor's integers with a scale
+    that many times as large; its own Q/DQ pair would round once more, to no finer a grid.
+    """
+    graph = QdqGraph(model)
+    gone: list[NodeProto] = []
+    for product in [node for node in graph.nodes if node.op_type == "Mul"]:
+        quantizers = graph.readers[product.output[0]]
+        found = _factors(graph, product)
+        if found is None or [n.op_type for n in quantizers] != ["QuantizeLinear"]:
+            continue
+        tensor, factor = found
+        scale = f"{product.name}/scale"
+        values = (tensor.scale * factor).astype(np.float32).reshape(())
+        model.graph.initializer.append(numpy_helper.from_array(values, scale))
+        for reader in graph.readers[quantizers[0].output[0]]:
+            reader.input[:] = [tensor.tensor, scale, *tensor.node.input[2:]]
+        gone += [product, *quantizers]
+    for node in gone:
+        model.graph.node.remove(node)
+
+
+def _factors(graph: QdqGraph, product: NodeProto) -> tuple[Linear, float] | None:
+    """Return what a product multiplies by which positive number; None where it is another one."""
+    for name, other in (product.input, reversed(product.input)):
+        tensor, factor = graph.dequantizers.get(name), _number(graph, other)
+        if tensor and tensor.tensor not in graph.constants and tensor.scale.size == 1:
+            return (tensor, factor) if factor is not None and factor > 0 else None
+    return None
+
+
+def _number(graph: QdqGraph, name: str) -> float | None:
+    """Return the one value of a constant, which may be quantized."""
+    linear = graph.dequantizers.get(name)
+    values = graph.constants.get(linear.tensor if linear else name)
+    if values is None or values.size != 1:
+        return None
+    if linear is None:
+        return float(values.reshape(()))
+    integer = int(values.reshape(())) - int(linear.zero_point[0])
+    return integer * float(linear.scale[0])
