@@ -167,7 +167,8 @@ def test_what_stays_in_float_is_listed_with_its_reason(
     graph = onnx.load(tiny.path).graph
     head = next(node.name for node in reversed(graph.node) if node.op_type == "Conv")
     answer = _quantize(tiny, data, tmp_path, "--target", "cpu", "--keep-float", head, "--force")
-    table = answer.out[answer.out.index("in float  ") :]
+    table, _, times = answer.out[answer.out.index("in float  ") :].partition("int8 takes ")
+    assert "ms here" in times and "--keep-float" in times
     assert [line.split("  ")[0] for line in table.splitlines()[2:5]] == ["Conv", "Resize", "Concat"]
     share = 100 * 16 * 21 * 33 * 33 / tiny.manifest.macs
     (conv,) = [line for line in table.splitlines() if line.startswith("Conv ")]
@@ -180,3 +181,8 @@ def test_what_stays_in_float_is_listed_with_its_reason(
     old = Artifact(path, old.manifest.model_copy(update={"checks": {"int8": facts}}))
     (line,) = [line for line in artifact_lines(old).splitlines() if line.startswith("kept in")]
     assert line == f"kept in float: {', '.join(facts['kept_float'])}"
+    # and what is not foreseen to be faster is said
+    for foreseen, said in ((0.99, 0), (1.2, 1), (None, 0)):
+        facts |= {"foreseen_time": foreseen}
+        slow = Artifact(path, old.manifest.model_copy(update={"checks": {"int8": facts}}))
+        assert artifact_lines(slow).count("foreseen to take 1.20 of fp32's time") == said

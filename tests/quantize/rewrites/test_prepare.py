@@ -157,6 +157,6 @@ def test_needs_name_what_must_be_seen() -> None:
     parts = [*weights("a", 4, 3, 1, 1), *weights("b", 4, 4, 1, 1), *weights("c", 2, 4, 1, 1)]
     bounds = [constant("zero", np.float32(0)), constant("six", np.float32(6))]
     made = graph(nodes, [*parts, *bounds])
-    assert REWRITES["equalize"].needs(made) == {"b"}
+    assert REWRITES["equalize"].needs(made) == {"b", "input", "y", "z"}
     assert REWRITES["absorb-bias"].needs(made) == {"a", "b"}
     assert REWRITES["repair-dead-channels"].needs(made) == set()
