@@ -30,6 +30,8 @@ from export.common.names import LONGEST, is_file_name, is_plain
 from export.onnx_graph.graph import dims, dtype_name
 
 FORMAT = 1
+_PRECISIONS = ("fp32", "fp16", "int8")
+"""Those that need no check; what makes another one records what it found (`checks`)."""
 INPUT_NAME = "input"
 
 
@@ -207,6 +209,15 @@ class Manifest(_Strict):
     settings: dict[str, Any]
     checks: dict[str, Any]
     versions: dict[str, str]
+
+    @model_validator(mode="after")
+    def _knows_its_precision(self) -> "Manifest":
+        if self.precision not in _PRECISIONS and self.precision not in self.checks:
+            raise ValueError(
+                f"precision: {self.precision} is none of {', '.join(_PRECISIONS)}, and no check "
+                "says how it was made"
+            )
+        return self
 
     @model_validator(mode="after")
     def _counts_its_classes_once(self) -> "Manifest":
