@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime as ort
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
@@ -17,6 +16,7 @@ from PIL import Image
 from benchmarks.networks.table import exported
 from export.artifact.artifact import Artifact
 from export.networks.zoo import IMAGENET_MEAN, IMAGENET_STD
+from tests.export.build import plain_session
 from tests.segport.command import Answer, segport
 
 INT8_MACS = {
@@ -71,7 +71,7 @@ def _agreement(fp32: Path, other: Path, photo: Path) -> float:
     )
     masks: list[NDArray[Any]] = []
     for file in (fp32, other):
-        session = ort.InferenceSession(file, providers=["CPUExecutionProvider"])
+        session = plain_session(file)
         (logits,) = session.run(None, {"input": fed.transpose(2, 0, 1)[None].astype(np.float32)})
         masks.append(logits.argmax(1))
     return 100 * float(np.mean(masks[0] == masks[1]))

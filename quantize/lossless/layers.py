@@ -149,7 +149,9 @@ class IntegerWriter:
     def _rows(self, grid: Linear, integers: NDArray[np.integer]) -> str:
         """Dequantize a constant that has the rows of `grid` once or several times."""
         if grid.scale.size == 1:
-            return self.add("DequantizeLinear", [self.constant(integers), *grid.node.input[1:]])
+            scale, *zero_point = grid.node.input[1:]
+            own = [self.constant(grid.zero_point.reshape(())) for _ in zero_point]
+            return self.add("DequantizeLinear", [self.constant(integers), scale, *own])
         times = len(integers) // grid.scale.size
         values = [integers, np.tile(grid.scale, times), np.tile(grid.zero_point, times)]
         return self.add("DequantizeLinear", [self.constant(value) for value in values], axis=0)

@@ -14,6 +14,7 @@ from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as tf
 from torchvision.transforms._presets import SemanticSegmentation
 
+from tests.export.build import plain_session
 from tests.networks import tiny as tiny_network
 from tests.segport.command import segport
 from validate.judging.second_size import size_warnings
@@ -176,7 +177,7 @@ def test_both_sizes_are_judged(artifacts: list[Path], data: Path, tmp_path: Path
     height, width = result["shape"][1:]
     smaller = [round(side * 0.75 / 32) * 32 + side % 32 for side in (height, width)]
     session = {
-        name: onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+        name: plain_session(path)
         for name, path in zip(("fp32", "int8"), (artifacts[0], artifacts[2]), strict=True)
     }
     for found, size in ((int8["agreement"], smaller), (int8["before"], [height, width])):

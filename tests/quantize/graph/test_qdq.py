@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 import pytest
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, helper, numpy_helper
@@ -18,7 +17,7 @@ from quantize.graph.qdq import power_of_two, weight_scale
 from quantize.graph.rounded_weight import RoundedWeight
 from quantize.ranges.ranges import Range
 from quantize.targets import TARGETS
-from tests.export.build import constant, model, value, weight
+from tests.export.build import constant, model, plain_session, value, weight
 from tests.segport.process import process
 from validate.samples.samples import Samples
 
@@ -88,7 +87,7 @@ def _tensors(made: ModelProto, names: list[str], image: Any = IMAGE) -> list[NDA
     copy.CopyFrom(made)
     del copy.graph.output[:]
     copy.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
-    session = ort.InferenceSession(copy.SerializeToString())
+    session = plain_session(copy)
     found: list[NDArray[np.float32]] = session.run(names, {"input": image})
     return found
 

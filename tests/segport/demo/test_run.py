@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 import pytest
 import torch
 from numpy.typing import NDArray
@@ -15,6 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from segport.demo import WEIGHTS
 from segport.recipe import load_recipe
+from tests.export.build import plain_session
 from tests.segport.command import Answer, segport
 from tests.timing import few_rounds
 from validate.result.result import ArtifactResult, Result, load_result
@@ -158,7 +158,7 @@ class _Reader(CalibrationDataReader):
 
 def _miou(model: Path, home: Path, split: str) -> float:
     """A second, plain implementation of the protocol and of mIoU."""
-    session = ort.InferenceSession(model, providers=["CPUExecutionProvider"])
+    session = plain_session(model)
     names = (home / f"ImageSets/Segmentation/{split}.txt").read_text().split()
     hits, labels, found = np.zeros(21), np.zeros(21), np.zeros(21)
     for name in names:
