@@ -113,7 +113,7 @@ def test_weights_beyond_half_are_found_before_the_converter_clips_them() -> None
         [weight],
     )
     found = weights_out_of_range(helper.make_model(graph))
-    assert [(k.layer, k.value) for k in found] == [("conv", pytest.approx(7e4))]
+    assert [(k["layer"], k["value"]) for k in found] == [("conv", pytest.approx(7e4))]
 
 
 def test_tidy_casts_removes_round_trips_and_duplicates() -> None:
