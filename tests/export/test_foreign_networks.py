@@ -25,7 +25,16 @@ from export.foreign.probing import run_all
 from export.onnx_graph.graph import opset
 from export.onnx_import import import_model
 from quantize.quantization import quantize
-from tests.export.build import computed, constant, model, operators, saved, value, weight
+from tests.export.build import (
+    computed,
+    constant,
+    model,
+    operators,
+    plain_session,
+    saved,
+    value,
+    weight,
+)
 
 SIDE = 48
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)
@@ -369,7 +378,7 @@ def test_outputs_that_bear_each_others_names(tmp_path: Path) -> None:
     artifact = _import(file, tmp_path, **STATISTICS)
 
     scores, indices = computed(file, x=_rgb())
-    session = onnxruntime.InferenceSession(artifact.path, providers=["CPUExecutionProvider"])
+    session = plain_session(artifact.path)
     mask, logits = session.run(["mask", "logits"], {"input": _rgb()})
     np.testing.assert_array_equal(mask, indices)
     np.testing.assert_allclose(logits, scores, atol=1e-5)

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 import pytest
 from numpy.typing import NDArray
 from onnx import NodeProto, TensorProto, ValueInfoProto, helper
@@ -14,7 +13,7 @@ from export.foreign.probing import run_all
 from export.onnx_import import import_model
 from quantize.quantization import quantize
 from quantize.settings import Settings
-from tests.export.build import computed, image, model, saved, value, weight
+from tests.export.build import computed, image, model, plain_session, saved, value, weight
 
 SHAPE = (1, 3, 48, 48)
 FREE = (None,) * 4
@@ -55,7 +54,7 @@ def _artifacts(file: Path, folder: Path, **options: Any) -> list[Artifact]:
 
 
 def _outputs(artifact: Artifact) -> dict[str, NDArray[Any]]:
-    session = onnxruntime.InferenceSession(artifact.path, providers=["CPUExecutionProvider"])
+    session = plain_session(artifact.path)
     names = [output.name for output in session.get_outputs()]
     kind = np.float16 if artifact.manifest.input.dtype == "float16" else np.float32
     assert names == [output.name for output in artifact.manifest.outputs]
