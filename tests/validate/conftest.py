@@ -23,7 +23,7 @@ def samples(tiny: Artifact, voc: Path) -> Samples:
 def int8(tiny: Artifact, samples: Samples, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
     """`tiny` in int8; not in `tiny`'s folder."""
     folder = tmp_path_factory.mktemp("int8")
-    return quantize(tiny, "int8", folder, samples=samples)
+    return quantize(tiny, "int8", folder, samples=samples, settings=Settings(target="cpu"))
 
 
 @pytest.fixture(scope="session")

@@ -52,7 +52,7 @@ def _opened(source: str, default_split: str, masks: bool, suffix: str | None) ->
             refuse_irregular(home, found.items)
             return found
     there_is = (f"{layout.name} ({layout.help})" for layout in LAYOUTS.values())
-    raise DataError(f"data {source}: none of {', '.join(there_is)}")
+    raise DataError(f"data {source}: none of {', '.join(there_is)}, and no images in it")
 
 
 def parse_source(source: str) -> tuple[Path, str | None]:
