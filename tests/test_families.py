@@ -16,6 +16,7 @@ from PIL import Image
 from benchmarks.networks.table import exported
 from export.artifact.artifact import Artifact
 from export.networks.zoo import IMAGENET_MEAN, IMAGENET_STD
+from export.ort.sessions import lacks_vnni
 from tests.export.build import plain_session
 from tests.segport.command import Answer, segport
 
@@ -81,7 +82,10 @@ def test_int8_for_cpu(fp32: Artifact, photos: Path, tmp_path: Path) -> None:
     answer = _quantize(fp32, photos, tmp_path, "--precision", "int8", "--target", "cpu", "--force")
     assert answer.code == 0, answer.err
     checks = _checks(tmp_path)
-    least = INT8_MACS | {"pyramid_prelu": 0.2}  # most of it is clearly slower in int8
+    # what is foreseen to be slower in int8 stays in float, with what lies between
+    least = INT8_MACS | {
+        "pyramid_prelu": 0.2, "mobile_hard_swish": 0.8, "torchvision_lraspp_mobilenet": 0.9,
+    }  # fmt: skip
     assert checks["int8"]["int8_macs_share"] >= least[fp32.manifest.name]
     judged = [photos / f"{image['id']}.jpg" for image in checks["self"]["images"]]
     assert len(judged) == JUDGING and checks["self"]["held_back"]
@@ -102,6 +106,8 @@ def test_a_target_gets_a_file_that_agrees_or_one_line(
         assert checks["int8"]["quantized_macs_share"] >= INT8_MACS[fp32.manifest.name]
     else:
         assert answer.code == 2 and len(answer.errors) == 1, answer.err
+        if lacks_vnni() and target == "npu" and "cannot load it" in answer.errors[0]:
+            pytest.xfail("onnxruntime 1.31 fails on some weights that it turns to u8 without VNNI")
         assert "agrees with fp32 on" in answer.errors[0]
         assert "Layers to blame first" in answer.errors[0]
         assert not list(tmp_path.iterdir())
