@@ -30,7 +30,7 @@ def test_agreement_is_that_of_the_labelled_images(
     tiny: Artifact, pictures: Path, voc: Path, tmp_path: Path
 ) -> None:
     made = segport(
-        "quantize", tiny.path, "--precision", "int8", "--calibration", f"{voc}:train",
+        "quantize", tiny.path, "--precision", "int8", "--target", "cpu", "--calibration", f"{voc}:train",
         "-o", tmp_path,
     )  # fmt: skip
     assert made.code == 0
@@ -66,7 +66,16 @@ def test_the_terminal_shows_fidelity_where_there_is_no_miou(
 
 
 def test_a_report_takes_it(tiny: Artifact, pictures: Path, voc: Path, tmp_path: Path) -> None:
-    int8 = ["--precision", "int8", "--calibration", f"{voc}:train", "-o", tmp_path]
+    int8 = [
+        "--precision",
+        "int8",
+        "--target",
+        "cpu",
+        "--calibration",
+        f"{voc}:train",
+        "-o",
+        tmp_path,
+    ]
     assert segport("quantize", tiny.path, *int8).code == 0
     files = [tiny.path, *tmp_path.glob("*.onnx")]
     data = ["--data", pictures, "--pictures", 2, "-o", tmp_path]
