@@ -13,7 +13,6 @@ from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 
 from export.onnx_graph.graph import attribute, captured, consumers, initializers, rename_reads
 from quantize.graph.rounded_weight import RoundedWeight
-from quantize.graph.scaling import read_scaled
 from quantize.ranges.ranges import Range
 from quantize.targets import Target
 
@@ -67,7 +66,6 @@ def insert_qdq(
     _feed_subgraphs(quantized)
     _remove_pairs(quantized, bare)
     if target.machines:
-        read_scaled(quantized)
         _keep_weights_float(quantized)
     return quantized
 

@@ -30,7 +30,8 @@ def test_agreement_is_that_of_the_labelled_images(
     tiny: Artifact, pictures: Path, voc: Path, tmp_path: Path
 ) -> None:
     made = segport(
-        "quantize", tiny.path, "--precision", "int8", "--target", "cpu", "--calibration", f"{voc}:train",
+        "quantize", tiny.path, "--precision", "int8", "--target", "cpu", "--calibration",
+        f"{voc}:train",
         "-o", tmp_path,
     )  # fmt: skip
     assert made.code == 0
