@@ -35,9 +35,11 @@ def shell(script: str, folder: Path) -> subprocess.CompletedProcess[str]:
 def masked(text: str) -> list[str]:
     """The lines without what differs from run to run: figures, and widths that follow them.
 
-    Nor with what a verdict says of its interval, which hangs on the machine's int8 arithmetic.
+    Nor with what a verdict says of its interval, and the table of what takes an int8 file's time,
+    which hang on the machine's int8 arithmetic.
     """
-    verdicts = re.sub(r"(; inconclusive)? \((95 % interval|other images).*", "", text)
+    timeless = re.sub(r"^ms here .*\n(.*\n)*?others .*\n", "", text, flags=re.M)
+    verdicts = re.sub(r"(; inconclusive)? \((95 % interval|other images).*", "", timeless)
     lines = [
         re.sub(r"-{2,}", "-", re.sub(r"[-+]?\d[\d.e-]*", "#", line))
         for line in verdicts.splitlines()
