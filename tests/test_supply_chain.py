@@ -82,7 +82,8 @@ def test_a_run_needs_no_network(
     statistics = ["--mean", "0.485 0.456 0.406", "--std", "0.229 0.224 0.225"]
     commands: list[list[object]] = [
         ["import", tiny.path, *statistics, "--name", "net", "-o", net],
-        ["quantize", net / "net-fp32.onnx", "--precision", "int8", "--target", "cpu", "--calibration", f"{voc}:train",
+        ["quantize", net / "net-fp32.onnx", "--precision", "int8", "--target", "cpu",
+         "--calibration", f"{voc}:train",
          "--samples", 2, "--min-self-agreement", 10, "-o", net],
         ["validate", net / "net-fp32.onnx", net / "net-int8.onnx", "--data", voc, "-o", out],
         ["gate", out / "result.json", "--max-drop", "int8=100"],
