@@ -3,15 +3,17 @@
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from export.artifact.artifact import Artifact
 from export.common.files import new_files
 from validate.report.page.svg import ALARM, SERIES, SOFT, WIDE, Width, say, standalone_svg
 from validate.result.cells import number
+
+if TYPE_CHECKING:  # a report waits for no onnx
+    from export.artifact.artifact import Artifact
 
 SUFFIX = "-frontier.svg"
 _WORDS = {"max_drop": "points of mIoU below fp32", "min_agreement": "pixels as in fp32 (%)"}
@@ -19,7 +21,7 @@ _WORDS = {"max_drop": "points of mIoU below fp32", "min_agreement": "pixels as i
 Row = Mapping[str, Any]
 
 
-def write_frontier(artifact: Artifact) -> list[Path]:
+def write_frontier(artifact: "Artifact") -> list[Path]:
     """Draw the search of an artifact beside it, where it was searched for."""
     found = facts.get("search") if (facts := artifact.manifest.int8) else None
     if found is None:

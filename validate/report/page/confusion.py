@@ -9,7 +9,7 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from validate.metrics.metrics import Confusion
-from validate.report.page.svg import LINE, WIDE, Width, say
+from validate.report.page.svg import LINE, Width, say
 from validate.result.cells import number
 
 Floats = NDArray[np.float64]
@@ -62,8 +62,7 @@ def confusion_chart(difference: Floats, classes: Sequence[str], width: Width) ->
     full = max(1.0, float(np.abs(difference).max()))
     shown = _shown(difference)
     names = [width.shortened(classes[index]) for index in shown]
-    cell, character, size = (0.2, 0.085, 10) if width == WIDE else (0.145, 0.068, 8)
-    side = 0.7 + character * max(map(len, names)) + cell * len(names)
+    side = 0.7 + 0.068 * max(map(len, names)) + 0.145 * len(names)
     figure = Figure(figsize=(side + 0.9, side), layout="compressed")
     axes = figure.add_subplot()
     changes = difference[np.ix_(shown, shown)]
@@ -79,8 +78,8 @@ def confusion_chart(difference: Floats, classes: Sequence[str], width: Width) ->
             text = number(float(changes[row, column]), 2, sign=True)
             say(patch, f"{classes[shown[row]]} as {classes[shown[column]]}: {text} points")
     places = range(len(names))
-    axes.set_xticks(places, names, rotation=90, size=size)
-    axes.set_yticks(places, names, size=size)
+    axes.set_xticks(places, names, rotation=90, size=8)
+    axes.set_yticks(places, names, size=8)
     axes.set_xticks([place + 0.5 for place in places], minor=True)
     axes.set_yticks([place + 0.5 for place in places], minor=True)
     axes.grid(which="minor", linewidth=0.5)

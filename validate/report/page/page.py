@@ -20,7 +20,7 @@ from validate.report.page.charts import charted_classes, class_chart, drop_chart
 from validate.report.page.confusion import FAINT, confusion_chart, largest_changes, shares
 from validate.report.page.gallery import ALIKE, cards, class_legend, difference_legend
 from validate.report.page.readings import class_reading, confusion_reading, drop_reading
-from validate.report.page.svg import inline_svg, page_style
+from validate.report.page.svg import EVERYWHERE, inline_svg, page_style
 from validate.report.report_text import CLASS_NOTE, class_table, fact_rows, interval_text, notes
 from validate.report.verdict_lines import NO_GATE, verdict_lines
 from validate.result.cells import number
@@ -132,7 +132,7 @@ def _confusions(material: Material) -> list[dict[str, Any]]:
         if np.abs(difference).max() >= FAINT:
             alt = f"Confusion of {key} minus that of {result.reference}; the table has the largest"
             draw = partial(confusion_chart, difference, classes)
-            svg = inline_svg(draw, f"confusion-{place}", alt)
+            svg = inline_svg(draw, f"confusion-{place}", alt, EVERYWHERE)
         changes = largest_changes(reference, others[key], classes, _CHANGES)
         rows = [
             [

@@ -3,7 +3,7 @@
 import re
 import textwrap
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -73,6 +73,10 @@ class Width:
 
 WIDE, NARROW = Width(7.2, 28), Width(4.2, 16)
 """For a screen and for a telephone: scaled to it, text of either stays readable."""
+BOTH: Mapping[str, Width] = {"wide": WIDE, "narrow": NARROW}
+EVERYWHERE: Mapping[str, Width] = {"everywhere": Width(NARROW.inches, WIDE.name)}
+"""For a chart that is as good small, and takes long to draw. Keys are classes of the style sheet,
+which hides what is drawn for the other width."""
 
 Draw = Callable[[Width], Figure]
 
@@ -96,15 +100,15 @@ def say(artist: Artist, text: str) -> None:
     artist.set_gid(_TIP + terminal(text))  # XML has no control characters
 
 
-def inline_svg(draw: Draw, name: str, alt: str) -> Markup:
-    """Return the chart twice, for wide and for narrow pages; the page shows one of them.
+def inline_svg(draw: Draw, name: str, alt: str, widths: Mapping[str, Width] = BOTH) -> Markup:
+    """Return the chart once per entry of `widths`; the page shows the one that fits it.
 
-    Both are `<svg role="img">` with `alt` as their text; `name` is unique in the page. The same
+    All are `<svg role="img">` with `alt` as their text; `name` is unique in the page. The same
     figure gives the same text. Sizes are left to the page.
     """
     colours = {colour: f"var({variable})" for colour, variable in _VARIABLES.items()}
     parts = []
-    for kind, width in (("wide", WIDE), ("narrow", NARROW)):
+    for kind, width in widths.items():
         root = _svg(draw(width), f"{name}-{kind}", colours)
         points = root.get("viewBox", "0 0 600 400").split()[2]
         for size in ("width", "height"):
@@ -139,6 +143,9 @@ def _svg(figure: Figure, name: str, colours: dict[str, str]) -> ElementTree.Elem
     with matplotlib.rc_context({"svg.hashsalt": name}), warnings.catch_warnings():
         # the reader's browser draws the text, with fonts of its own
         warnings.filterwarnings("ignore", "Glyph .* missing")
+        if engine := figure.get_layout_engine():
+            engine.execute(figure)
+            figure.set_layout_engine("none")  # or all is drawn twice, the first time for the layout
         nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
         figure.savefig(data, format="svg", transparent=True, metadata=nothing)
     root = ElementTree.fromstring(data.getvalue())

@@ -250,7 +250,8 @@ def test_series_have_other_colours_in_the_dark(chromium: Any, charts_file: Path)
     for scheme in ("light", "dark"):
         visit = _visit(chromium, charts_file, color_scheme=scheme)
         fills[scheme] = visit.page.evaluate(
-            """() => [...new Set([...document.querySelectorAll("svg.wide g[pointer-events] path")]
+            """() => [...new Set([
+                ...document.querySelectorAll("svg:not(.narrow) g[pointer-events] path")]
               .map((path) => getComputedStyle(path).fill).filter((fill) => fill !== "none"))]"""
         )
     assert len(fills["light"]) > 4 and set(fills["light"]) != set(fills["dark"])
