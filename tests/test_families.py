@@ -82,10 +82,7 @@ def test_int8_for_cpu(fp32: Artifact, photos: Path, tmp_path: Path) -> None:
     answer = _quantize(fp32, photos, tmp_path, "--precision", "int8", "--target", "cpu", "--force")
     assert answer.code == 0, answer.err
     checks = _checks(tmp_path)
-    # what is foreseen to be slower in int8 stays in float, with what lies between
-    least = INT8_MACS | {
-        "pyramid_prelu": 0.2, "mobile_hard_swish": 0.8, "torchvision_lraspp_mobilenet": 0.9,
-    }  # fmt: skip
+    least = INT8_MACS | {"pyramid_prelu": 0.2}  # most of it is clearly slower in int8
     assert checks["int8"]["int8_macs_share"] >= least[fp32.manifest.name]
     judged = [photos / f"{image['id']}.jpg" for image in checks["self"]["images"]]
     assert len(judged) == JUDGING and checks["self"]["held_back"]

@@ -16,7 +16,6 @@ from export.onnx_graph.graph import consumers, float_tensors, initializers
 from quantize.partition.costs import (
     CONVERSION,
     KERNELS,
-    PLAIN_CONVERSION,
     Kernels,
     LayerCost,
     Shapes,
@@ -54,15 +53,14 @@ def paying(
 ) -> list[NodeProto]:
     """Return those of the `layers` of a float network with inferred shapes that int8 pays for.
 
-    That is all of them unless fewer are foreseen to be clearly faster, or all slower than `fp32`:
-    what the network costs as it was, ns (see `estimate`). `kernels` is one of
-    `quantize.partition.costs`.
+    That is all of them unless fewer are foreseen to be clearly faster. `fp32` is what the network
+    costs as it was, ns (see `estimate`), `kernels` one of `quantize.partition.costs`.
     """
     graph = _read(model, kernels)
     free = {node.name for node in layers}
     cheapest = _cheapest(graph, free, 0.0)
-    least, all_in_int8 = _sum(graph, cheapest), _sum(graph, free)
-    if least > _CERTAIN * all_in_int8 and all_in_int8 <= fp32:
+    least = _sum(graph, cheapest)
+    if least > _CERTAIN * _sum(graph, free):
         return list(layers)
     limit = least + _SPENT * max(0.0, fp32 - least)
     for reward in _REWARDS:
@@ -108,7 +106,8 @@ def _sum(graph: _Graph, int8: Collection[str]) -> float:
 def _conversion(graph: _Graph, tensor: str) -> float:
     """Return what converting a tensor once costs."""
     around = {graph.makers.get(tensor), *graph.readers.get(tensor, ())}
-    per_value = PLAIN_CONVERSION if around.isdisjoint(graph.convolutions) else CONVERSION
+    plain = around.isdisjoint(graph.convolutions)
+    per_value = graph.kernels.plain if plain else CONVERSION
     return per_value * size(tensor, graph.shapes)
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from onnx import helper
 
-from quantize.partition.costs import KERNELS, cost, macs, size
+from quantize.partition.costs import CONVERSION, KERNELS, cost, macs, size
 from tests.export.build import weight
 
 START = 5000.0
@@ -73,7 +73,6 @@ def test_convolutions(layer: tuple[int, ...], in_float: float, in_int8: float) -
         ("Sigmoid", {}, 0.8, 0.2),
         ("LeakyRelu", {}, 0.1, 0.2),
         ("PRelu", {}, 1.2, 1.2),
-        ("Erf", {}, 1.7, 1.7),
         ("Softplus", {}, 0.0, 0.0),
         # 0.05 and 2 per value under the window
         ("AveragePool", {"kernel_shape": [2, 3]}, 0.3, 12.0),
@@ -86,6 +85,14 @@ def test_other_layers_cost_by_value(
     found = cost(node, SHAPES | {"y": (1, 7, 10, 10)}, {}, VNNI)
     assert found == pytest.approx((START + 700 * in_float, START + 700 * in_int8))
     assert macs(node, SHAPES, {}) == 0
+
+
+def test_what_was_measured_without_vnni_alone_counts_there_alone() -> None:
+    erf = helper.make_node("Erf", ["x"], ["y"])
+    shapes = {"y": (1, 7, 10, 10)}
+    assert cost(erf, shapes, {}, KERNELS["avx2"]) == pytest.approx((START + 1190, START + 1190))
+    assert cost(erf, shapes, {}, VNNI) == (START, START)
+    assert (KERNELS["avx2"].plain, VNNI.plain) == (0.15, CONVERSION)
 
 
 def test_without_vnni_int8_gains_less() -> None:
