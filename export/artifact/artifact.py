@@ -17,6 +17,7 @@ from pydantic import (
     ConfigDict,
     Field,
     FiniteFloat,
+    TypeAdapter,
     ValidationError,
     model_validator,
 )
@@ -30,6 +31,10 @@ from export.common.names import LONGEST, is_file_name, is_plain
 from export.onnx_graph.graph import dims, dtype_name
 
 FORMAT = 1
+_FACTS: dict[str, TypeAdapter[Any]] = {
+    "int8": TypeAdapter(Int8Facts),
+    "fp16": TypeAdapter(Fp16Facts),
+}
 _PRECISIONS = ("fp32", "fp16", "int8")
 """Those that need no check; what makes another one records what it found (`checks`)."""
 INPUT_NAME = "input"
@@ -220,6 +225,18 @@ class Manifest(_Strict):
         return self
 
     @model_validator(mode="after")
+    def _tells_facts_of_their_types(self) -> "Manifest":
+        for precision, facts in _FACTS.items():
+            if precision in self.checks:
+                try:
+                    facts.validate_python(self.checks[precision])
+                except ValidationError as error:
+                    first = error.errors()[0]
+                    where = ".".join(map(str, ("checks", precision, *first["loc"])))
+                    raise ValueError(f"{where}: {first['msg']}") from error
+        return self
+
+    @model_validator(mode="after")
     def _counts_its_classes_once(self) -> "Manifest":
         logits = self.output("logits")
         channels = logits.shape[1:2] if logits else ()
@@ -323,7 +340,8 @@ def load_artifact(path: Path) -> Artifact:
         manifest = Manifest.model_validate_json(file_bytes(manifest_path))
     except (ValidationError, OSError) as error:
         first = error.errors()[0] if isinstance(error, ValidationError) else None
-        where = f"{'.'.join(map(str, first['loc']))}: {first['msg']}" if first else str(error)
+        said = (".".join(map(str, first["loc"])), first["msg"]) if first else (str(error),)
+        where = ": ".join(filter(None, said)).removeprefix("Value error, ")
         raise ArtifactError(
             f"{manifest_path}: not a segport manifest ({where}); "
             "'segport import' makes a new one for a third-party file"

@@ -3,7 +3,12 @@
 They are the JSON of a manifest as it is; `Manifest.int8` and `Manifest.fp16` give them typed.
 """
 
-from typing import Any, NotRequired, TypedDict
+from typing import (
+    Any,
+    NotRequired,  # pydantic reads no other before Python 3.12
+)
+
+from typing_extensions import TypedDict
 
 
 class RewriteFacts(TypedDict):
