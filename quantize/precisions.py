@@ -7,27 +7,28 @@ from typing import TYPE_CHECKING
 from export.common.tables import Lazy
 
 if TYPE_CHECKING:
-    from quantize.making import Job, Making
+    from quantize.job import Job
+    from quantize.making import Algorithm
 
 
 @dataclass(frozen=True)
 class Precision:
-    """`make` makes the model; `settings` names those of `Settings` that bear on it."""
+    """`make` gives what makes a file; `settings` names those of `Settings` that bear on it."""
 
     help: str
-    make: "Callable[[Job], Making]"
+    make: "Callable[[Job], Algorithm]"
     settings: tuple[str, ...]
 
 
 PRECISIONS: dict[str, Precision] = {
     "fp16": Precision(
         "float16, but for what it cannot hold",
-        Lazy("quantize.making:fp16"),
+        Lazy("quantize.making:Fp16"),
         ("io", "guard", "keep_float"),
     ),
     "int8": Precision(
         "8-bit integers, as a target wants them",
-        Lazy("quantize.making:int8"),
+        Lazy("quantize.making:Int8"),
         ("target", "range", "added", "skipped", "keep_float"),
     ),
 }

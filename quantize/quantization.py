@@ -16,7 +16,8 @@ from export.onnx_graph.graph import dtype_name, opset
 from export.ort.sessions import UnnamedModelError
 from quantize.calibration.cache import collect_cached
 from quantize.calibration.measurement import Measurement
-from quantize.making import Facts, Job, Recorded
+from quantize.job import Job, Recorded
+from quantize.making import Facts
 from quantize.precisions import IO_TYPES, PRECISIONS
 from quantize.ranges.table import range_rule
 from quantize.search.search import Search
@@ -90,24 +91,24 @@ def quantize_all(
             f"{artifact.path.name} is already {artifact.manifest.precision}; quantize its fp32 file"
         )
     check_writable(folder)
-    going = [_Going(order, artifact, samples) for order in orders]
+    runs = [_Run(order, artifact, samples) for order in orders]
     progress(0, 0)
-    while going:
-        for one in going:
-            one.go_on()
-            if one.made is not None:
-                yield one.order, _written(one, folder)
-        going = [one for one in going if one.wanted is not None]
-        if going:
-            wanted = [one.wanted for one in going if one.wanted is not None]
-            used = collect_cached(wanted, artifact, samples, progress=progress)
-            del wanted  # networks
-            for one in going:
-                one.job.samples.note(*used)
+    while runs:
+        for run in runs:
+            run.advance()
+            if run.built is not None:
+                yield run.order, _written(run, folder)
+        runs = [run for run in runs if run.needed is not None]
+        if runs:
+            needed = [run.needed for run in runs if run.needed is not None]
+            used = collect_cached(needed, artifact, samples, progress=progress)
+            del needed  # networks
+            for run in runs:
+                run.job.samples.note(*used)
 
 
-class _Going:
-    """An order that is being worked on."""
+class _Run:
+    """The making of one file: what it needs to be collected next, or the model it has built."""
 
     def __init__(self, order: Order, artifact: Artifact, samples: Sequence[Sample]) -> None:
         self.order = order
@@ -118,29 +119,31 @@ class _Going:
             order.search,
             order.progress,
         )
-        self._steps = PRECISIONS[order.precision].make(self.job)
-        self.wanted: Measurement | None = None
-        self.made: tuple[ModelProto, Facts] | None = None
+        self.needed: Measurement | None = None
+        self.built: tuple[ModelProto, Facts] | None = None
+        self._algorithm = PRECISIONS[order.precision].make(self.job)
+        self._declarations = iter((self._algorithm.rewrite_statistics, self._algorithm.statistics))
 
-    def go_on(self) -> None:
-        """Work until something is `wanted` that must be measured, or the model is `made`."""
-        if self.wanted is not None:
+    def advance(self) -> None:
+        """Declare what is `needed` next; when nothing is, build."""
+        if self.needed is not None:
             self.order.progress(0, 0)
-        self.wanted = None
+        self.needed = None
         try:
-            self.wanted = next(self._steps)
-        except StopIteration as end:
-            self.made = end.value
+            self.needed = next(filter(None, (declare() for declare in self._declarations)), None)
+            if self.needed is None:
+                self.built = self._algorithm.build()
+                del self._algorithm  # holds networks
         except UnnamedModelError as error:
             made_of = f"{self.order.precision} of {self.job.artifact.path}"
             raise QuantizeError(f"{made_of}: {error}; please report this") from error
 
 
-def _written(done: _Going, folder: Path) -> Artifact:
-    assert done.made is not None
-    (model, facts), done.made = done.made, None
-    job = done.job
-    manifest = _manifest(job.artifact, done.order.precision, model, facts, job.settings)
+def _written(run: _Run, folder: Path) -> Artifact:
+    assert run.built is not None
+    (model, facts), run.built = run.built, None
+    job = run.job
+    manifest = _manifest(job.artifact, run.order.precision, model, facts, job.settings)
     images = tuple(job.samples.used.values())
     origin = job.samples.origin if images else Origin()
     manifest = manifest.model_copy(
@@ -151,11 +154,11 @@ def _written(done: _Going, folder: Path) -> Artifact:
         }
     )
     data = model.SerializeToString(deterministic=True)
-    if done.order.check is None:
+    if run.order.check is None:
         return write_artifact(data, manifest, folder)
     with scratch_folder() as scratch:
         made = write_artifact(data, manifest, scratch)
-        found = done.order.check.facts(job.artifact, made, job.samples)
+        found = run.order.check.facts(job.artifact, made, job.samples)
     checks = manifest.checks | ({"self": found} if found else {})
     # not added to `images`: what only decided whether there is a file has not shaped it
     manifest = manifest.model_copy(update={"checks": checks})

@@ -87,17 +87,14 @@ class _Score(ABC):
     ) -> Iterator[ScoreReading]:
         """Yield readings of `model` on more and more images, the last on all of them.
 
-        Once it shall `stop` it is on those so far, which are 2 at least if there are as many.
+        While it shall `stop` each is on those so far, which are 2 at least if there are as many.
         """
         counts: list[Counts] = []
         wanted = looks(self._total)
         for image, fp32, classes in self._predictions.of(model):
             counts.append(self._counts(image, fp32, classes))
-            stopped = len(counts) > 1 and stop()
-            if stopped or len(counts) in wanted:
+            if len(counts) in wanted or (len(counts) > 1 and stop()):
                 yield self._reading(counts)
-            if stopped:
-                return
 
     def _reading(self, counts: list[Counts]) -> ScoreReading:
         """Score the sum of the counts; the jackknife over images gives its error (Efron 1982)."""

@@ -1,9 +1,8 @@
 """What to collect, and several such networks as one: what they compute alike is computed once."""
 
 import hashlib
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 from onnx import AttributeProto, ModelProto, NodeProto, TensorProto
 
@@ -25,11 +24,6 @@ class Measurement:
 
     model: ModelProto
     statistics: Statistics
-
-
-Result = TypeVar("Result")
-Steps = Generator[Measurement, None, Result]
-"""Work that goes on when what it asked for was measured on all calibration images."""
 
 
 @dataclass

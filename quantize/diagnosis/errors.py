@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantize.diagnosis.points import StoredGrid
-from quantize.fp16.fp16 import FP16_MAX
+from quantize.fp16.observation import FP16_MAX
 
 Array = NDArray[np.float32]
 

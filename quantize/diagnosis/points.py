@@ -14,7 +14,8 @@ from export.onnx_graph.graph import constant, dims, float_tensors, infer_shapes,
 _FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16)
 MOVING = ("Concat", "Reshape", "Slice", "Transpose")
 """Operators that change where values are, not what they are."""
-_PAIR = ("QuantizeLinear", "DequantizeLinear")
+_DEQUANTIZE = "DequantizeLinear"
+_PAIR = ("QuantizeLinear", _DEQUANTIZE)
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ class ComparedPoint:
 class TensorGroup:
     """A computed tensor and what Cast, QuantizeLinear and DequantizeLinear make of it.
 
+    A DequantizeLinear of another scale than what quantized makes another tensor: a multiple of it.
     `names` are theirs, `inputs` those of the layer that computes the first, as its output
     `index`; `grids` has one entry per DequantizeLinear, `half` says that one name is float16.
     """
@@ -159,6 +161,7 @@ def _name_what_moved(found: Sequence[TensorGroup]) -> None:
 def _aliases(model: ModelProto) -> list[TensorGroup]:
     graph = model.graph
     constants = set(initializers(graph))
+    scaled = _scaled(graph)
     values = [*graph.input, *graph.value_info, *graph.output]
     kinds = {v.name: v.type.tensor_type.elem_type for v in values}
     found = [
@@ -169,14 +172,14 @@ def _aliases(model: ModelProto) -> list[TensorGroup]:
     owner = {group.names[0]: group for group in found}
     for node in graph.node:
         source = owner.get(node.input[0]) if node.input else None
-        if source is not None and _keeps_value(node, kinds):
+        if source is not None and node.output[0] not in scaled and _keeps_value(node, kinds):
             source.names.append(node.output[0])
             owner[node.output[0]] = source
             continue
         if node.op_type in MOVING and constants.issuperset(node.input):  # part of a weight
             constants.update(node.output)
             continue
-        if node.op_type in _PAIR:  # of a weight
+        if node.op_type in _PAIR and node.output[0] not in scaled:  # of a weight
             continue
         for index, name in enumerate(node.output):
             group = TensorGroup(node.name, node.op_type, index, tuple(node.input), [name])
@@ -184,6 +187,19 @@ def _aliases(model: ModelProto) -> list[TensorGroup]:
             owner[name] = group
     for group in found:
         group.half = any(kinds.get(name) == TensorProto.FLOAT16 for name in group.names)
+    return found
+
+
+def _scaled(graph: GraphProto) -> set[str]:
+    """Return what is dequantized with another scale than it was quantized with."""
+    quantizers = {n.output[0]: n for n in graph.node if n.op_type == "QuantizeLinear"}
+    found = set()
+    for node in graph.node:
+        quantizer = quantizers.get(node.input[0]) if node.op_type == _DEQUANTIZE else None
+        if quantizer is not None and node.input[1] != quantizer.input[1]:
+            before, after = (constant(graph, one.input[1]) for one in (quantizer, node))
+            if before is not None and after is not None and not np.array_equal(before, after):
+                found.add(node.output[0])
     return found
 
 
@@ -197,19 +213,18 @@ def _keeps_value(node: NodeProto, kinds: Mapping[str, int]) -> bool:
 
 def _add_grids(found: list[TensorGroup], graph: GraphProto) -> None:
     owner = {name: group for group in found for name in group.names}
-    producer = {name: node for node in graph.node for name in node.output}
     for node in graph.node:
-        group = owner.get(node.output[0]) if node.op_type == "DequantizeLinear" else None
+        group = owner.get(node.output[0]) if node.op_type == _DEQUANTIZE else None
         if group is not None:
-            group.grids[node.output[0]] = _grid(producer[node.input[0]], graph)
+            group.grids[node.output[0]] = _grid(node, graph)
 
 
-def _grid(quantize: NodeProto, graph: GraphProto) -> StoredGrid | None:
+def _grid(dequantize: NodeProto, graph: GraphProto) -> StoredGrid | None:
     """Return the grid of one scale for the whole tensor; None for several, or computed ones."""
-    scale = constant(graph, quantize.input[1])
+    scale = constant(graph, dequantize.input[1])
     zero: NDArray[Any] | None = np.zeros((), np.uint8)
-    if len(quantize.input) > 2:
-        zero = constant(graph, quantize.input[2])
+    if len(dequantize.input) > 2:
+        zero = constant(graph, dequantize.input[2])
     if scale is None or zero is None or scale.size != 1:
         return None
     limits = np.iinfo(zero.dtype)

@@ -107,7 +107,8 @@ def _local(
         if node.output[0] in moved:
             names = (local(node.input[0]), local(node.output[0]))
             return helper.make_node("Identity", names[:1], names[1:], name=names[1])
-        return _renamed(node, local if node.output[0] in rounding else read, local)
+        rounds = node.output[0] in rounding or node.op_type == "DequantizeLinear"
+        return _renamed(node, local if rounds else read, local)
 
     return [copy(node) for node in other.graph.node if node.output[0] in computed]
 

@@ -1,1 +1,1 @@
-"""fp32 to fp16: the whole way in `fp16`, and the rewrites that only float16 needs."""
+"""fp32 to fp16: what is observed, the conversion, and the rewrites that only float16 needs."""

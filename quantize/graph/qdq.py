@@ -13,6 +13,7 @@ from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 
 from export.onnx_graph.graph import attribute, captured, consumers, initializers, rename_reads
 from quantize.graph.rounded_weight import RoundedWeight
+from quantize.graph.scaling import read_scaled
 from quantize.ranges.ranges import Range
 from quantize.targets import Target
 
@@ -42,6 +43,7 @@ def insert_qdq(
     copy.CopyFrom(model)
     nodes = [node for node in copy.graph.node if node.name in set(layers)]
     bare = bare_tensors(copy, nodes, target)
+    cut = _cut(copy)
     quantizer = QDQQuantizer(
         copy,
         target.per_channel,
@@ -66,6 +68,7 @@ def insert_qdq(
     _feed_subgraphs(quantized)
     _remove_pairs(quantized, bare)
     if target.machines:
+        read_scaled(quantized, cut)
         _keep_weights_float(quantized)
     return quantized
 
@@ -120,6 +123,16 @@ def bare_tensors(model: ModelProto, nodes: Sequence[NodeProto], target: Target) 
         if fusible and (merges or adds):
             bare.add(max(fusible, key=lambda name: order[name]))
     return bare
+
+
+def _cut(model: ModelProto) -> set[str]:
+    """Return the layers whose results a Relu or Clip reads, which their Q may replace."""
+    makers = {name: node.name for node in model.graph.node for name in node.output}
+    return {
+        makers[node.input[0]]
+        for node in model.graph.node
+        if node.op_type in _CLIPPING and node.input[0] in makers
+    }
 
 
 def _options(target: Target) -> dict[str, Any]:

@@ -125,7 +125,13 @@ def _work(
         taps = prod(attributes(node).get("kernel_shape", [1]))
         return LayerCost(0.05 * taps * values, 2.0 * taps * values)
     each = kernels.per_value.get(node.op_type, LayerCost(0.0, 0.0))
+    if node.op_type == "Mul" and _by_number(node, constants):
+        each = LayerCost(each.in_float, 0.0)  # the same integers (see `quantize.graph.scaling`)
     return LayerCost(each.in_float * values, each.in_int8 * values)
+
+
+def _by_number(node: NodeProto, constants: Mapping[str, TensorProto]) -> bool:
+    return any(name in constants and prod(constants[name].dims) == 1 for name in node.input)
 
 
 def _conv(node: NodeProto, weight: tuple[int, ...], values: int, kernels: Kernels) -> LayerCost:

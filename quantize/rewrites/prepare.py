@@ -15,7 +15,7 @@ from export.ort.parity import measure_parity
 from export.ort.sessions import named_outputs, open_session
 from quantize.calibration.cache import collect_cached
 from quantize.calibration.channel_statistics import ChannelMinMax
-from quantize.calibration.measurement import Measurement, Steps
+from quantize.calibration.measurement import Measurement
 from quantize.ranges.ranges import Range
 from quantize.rewrites.change import Rescaled, Seen
 from quantize.rewrites.table import REWRITES
@@ -58,33 +58,46 @@ class Prepared:
     reweighted: frozenset[str] = frozenset()
 
 
-def prepare_for(
-    artifact: Artifact,
-    model: ModelProto,
-    methods: Collection[str],
-    samples: Sequence[Sample],
-    *,
-    progress: Progress,
-) -> Steps[Prepared]:
-    """Apply those of `methods` that are rewrites to an artifact's `model`.
+class Rewriting:
+    """Those of `methods` that are rewrites, and what they need to know of a float network's
+    channels.
 
-    What they need to know of channels is collected first, from as few of the calibration images
-    as are enough for them. Raises as `prepare` does.
+    `model` has inferred shapes.
     """
-    names = [name for name in REWRITES if name in methods]
-    needed = {name: REWRITES[name].needs(model) for name in names}
-    seen = {tensor: ChannelMinMax() for tensor in sorted(set().union(*needed.values()))}
-    if seen:
-        enough = [REWRITES[name].images for name in names if needed[name]]
-        limits = [count for count in enough if count is not None]
-        measurement = Measurement(model, {tensor: [one] for tensor, one in seen.items()})
-        if len(limits) == len(enough) and max(limits) < len(samples):
-            few = samples[: max(limits)]
-            collect_cached([measurement], artifact, few, progress=progress)
-        else:
-            yield measurement
-    checked = [samples[i] for i in range(min(_CHECKED_IMAGES, len(samples)))] if names else []
-    return prepare(model, names, seen, checked, artifact.manifest.input)
+
+    def __init__(self, model: ModelProto, methods: Collection[str]) -> None:
+        self._model = model
+        self._names = [name for name in REWRITES if name in methods]
+        self._needed = {name: REWRITES[name].needs(model) for name in self._names}
+        tensors = sorted(set().union(*self._needed.values()))
+        self._seen = {tensor: ChannelMinMax() for tensor in tensors}
+
+    def statistics(
+        self, artifact: Artifact, samples: Sequence[Sample], progress: Progress
+    ) -> Measurement | None:
+        """Return what is to be collected on all `samples`; None if nothing.
+
+        Where a few of them are enough these are measured at once.
+        """
+        if not self._seen:
+            return None
+        measurement = Measurement(self._model, {name: [one] for name, one in self._seen.items()})
+        enough = self._enough()
+        if enough is None or enough >= len(samples):
+            return measurement
+        collect_cached([measurement], artifact, samples[:enough], progress=progress)
+        return None
+
+    def apply(self, samples: Sequence[Sample], spec: InputSpec) -> Prepared:
+        """Apply the rewrites, check each on the first of `samples`. Raises as `prepare` does."""
+        count = min(_CHECKED_IMAGES, len(samples)) if self._names else 0
+        checked = [samples[i] for i in range(count)]
+        return prepare(self._model, self._names, self._seen, checked, spec)
+
+    def _enough(self) -> int | None:
+        """Return how many images the rewrites need; None for all."""
+        counts = [REWRITES[name].images for name, tensors in self._needed.items() if tensors]
+        return None if None in counts else max(count for count in counts if count is not None)
 
 
 def prepare(

@@ -1,8 +1,7 @@
 """Candidates of a search: built once, and judged on as many images as decide."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
 
 from onnx import ModelProto
 
@@ -15,8 +14,9 @@ ENOUGH = 64
 
 Build = Callable[[Collection[str]], ModelProto]
 """Makes the network that keeps the layers of these names in float."""
-Score = Callable[[ModelProto, Callable[[], bool]], Iterable[ScoreReading]]
-"""Gives readings on more and more images, the last on all of them, or when it is told to stop."""
+Score = Callable[[ModelProto, Callable[[], bool]], Iterator[ScoreReading]]
+"""Gives readings on more and more images, the last on all of them, and one at each image while it
+is told to stop; who asks for the next one lets it go on."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,8 @@ class Trials:
         self._report, self._over = report, over
         self.budget = budget
         self._found: dict[frozenset[str], Candidate] = {}
+        self._until = 1.0
+        self._paused: dict[frozenset[str], Iterator[ScoreReading]] = {}
 
     @property
     def done(self) -> tuple[Candidate, ...]:
@@ -78,18 +80,35 @@ class Trials:
         known = self._found.get(kept)
         if known and (not settle or known.reading.images == known.reading.total):
             return known
-        share = self._share(kept)
-        over = partial(self._over, until)
-        for reading in self._score(self._build(kept), over):
+        self._until = until
+        readings = self._readings(kept)
+        for reading in readings:
             verdict = decide(reading, self.budget)
             likely = accepts(reading.score, self.budget)
-            found = Candidate(kept, share, reading, bool(verdict), likely)
-            self._report(f"{len(kept)} layers in float: {found.describe(self.budget)}")
+            tried = Candidate(kept, self._share(kept), reading, bool(verdict), likely)
+            self._report(f"{len(kept)} layers in float: {tried.describe(self.budget)}")
+            if known is None or known.reading.images <= reading.images:
+                known = tried
             clear = verdict is not None or reading.images >= ENOUGH
-            if (clear and not settle) or over():
+            if (clear and not settle) or self._stopped():
                 break
-        self._found[kept] = found
-        return found
+        assert known is not None  # there is an image at least
+        if known.likely and known.reading.images < known.reading.total:
+            self._paused[kept] = readings
+        self._found[kept] = known
+        return known
+
+    def _stopped(self) -> bool:
+        return self._over(self._until)
+
+    def _readings(self, kept: frozenset[str]) -> Iterator[ScoreReading]:
+        """Go on with the readings that wait, or begin anew.
+
+        One candidate at most waits, the last that may be settled: each holds a session.
+        """
+        waiting = self._paused.pop(kept, None)
+        self._paused.clear()
+        return waiting or self._score(self._build(kept), self._stopped)
 
     def within(self, *, over: bool) -> list[Candidate]:
         """Return what is within the budget; when time is `over` as far as ENOUGH images tell."""

@@ -110,7 +110,7 @@ ENTRIES = [
         "segport export --output n",
     ),
     New(
-        PRECISIONS, "new-precision", Precision(HELP, Lazy("quantize.making:fp16"), ()),
+        PRECISIONS, "new-precision", Precision(HELP, Lazy("quantize.making:Fp16"), ()),
         "Precisions", "quantize", "segport quantize --precision n",
     ),
     New(

@@ -20,3 +20,9 @@ def process(*command: object, **environment: object) -> Finished:
         cwd="/",
         check=False,
     )
+
+
+def answers(*command: object) -> None:
+    """Run a command that has to end well."""
+    answer = process(*command)
+    assert answer.returncode == 0, answer.stderr

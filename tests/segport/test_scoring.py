@@ -89,7 +89,7 @@ def test_a_score_stops_when_it_is_told_and_runs_fp32_no_further(
 ) -> None:
     score = Agreement(tiny, dataset, Preparation.for_artifact(tiny.manifest, "squash"))
     model = _blurred(tiny)
-    (reading,) = score(model, lambda: True)
+    reading = next(score(model, lambda: True))
     assert (reading.images, reading.total) == (2, len(dataset.items)) and len(score.images) == 2
     *_, later = score(model)  # goes on from the classes that were kept
     assert later.images == later.total == len(score.images)

@@ -362,7 +362,7 @@ def test_a_changed_result_is_not_believed(copy: Path) -> None:
     ("name", "value"),
     [
         ("versions", lambda: {"onnxruntime": "0.0"}),
-        ("_code", lambda: ["quantize/int8/int8.py 0000"]),
+        ("_code", lambda: ["quantize/int8/finishing.py 0000"]),
         ("cpu_facts", lambda: {"cpu": "another", "isa": []}),
     ],
 )
@@ -394,7 +394,7 @@ def test_the_code_is_that_of_all_four_packages() -> None:
     named = {line.split()[0] for line in dependencies._code()}
     assert {
         "export/networks/zoo.py",
-        "quantize/int8/int8.py",
+        "quantize/int8/finishing.py",
         "validate/gating/gate.py",
         "segport/cli.py",
     } <= named

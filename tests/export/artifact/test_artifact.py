@@ -103,9 +103,9 @@ def _with(key: str, value: Any) -> Callable[[dict[str, Any]], object]:
         (_without("classes"), "classes: Field required"),
         (_with("format", 2), "format: "),
         (_with("precision", "fp8"), "precision: "),
-        (_with("checks", {"int8": 5}), r"\(checks\.int8: "),
-        (_with("checks", {"int8": {}}), r"\(checks\.int8\.[a-z0-9_]+: "),
-        (_with("checks", {"fp16": {"kept_float": 7}}), r"\(checks\.fp16\.[a-z0-9_]+: "),
+        (_with("checks", {"int8": 5}), "(checks.int8: "),
+        (_with("checks", {"int8": {}}), "(checks.int8.int8_macs_share: Field required"),
+        (_with("checks", {"fp16": {"kept_float": 7}}), "(checks.fp16."),
         (_with("surprise", 1), "surprise: "),
         (_with("macs", "many"), "macs: "),
     ],
@@ -215,7 +215,7 @@ def test_a_manifest_that_cannot_be_read_says_why(copy: Path) -> None:
     _refused(copy, "not a segport manifest ([Errno 5] Input/output error); " + advice)
     manifest.unlink()
     manifest.write_text("[]")
-    _refused(copy, "not a segport manifest (: Input should be an object); " + advice)
+    _refused(copy, "not a segport manifest (Input should be an object); " + advice)
 
 
 def test_a_changed_file_is_named_with_what_to_do(copy: Path) -> None:

@@ -10,7 +10,7 @@ from export.onnx_export import export_model
 from export.ort.fp16_emulation import emulate_fp16
 from export.ort.sessions import open_session, run
 from quantize.fp16.casts import tidy_casts
-from quantize.fp16.fp16 import weights_out_of_range
+from quantize.fp16.observation import weights_out_of_range
 from quantize.quantization import quantize
 from quantize.settings import Settings
 from validate.data.datasets import open_dataset

@@ -12,7 +12,7 @@ from export.artifact.artifact import Artifact
 from export.common.errors import CalibrationError, QuantizeError, UsageError
 from export.ort.inspection import Optimized
 from quantize.graph.selection import range_sources
-from quantize.int8.int8 import check_fusion
+from quantize.int8.finishing import check_fusion
 from quantize.quantization import quantize
 from quantize.settings import Settings
 from quantize.targets import TARGETS

@@ -95,6 +95,12 @@ def test_what_was_measured_without_vnni_alone_counts_there_alone() -> None:
     assert (KERNELS["avx2"].plain, VNNI.plain) == (0.15, CONVERSION)
 
 
+def test_a_product_with_a_number_is_no_kernel_in_int8() -> None:
+    node = helper.make_node("Mul", ["x", "sixth"], ["y"])
+    found = cost(node, SHAPES | {"y": (1, 7, 10, 10)}, {"sixth": weight("sixth")}, VNNI)
+    assert found == pytest.approx((START + 700 * 0.15, START))
+
+
 def test_without_vnni_int8_gains_less() -> None:
     node = helper.make_node("Conv", ["x", "w"], ["y"])
     shapes, constants = {"y": (1, 64, 10, 10)}, {"w": weight("w", 64, 32, 1, 1)}

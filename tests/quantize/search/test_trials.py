@@ -50,7 +50,7 @@ def _on(images: int) -> Trials:
     trials = Trials(
         lambda kept: ModelProto(),
         lambda kept: 1.0,
-        lambda model, stop: [ScoreReading(99.1, 1.0, images, 256)],
+        lambda model, stop: iter([ScoreReading(99.1, 1.0, images, 256)]),
         BUDGET,
         lambda text: None,
         lambda part: True,
@@ -63,3 +63,41 @@ def test_when_time_is_over_enough_images_are_believed() -> None:
     assert _on(64).within(over=False) == []
     assert [one.reading.score for one in _on(64).within(over=True)] == [99.1]
     assert _on(63).within(over=True) == []
+
+
+def test_what_is_settled_goes_on_where_it_stopped() -> None:
+    """Once in 256 images: those that were looked at are not run again."""
+    run: list[int] = []
+
+    def score(model: ModelProto, stop: Callable[[], bool]) -> Iterator[ScoreReading]:
+        for images in (16, 32, 64, 128, 256):
+            run.append(images)
+            yield ScoreReading(99.1, 0.0 if images == 256 else 1.0, images, 256)
+
+    trials = Trials(
+        lambda kept: ModelProto(), lambda kept: 1.0, score, BUDGET, lambda text: None,
+        lambda part: False,
+    )  # fmt: skip
+    assert not trials.try_out(frozenset("a")).accepted
+    assert run == [16, 32, 64]
+    assert trials.try_out(frozenset("a"), settle=True).accepted
+    assert run == [16, 32, 64, 128, 256]
+
+
+def test_time_that_ends_while_it_is_settled_leaves_what_was_known() -> None:
+    """Another candidate came between, so it begins anew, and time is over after 16 images."""
+    ended = False
+
+    def score(model: ModelProto, stop: Callable[[], bool]) -> Iterator[ScoreReading]:
+        for images in (16, 32, 64, 128, 256):
+            yield ScoreReading(99.1, 1.0, images, 256)
+
+    trials = Trials(
+        lambda kept: ModelProto(), lambda kept: 1.0, score, BUDGET, lambda text: None,
+        lambda part: ended,
+    )  # fmt: skip
+    trials.try_out(frozenset("a"))
+    trials.try_out(frozenset("b"))
+    ended = True
+    assert trials.try_out(frozenset("a"), settle=True).reading.images == 64
+    assert frozenset("a") in {one.kept_float for one in trials.within(over=True)}
