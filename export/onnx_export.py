@@ -29,7 +29,7 @@ from export.artifact.scale import find_scale
 from export.artifact.size import MIN_SIZE, NOMINAL_SIZE
 from export.common.errors import ExportError, SegportError, UsageError, first_line
 from export.common.files import check_writable
-from export.common.heap import give_back
+from export.common.heap import release_freed_memory
 from export.common.tables import known
 from export.common.versions import versions
 from export.networks.answer import Answer
@@ -142,14 +142,14 @@ def export_model(
     pools = pool_means(graph)
     graph = normalise(graph)
     gc.collect()  # what the exporter leaves behind
-    give_back()
+    release_freed_memory()
     graph, simplifier = simplify(graph, probes)
     graph = normalise(graph)
     _check_contract(graph, kinds, (batch, 3, *(size or (None, None))))
     graph_macs = graph_cost(with_input_shape(graph, (1, 3, *counted_at)))
     data = graph.SerializeToString(deterministic=True)
     onnx.checker.check_model(data, full_check=True)
-    give_back()
+    release_freed_memory()
     session = open_session(data, name=model)
     parity = measure_parity((p, named_outputs(session, p[INPUT_NAME])) for p in probes)
     require_parity(parity, f"{model}: torch against onnxruntime")

@@ -23,8 +23,8 @@ from export.common.files import sha256_of
 from export.common.versions import versions
 from export.ort.providers import cuda_device
 from export.ort.sessions import cpu_facts
-from segport.asked import reference_of, request_of, runtime_of, settings_of
 from segport.recipe import ArtifactSection, Recipe
+from segport.recipe_values import reference_of, request_of, runtime_of, settings_of
 from segport.searching import judges
 from validate.data.items import Dataset, Item
 from validate.gating.verdict import Verdict

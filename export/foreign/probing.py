@@ -1,4 +1,4 @@
-"""Run a stranger's file where it can do no harm: in a process of its own, within limits."""
+"""Run a third-party file where it can do no harm: in a process of its own, within limits."""
 
 import os
 from collections.abc import Mapping, Sequence

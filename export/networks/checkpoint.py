@@ -65,8 +65,8 @@ def read_state_dict(path: Path, key: str | None = None) -> dict[str, Tensor]:
             f"--weights-key, such as --weights-key {next(iter(found))}"
         )
     if not found:
-        strangers = [str(k) for k, v in content.items() if not isinstance(v, Tensor)]
-        named = shortened(strangers or [str(k) for k in content])
+        others = [str(k) for k, v in content.items() if not isinstance(v, Tensor)]
+        named = shortened(others or [str(k) for k in content])
         raise CheckpointError(
             f"checkpoint {path}: not a state_dict, {named} are no tensors with a name, and nothing "
             "in it is one; save network.state_dict()"

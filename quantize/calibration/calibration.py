@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits
 
 from export.artifact.artifact import ImageRef, Manifest, Sample
 from export.common.errors import CalibrationError
-from export.common.heap import give_back
+from export.common.heap import release_freed_memory
 from export.common.progress import Progress, silent
 from export.onnx_graph.graph import float_tensors, opset, with_input_shape
 from export.ort.sessions import CPU, open_session, run, session_options, threads
@@ -119,13 +119,13 @@ def _pass(
             ids.append(sample.id)
             digests += f"{sample.sha256}\n".encode()
             if len(ids) % _TIDY == 0:
-                give_back()
+                release_freed_memory()
             progress(len(ids), len(samples))
     for tensor, statistics in joint.statistics.items():
         for statistic in statistics:
             statistic.restore(working[tensor][statistic.key].state())
     opened.cache_clear()
-    give_back()
+    release_freed_memory()
     used = zip(ids, digests.decode().splitlines(), strict=True)
     return [ImageRef(id=id, sha256=sha256) for id, sha256 in used]
 

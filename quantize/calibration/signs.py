@@ -40,7 +40,7 @@ def nonnegative(model: ModelProto) -> set[str]:
 
 
 def _inputs_are(found: set[str], node: NodeProto) -> bool:
-    """Whether all data inputs are known; what else an operator takes is no data."""
+    """Whether the signs of all data inputs are known; axes, sizes and bounds are not data."""
     several = node.op_type in ("Add", "Concat", "Mul")
     return found.issuperset(node.input if several else node.input[:1])
 

@@ -1,4 +1,4 @@
-"""Outputs of a stranger's file keep who they are, all along the way, whatever they are called."""
+"""Outputs of a third-party file keep their identity through all stages, whatever their names."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""All that a report can show, read when it is shown."""
+"""What a report shows, each part read when it is first needed."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ if TYPE_CHECKING:  # report.md waits for none of them
 
 
 @dataclass(frozen=True)
-class Material:
+class ReportContent:
     """A result and what lies beside it; `verdicts` and `diagnoses` where the caller has some."""
 
     result_file: Path

@@ -1,13 +1,13 @@
-"""Refuse to run with somebody else's `export`, `quantize` or `validate` package.
+"""Refuse to run with another distribution's `export`, `quantize` or `validate` package.
 
-Imports none of them: it must be able to speak when they are not ours.
+Imports none of them: its message must appear when they are not ours.
 """
 
 import importlib.util
 from pathlib import Path
 
 
-def stranger() -> str | None:
+def foreign_package() -> str | None:
     """Return one line about a package that does not lie beside `segport`, or None."""
     home = Path(__file__).resolve().parent.parent
     for name in ("export", "quantize", "validate"):
