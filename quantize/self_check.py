@@ -86,15 +86,15 @@ def warnings(images: Sequence[Sample], total: int) -> list[str]:
     found = []
     if total == 1:
         found.append("one calibration image: ranges of others are unknown; give more --samples")
-    flat = [one.id for one in images if float(np.std(one.image, axis=(2, 3)).max()) < _FLAT]
+    flat = [image.id for image in images if float(np.std(image.image, axis=(2, 3)).max()) < _FLAT]
     if flat:
         found.append(
             f"{len(flat)} of {len(images)} calibration images looked at are of one colour "
             f"(the first is {flat[0]}); ranges need what the network will see"
         )
     if len(images) > 1 and len(flat) < len(images):
-        first, *others = (_small(one.image) for one in images)
-        if all(float(np.abs(one - first).mean()) < _ALIKE for one in others):
+        first, *others = (_small(image.image) for image in images)
+        if all(float(np.abs(other - first).mean()) < _ALIKE for other in others):
             found.append("the calibration images are nearly the same; give different ones")
     return found
 

@@ -102,7 +102,7 @@ class _Score(ABC):
         n, total = len(counts), self._total
         if n == total:
             return ScoreReading(self._value(summed), 0.0, n, total)
-        without = [self._value(summed - one) for one in counts]
+        without = [self._value(summed - count) for count in counts]
         # drawn without replacement, so the error vanishes with the last image
         error = np.std(without) * np.sqrt((n - 1) * (1 - n / total))
         return ScoreReading(self._value(summed), float(error), n, total)
@@ -135,7 +135,7 @@ class Drop(_Score):
             raise DataError("--max-drop: no pixel of the scoring images is labelled")
 
     def _value(self, summed: Counts) -> float:
-        fp32, found = (miou(one) for one in summed)
+        fp32, found = (miou(counts) for counts in summed)
         return float("nan") if fp32 is None or found is None else fp32 - found
 
     def _counts(

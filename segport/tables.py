@@ -216,15 +216,15 @@ def gate_lines(judged: "Sequence[Judged]") -> str:
             terminal(text)
             for text in (
                 v.outcome.upper(),
-                one.result.name,
-                one.result.protocol,
+                gated.result.name,
+                gated.result.protocol,
                 v.id,
                 v.check,
                 v.reason,
             )
         ]
-        for one in judged
-        for v in _judgements(one)
+        for gated in judged
+        for v in _judgements(gated)
     ]
     return tabulate(rows, ["", "network", "protocol", "artifact", "check", "why"])
 

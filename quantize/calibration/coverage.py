@@ -109,9 +109,9 @@ def facts(seen: Mapping[str, Coverage]) -> dict[str, Any]:
     """
     if not seen:
         return {}
-    silent = np.concatenate([one.silent for one in seen.values()])
+    silent = np.concatenate([coverage.silent for coverage in seen.values()])
     # what a Clip holds at its limit cannot grow and says nothing of the images
-    growth = [one.growth for one in seen.values() if one.growth > 0]
+    growth = [coverage.growth for coverage in seen.values() if coverage.growth > 0]
     found = {
         "growth": float(np.median(growth)) if growth else 0.0,
         "silent_maps": float(silent.mean()),

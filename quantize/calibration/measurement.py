@@ -45,14 +45,14 @@ def join(measurements: Sequence[Measurement]) -> list[Joint]:
     value numbering, as compilers do it.
     """
     found: list[_Joining] = []
-    for one in measurements:
+    for measurement in measurements:
         for joining in found:
-            new = joining.compare(one.model)
-            if new is not None and len(new.nodes) <= NEW * len(one.model.graph.node):
-                joining.add(one, new)
+            new = joining.compare(measurement.model)
+            if new is not None and len(new.nodes) <= NEW * len(measurement.model.graph.node):
+                joining.add(measurement, new)
                 break
         else:
-            found.append(_Joining(one))
+            found.append(_Joining(measurement))
     return [joining.joint for joining in found]
 
 

@@ -94,7 +94,7 @@ def really_float(plan: Plan, keep_float: Collection[str]) -> frozenset[str]:
                 break
             chain.append(read[0])
         else:
-            found.difference_update(one.name for one in chain)
+            found.difference_update(passed.name for passed in chain)
     return frozenset(found)
 
 

@@ -46,7 +46,7 @@ def _dequantizers(graph: QdqGraph, product: NodeProto) -> list[NodeProto]:
     if product.output[0] in graph.outputs or [n.op_type for n in quantizers] != ["QuantizeLinear"]:
         return []
     found = graph.readers[quantizers[0].output[0]]
-    last = {reader.op_type for one in found for reader in graph.readers[one.output[0]]}
+    last = {reader.op_type for node in found for reader in graph.readers[node.output[0]]}
     return [] if last & _ONE_SCALE else found
 
 

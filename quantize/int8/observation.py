@@ -36,7 +36,9 @@ class Observation:
     def measurement(self) -> Measurement:
         """Return all statistics, to be collected in one pass."""
         inputs = {node.name: node.input[0] for node in self.model.graph.node}
-        statistics: dict[str, list[Statistic]] = {name: [one] for name, one in self.seen.items()}
+        statistics: dict[str, list[Statistic]] = {
+            name: [statistic] for name, statistic in self.seen.items()
+        }
         for layer, moments in self.moments.items():
             statistics.setdefault(inputs[layer], []).append(moments)
         for name, coverage in self.coverage.items():

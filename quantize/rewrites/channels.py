@@ -150,7 +150,7 @@ class _Builder:
         numbers: dict[int, int] = {}
         found = {}
         for name, channels in self.ids.items():
-            roots = [self._root(int(one)) for one in channels]
+            roots = [self._root(int(channel)) for channel in channels]
             found[name] = np.array(
                 [-1 if r in fixed else numbers.setdefault(r, len(numbers)) for r in roots]
             )

@@ -99,7 +99,7 @@ def _path(
     everything in float it adds the least for what int8 gains: the squares are what adds up.
     """
     count = len(found.units)
-    held = np.array([[unit in one for unit in range(count)] for one in found.holders])
+    held = np.array([[unit in holder for unit in range(count)] for holder in found.holders])
     steps = _steps(found)
     floating = np.full(count, not grows)
     energy = found.loss(floating) ** 2

@@ -83,11 +83,11 @@ class Margins:
         self._images = [np.repeat(sample.image, batch, axis=0) for sample in samples]
         self._tensor = _logits(fp32)
         logits = self._run(fp32, {})
-        self._classes = [_first_two(one) for one in logits]
+        self._classes = [_first_two(logit) for logit in logits]
         leads = [_lead(*pair) for pair in zip(logits, self._classes, strict=True)]
         found = [_lead(*pair) for pair in zip(self._run(quantized, {}), self._classes, strict=True)]
         size = float(np.sqrt(np.mean((np.stack(found) - np.stack(leads)) ** 2)))
-        self._pixels = [_evenly(np.flatnonzero(~(one >= NEAR * size))) for one in leads]
+        self._pixels = [_evenly(np.flatnonzero(~(lead >= NEAR * size))) for lead in leads]
         self._leads = self._looked_at(leads)
 
     def error(self, model: ModelProto, names: dict[str, str]) -> float:
@@ -101,7 +101,7 @@ class Margins:
         return float(np.mean(errors**2)) if errors.size else 0.0
 
     def _looked_at(self, leads: Sequence[Floats]) -> Floats:
-        return np.concatenate([one[at] for one, at in zip(leads, self._pixels, strict=True)])
+        return np.concatenate([lead[at] for lead, at in zip(leads, self._pixels, strict=True)])
 
     def _run(self, model: ModelProto, names: dict[str, str]) -> list[Floats]:
         copy = ModelProto()

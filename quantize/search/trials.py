@@ -113,9 +113,10 @@ class Trials:
     def within(self, *, over: bool) -> list[Candidate]:
         """Return what is within the budget; when time is `over` as far as ENOUGH images tell."""
         return [
-            one
-            for one in self.done
-            if one.accepted or (over and one.likely and one.reading.images >= ENOUGH)
+            candidate
+            for candidate in self.done
+            if candidate.accepted
+            or (over and candidate.likely and candidate.reading.images >= ENOUGH)
         ]
 
     def beaten(self, one: Candidate) -> Candidate | None:

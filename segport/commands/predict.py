@@ -52,13 +52,16 @@ def predict(
             "warnings": found.runtime.warnings,
             "legend": found.legend,
             "images": [asdict(image) for image in found.images],
-            "failed": [asdict(one) for one in found.failed],
+            "failed": [asdict(failure) for failure in found.failed],
         }
         say(document, as_json)
     else:
-        lines = [f"{one.mask}  {one.overlay}  {_shares(one.classes)}" for one in found.images]
+        lines = [
+            f"{picture.mask}  {picture.overlay}  {_shares(picture.classes)}"
+            for picture in found.images
+        ]
         lines += [f"warning: {text}" for text in found.runtime.warnings]
-        lines += [f"not read: {one.error}" for one in found.failed]
+        lines += [f"not read: {failure.error}" for failure in found.failed]
         say("\n".join([*lines, f"colours: {found.legend}"]), as_json)
     if found.failed:
         total = len(found.failed) + len(found.images)

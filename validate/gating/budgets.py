@@ -120,11 +120,11 @@ def _judge_budget(
         yield Verdict(str(budget.key), Outcome.UNKNOWN, _absent(result, budget), check)
     for artifact in named:
         rivals = [
-            one
-            for one in budgets
-            if (one.kind, one.key.class_name) == (budget.kind, budget.key.class_name)
+            other
+            for other in budgets
+            if (other.kind, other.key.class_name) == (budget.kind, budget.key.class_name)
         ]
-        if ranks[artifact.id] == max(one.key.rank(result.name, artifact) for one in rivals):
+        if ranks[artifact.id] == max(rival.key.rank(result.name, artifact) for rival in rivals):
             yield _judge(counted, artifact, budget, rules)
 
 

@@ -150,8 +150,8 @@ def _search(manifest: Manifest | None) -> SearchFacts | None:
 
     return SearchFacts(
         budget=SearchBudget(**found["budget"]),
-        candidates=[row(one) for one in found["candidates"]],
-        frontier=[row(one) for one in found["frontier"]],
+        candidates=[row(candidate) for candidate in found["candidates"]],
+        frontier=[row(candidate) for candidate in found["frontier"]],
         chosen=row(found["chosen"]),
     )
 

@@ -62,7 +62,7 @@ def find_losses(
 
 def bootstrap_facts(found: Iterable[Figures]) -> BootstrapFacts | None:
     """Return how the intervals were made; None where there are none."""
-    if all(one.miou_ci95 is None for one in found):
+    if all(artifact.miou_ci95 is None for artifact in found):
         return None
     return BootstrapFacts(method=METHOD, level=LEVEL, resamples=RESAMPLES, seed=SEED)
 

@@ -77,7 +77,7 @@ def measure_noise(
             continue
     id, engine = reference
     found = evaluate({id: engine, **runtimes}, id, dataset, preparation, progress=progress)
-    evidence = {key: one.evidence() for key, one in found.items()}
+    evidence = {key: run.evidence() for key, run in found.items()}
     return largest_changes(evidence, id, "as it ran", classes, [i.id for i in dataset.items])
 
 
@@ -94,10 +94,10 @@ def largest_changes(
     others = {key: one for key, one in reached.items() if key not in (reference, usual)}
     return NoiseFacts(
         settings=list(others),
-        miou=max((abs(_miou(one) - _miou(before)) for one in others.values()), default=0.0),
-        class_iou=max((_class_change(before, one) for one in others.values()), default=0.0),
+        miou=max((abs(_miou(other) - _miou(before)) for other in others.values()), default=0.0),
+        class_iou=max((_class_change(before, other) for other in others.values()), default=0.0),
         agreement=max(
-            (abs(one.agreement - before.agreement) for one in others.values()), default=0.0
+            (abs(other.agreement - before.agreement) for other in others.values()), default=0.0
         ),
     )
 

@@ -128,7 +128,9 @@ def _images(result: Result) -> str:
 
 def _warnings(entries: Sequence[Entry]) -> list[str]:
     overlapping = [entry.result for entry in entries if entry.result.overlap_allowed]
-    return [markdown(f"{one.name}, {one.protocol}: {OVERLAP_WARNING}") for one in overlapping]
+    return [
+        markdown(f"{result.name}, {result.protocol}: {OVERLAP_WARNING}") for result in overlapping
+    ]
 
 
 def _machine_table(entries: Sequence[Entry]) -> tuple[list[list[Cell]], list[str]]:

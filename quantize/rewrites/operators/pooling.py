@@ -95,7 +95,7 @@ def _closed(graph: GraphProto, first: NodeProto) -> Iterator[tuple[NodeProto, ..
             continue
         nodes.append(node)
         inside.update(node.output)
-        names = {one.name for one in nodes}
+        names = {pooled.name for pooled in nodes}
         last = node.output[0]
         leaving = [
             t for t in inside if t in outputs or any(r.name not in names for r in readers[t])

@@ -32,7 +32,7 @@ def badge(judged: Sequence[Judged]) -> str:
 
 
 def _worst(judged: Sequence[Judged]) -> list[str]:
-    found = [(one.result.name, artifact) for one in judged for artifact in _artifacts(one)]
+    found = [(gated.result.name, artifact) for gated in judged for artifact in _artifacts(gated)]
     if not found:
         return []
     name, artifact = max(found, key=lambda pair: _badness(pair[1]))

@@ -49,8 +49,8 @@ def cards(pictures: Sequence[Picture], reference: str) -> list[Card]:
     """Return as many cards as the page has room for, worst first."""
     found: list[Card] = []
     room = ROOM
-    for one in pictures:
-        card = _card(one, reference)
+    for drawn in pictures:
+        card = _card(drawn, reference)
         room -= sum(len(picture.source) for picture in card.shown)
         if room < 0:
             break
@@ -61,8 +61,11 @@ def cards(pictures: Sequence[Picture], reference: str) -> list[Card]:
 def class_legend(pictures: Iterable[Picture], classes: Sequence[str]) -> list[Swatch]:
     """Return the colours of the classes that occur in labels or predictions."""
     counts = np.zeros(256, np.int64)
-    for one in pictures:
-        for pixels in (*one.predicted.values(), *([] if one.label is None else [one.label])):
+    for picture in pictures:
+        for pixels in (
+            *picture.predicted.values(),
+            *([] if picture.label is None else [picture.label]),
+        ):
             counts += np.bincount(pixels.reshape(-1), minlength=256)
     colours = palette(256)
     names = dict(enumerate(classes)) | {VOID: "no label"}

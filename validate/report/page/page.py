@@ -52,7 +52,9 @@ def html_report(content: ReportContent) -> str:
             confusions=_confusions(content),
             **_pictures(content),
             searches=_searches(content.result),
-            diagnoses=[_diagnosis(one, n) for n, one in zip(count(1), content.diagnoses)],
+            diagnoses=[
+                _diagnosis(diagnosis, n) for n, diagnosis in zip(count(1), content.diagnoses)
+            ],
         )
 
 
@@ -124,8 +126,8 @@ def _confusions(content: ReportContent) -> list[dict[str, Any]]:
         return []
     reference = confusions[result.reference]
     classes = result.class_names
-    others = {key: one for key, one in confusions.items() if key != result.reference}
-    differences = {key: shares(one) - shares(reference) for key, one in others.items()}
+    others = {key: confusion for key, confusion in confusions.items() if key != result.reference}
+    differences = {key: shares(other) - shares(reference) for key, other in others.items()}
     found = []
     for place, (key, difference) in enumerate(differences.items()):
         svg = None
@@ -136,13 +138,13 @@ def _confusions(content: ReportContent) -> list[dict[str, Any]]:
         changes = largest_changes(reference, others[key], classes, _CHANGES)
         rows = [
             [
-                one.label,
-                one.predicted,
-                number(one.reference, 2),
-                number(one.artifact, 2),
-                number(one.artifact - one.reference, 2, sign=True),
+                change.label,
+                change.predicted,
+                number(change.reference, 2),
+                number(change.artifact, 2),
+                number(change.artifact - change.reference, 2, sign=True),
             ]
-            for one in changes
+            for change in changes
         ]
         reading = confusion_reading(changes) if svg else None
         found.append({"id": key, "svg": svg, "rows": rows, "reading": reading})
