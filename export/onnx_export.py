@@ -66,10 +66,10 @@ class _Head(nn.Module):
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         logits = self.network(image)
-        found = {"logits": logits}
+        outputs = {"logits": logits}
         if "mask" in self.kinds:
-            found["mask"] = class_mask(logits)
-        return tuple(found[kind] for kind in self.kinds)
+            outputs["mask"] = class_mask(logits)
+        return tuple(outputs[kind] for kind in self.kinds)
 
 
 def export_model(
@@ -236,15 +236,15 @@ def _probes(
         try:
             with torch.no_grad():
                 logits = head.network(torch.from_numpy(stacked))
-                found = {INPUT_NAME: stacked, "logits": logits.numpy()}
-                found["mask"] = class_mask(logits).numpy()
+                outputs = {INPUT_NAME: stacked, "logits": logits.numpy()}
+                outputs["mask"] = class_mask(logits).numpy()
         except SegportError as error:
             raise UsageError(f"{model}: {error}") from error
         except Exception as error:  # a user's network may raise anything
             shape = "x".join(map(str, stacked.shape))
             raise ExportError(f"{model}: fails on a {shape} image ({first_line(error)})") from error
-        _check_torch(found["logits"], stacked.shape, classes, model)
-        probes.append({name: found[name] for name in (INPUT_NAME, *head.kinds)})
+        _check_torch(outputs["logits"], stacked.shape, classes, model)
+        probes.append({name: outputs[name] for name in (INPUT_NAME, *head.kinds)})
     return probes
 
 
@@ -275,9 +275,9 @@ def _check_contract(model: ModelProto, kinds: Sequence[str], shape: tuple[int | 
         ("inputs", found_input, [(INPUT_NAME, shape)]),
         ("outputs", names, list(kinds)),
     )
-    for what, found, wanted in facts:
-        if found != wanted:
-            raise ExportError(f"exported file: {what} {found} instead of {wanted}")
+    for what, actual, wanted in facts:
+        if actual != wanted:
+            raise ExportError(f"exported file: {what} {actual} instead of {wanted}")
     if model.ir_version > MAX_IR_VERSION:
         raise ExportError(f"exported file: IR {model.ir_version} is above {MAX_IR_VERSION}")
     for value in model.graph.output:

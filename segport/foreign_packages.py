@@ -12,10 +12,10 @@ def foreign_package() -> str | None:
     home = Path(__file__).resolve().parent.parent
     for name in ("export", "quantize", "validate"):
         spec = importlib.util.find_spec(name)
-        found = Path(spec.origin).resolve() if spec and spec.origin else None
-        if found is None or found.parent.parent != home:
+        location = Path(spec.origin).resolve() if spec and spec.origin else None
+        if location is None or location.parent.parent != home:
             return (
-                f"the package '{name}' is {found or 'missing'}, not segport's; run segport in an "
-                "environment of its own"
+                f"the package '{name}' is {location or 'missing'}, not segport's; run segport in "
+                "an environment of its own"
             )
     return None

@@ -105,8 +105,8 @@ def _pass(
         _check_shape(sample, manifest)
         probe, session = opened(sample.image.shape)
         outputs = [value.name for value in session.get_outputs()]
-        found = run(session, np.repeat(sample.image, batch, axis=0), outputs)
-        return probe, dict(zip(outputs, found, strict=True))
+        results = run(session, np.repeat(sample.image, batch, axis=0), outputs)
+        return probe, dict(zip(outputs, results, strict=True))
 
     first = samples[0]
     _check_shape(first, manifest)
@@ -231,9 +231,9 @@ def _frugal(streams: int) -> SessionOptions:
 
 def _check_shape(sample: Sample, manifest: Manifest) -> None:
     wanted = manifest.input.shape[1:]
-    found = sample.image.shape
-    fits = len(found) == 4 and all(w in (None, f) for w, f in zip(wanted, found[1:], strict=True))
+    shape = sample.image.shape
+    fits = len(shape) == 4 and all(w in (None, f) for w, f in zip(wanted, shape[1:], strict=True))
     if not fits:
         raise CalibrationError(
-            f"calibration image {sample.id}: shape {found}, the network takes {wanted}"
+            f"calibration image {sample.id}: shape {shape}, the network takes {wanted}"
         )

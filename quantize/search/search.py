@@ -143,10 +143,10 @@ def search(
 
 def _all_int8(trials: Trials, clock: Clock) -> Candidate | None:
     """Return the candidate without anything in float if that is within budget."""
-    found = trials.try_out(frozenset(), until=FIRST_TIME)
-    if found.accepted:
-        found = trials.try_out(frozenset(), settle=not clock.over())
-    return found if found.accepted else None
+    candidate = trials.try_out(frozenset(), until=FIRST_TIME)
+    if candidate.accepted:
+        candidate = trials.try_out(frozenset(), settle=not clock.over())
+    return candidate if candidate.accepted else None
 
 
 def _spread(samples: Sequence[Sample]) -> list[Sample]:
@@ -159,8 +159,8 @@ def _mixed(sets: Sequence[Foreseen], trials: Trials, clock: Clock) -> Candidate 
 
     Sets in between are scored then all the same: they show what to ask for instead.
     """
-    if (found := find(sets, trials, clock)) is not None:
-        return found
+    if (candidate := find(sets, trials, clock)) is not None:
+        return candidate
     for part in IN_BETWEEN:
         if not clock.over():
             trials.try_out(sets[int(part * (len(sets) - 1))].kept_float)
@@ -187,8 +187,8 @@ def _times(
     others = [] if clock.over() else within[:TIMED]
     kept = list(dict.fromkeys([frozenset[str](), *(one.kept_float for one in (chosen, *others))]))
     clock.say(f"timing {len(kept)} candidates and fp32 in turns")
-    found = latency([fp32, *(build(names) for names in kept)])
-    return dict(zip([everything, *kept], found, strict=True))
+    measured = latency([fp32, *(build(names) for names in kept)])
+    return dict(zip([everything, *kept], measured, strict=True))
 
 
 def _fastest(chosen: Candidate, trials: Trials, times: Times, clock: Clock) -> Candidate:

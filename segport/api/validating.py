@@ -229,10 +229,10 @@ def report(
     """
     from validate.report.report import report as write
 
-    found = validation_of(result)
+    validation = validation_of(result)
     return write(
-        found.folder / RESULT_FILE,
-        optional_path(folder, "folder") or found.folder,
+        validation.folder / RESULT_FILE,
+        optional_path(folder, "folder") or validation.folder,
         formats=formats,
         diagnoses=[path_of(diagnosis, "diagnoses") for diagnosis in diagnoses],
     )
@@ -261,16 +261,18 @@ def gate(
     """
     from validate.gating.gate import gate as judge
 
-    found = validation_of(result)
+    validation = validation_of(result)
     return Gate(
         tuple(
             judge(
-                found.result,
-                folder=found.folder,
+                validation.result,
+                folder=validation.folder,
                 baseline=optional_path(baseline, "baseline"),
                 artifacts=optional_path(artifacts, "artifacts"),
                 rules=rules,
-                **{kind: _limits(kind, limit, found.result) for kind, limit in budgets.items()},
+                **{
+                    kind: _limits(kind, limit, validation.result) for kind, limit in budgets.items()
+                },
             )
         )
     )

@@ -214,8 +214,8 @@ def _plan(files: Sequence[Path], points: float, rules: Rules, as_json: bool) -> 
     from validate.result.result import load_result
 
     plans = [plan_images(count(load_result(file), file.parent, rules), points) for file in files]
-    found = [one for plan in plans for one in plan]
-    say([vars(one) for one in found] if as_json else plan_lines(found, points), as_json)
+    planned = [one for plan in plans for one in plan]
+    say([vars(one) for one in planned] if as_json else plan_lines(planned, points), as_json)
 
 
 def _self_test(files: Sequence[Path], baseline: Path | None, rules: Rules, as_json: bool) -> None:

@@ -61,11 +61,11 @@ def count(result: Result, folder: Path | None, rules: Rules) -> Counted:
     file = read_evidence(path)
     _check_shapes(result, file, path)
     known = {a.id: file.by_id[a.id] for a in result.artifacts if a.id in file.by_id}
-    found = _figures(result, known, file)
+    figures = _figures(result, known, file)
     altered = {
-        a.id: differences(a, found[a.id], known[a.id].complete)
+        a.id: differences(a, figures[a.id], known[a.id].complete)
         for a in result.artifacts
-        if a.id in found
+        if a.id in figures
     }
     verdicts = (
         *_gaps(result, known, rules),
@@ -75,8 +75,8 @@ def count(result: Result, folder: Path | None, rules: Rules) -> Counted:
         *_overlap(result, rules),
     )
     if rules.level != LEVEL:
-        found = _figures(result, known, file, rules.level)
-    artifacts = [_with(a, found.get(a.id), known.get(a.id)) for a in result.artifacts]
+        figures = _figures(result, known, file, rules.level)
+    artifacts = [_with(a, figures.get(a.id), known.get(a.id)) for a in result.artifacts]
     whole = result.model_copy(update={"artifacts": artifacts})
     broken = _broken(result)
     ids = {*altered, *broken}
@@ -143,12 +143,12 @@ def _whole(evidence: Evidence) -> Evidence:
 
 
 def _with(
-    artifact: ArtifactResult, found: Figures | None, evidence: Evidence | None
+    artifact: ArtifactResult, counted: Figures | None, evidence: Evidence | None
 ) -> ArtifactResult:
     """Replace stated figures by counted ones."""
-    if found is None or evidence is None:
+    if counted is None or evidence is None:
         return artifact
-    update = {name: getattr(found, name) for name in _names(evidence.complete)}
+    update = {name: getattr(counted, name) for name in _names(evidence.complete)}
     return artifact.model_copy(update=update)
 
 

@@ -44,8 +44,8 @@ def break_lines(points: Sequence[HistoryPoint]) -> list[str]:
                 how = "little by little, beyond tolerance" if start.gradual else "at once"
                 lines.append(
                     f"{name} {protocol} {artifact}: {figure.word} {word} by "
-                    f"{number(start.change, 3, sign=True)} at {series[start.index].commit_sha[:10]} "
-                    f"({how})"
+                    f"{number(start.change, 3, sign=True)} at {series[start.index].commit_sha[:10]}"
+                    f" ({how})"
                 )
     return lines
 

@@ -74,7 +74,7 @@ def _figures(
     evidence: Evidence, loss: Loss, classes: Sequence[str], images: Sequence[str]
 ) -> Figures:
     total = None if evidence.labels is None else evidence.labels.sum(0)
-    found = image_counts(evidence, images)
+    per_image = image_counts(evidence, images)
     against, nonfinite = evidence.against, evidence.nonfinite
     return Figures(
         miou=None if total is None else miou(total),
@@ -85,11 +85,11 @@ def _figures(
         drop=loss.drop,
         drop_ci95=loss.drop_ci95,
         class_drop=loss.class_drop,
-        agreement=overall(found),
-        agreement_boundary=near_borders(found),
-        agreement_interior=away_from_borders(found),
+        agreement=overall(per_image),
+        agreement_boundary=near_borders(per_image),
+        agreement_interior=away_from_borders(per_image),
         worst_images=[
-            ImageAgreement(id=image.id, agreement=image.agreement) for image in worst(found)
+            ImageAgreement(id=image.id, agreement=image.agreement) for image in worst(per_image)
         ],
         fidelity_miou=None if against is None else miou(against.sum(0)),
         nonfinite_images=0 if nonfinite is None else int(nonfinite.sum()),

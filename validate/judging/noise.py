@@ -76,8 +76,8 @@ def measure_noise(
         except ArtifactError:
             continue
     id, engine = reference
-    found = evaluate({id: engine, **runtimes}, id, dataset, preparation, progress=progress)
-    evidence = {key: run.evidence() for key, run in found.items()}
+    evaluations = evaluate({id: engine, **runtimes}, id, dataset, preparation, progress=progress)
+    evidence = {key: run.evidence() for key, run in evaluations.items()}
     return largest_changes(evidence, id, "as it ran", classes, [i.id for i in dataset.items])
 
 
@@ -103,8 +103,8 @@ def largest_changes(
 
 
 def _miou(one: Figures) -> float:
-    found = one.fidelity_miou if one.miou is None else one.miou
-    return 0.0 if found is None else found
+    value = one.fidelity_miou if one.miou is None else one.miou
+    return 0.0 if value is None else value
 
 
 def _class_change(before: Figures, now: Figures) -> float:

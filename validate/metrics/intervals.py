@@ -93,8 +93,8 @@ class Intervals:
 
     def miou(self, id: str) -> Interval | None:
         """Return the interval of an artifact's mIoU, percent."""
-        found = self.class_iou[id].mean().interval(self._level)
-        return found and (max(found[0], 0.0), min(found[1], 100.0))
+        interval = self.class_iou[id].mean().interval(self._level)
+        return interval and (max(interval[0], 0.0), min(interval[1], 100.0))
 
     def drop(self, reference: str, id: str) -> Interval | None:
         """Return the interval of reference's mIoU - the artifact's, points."""

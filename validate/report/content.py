@@ -38,8 +38,8 @@ class ReportContent:
 
         if not self.result_file.with_name(CONFUSION_FILE).is_file():
             return {}
-        found = load_confusions(self.result, self.result_file)
-        return {key: matrices.sum(0) for key, matrices in found.items()}
+        per_image = load_confusions(self.result, self.result_file)
+        return {key: matrices.sum(0) for key, matrices in per_image.items()}
 
     @cached_property
     def pictures(self) -> "Sequence[Picture]":

@@ -77,7 +77,7 @@ def _diagnoses(result_file: Path, folders: Sequence[Path]) -> list[Diagnosis]:
     if not folders:
         return []
     files = [a.file for a in load_result(result_file).artifacts if a.file]
-    found = []
+    loaded = []
     for folder in folders:
         diagnosis = load_diagnosis(folder)
         if diagnosis.other not in files:
@@ -85,8 +85,8 @@ def _diagnoses(result_file: Path, folders: Sequence[Path]) -> list[Diagnosis]:
                 f"{folder}: diagnoses {diagnosis.other}, which is no artifact of {result_file} "
                 f"({', '.join(files)})"
             )
-        found.append(diagnosis)
-    return found
+        loaded.append(diagnosis)
+    return loaded
 
 
 def terminal_report(result: Result) -> str:

@@ -41,8 +41,8 @@ def verdict_lines(result: Result, judgements: Sequence[Verdict]) -> list[Line]:
 
 def _line(id: str, sentence: str, judgements: Sequence[Verdict]) -> Line:
     own = [judgement for judgement in judgements if judgement.id == id]
-    found = {str(verdict.outcome) for verdict in own}
-    outcome = next((name for name in _GRAVEST_FIRST if name in found), "")
+    outcomes = {str(verdict.outcome) for verdict in own}
+    outcome = next((name for name in _GRAVEST_FIRST if name in outcomes), "")
     inconclusive = any(verdict.inconclusive for verdict in own)
     return Line(
         id,

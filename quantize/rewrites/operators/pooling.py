@@ -111,8 +111,8 @@ def _pools(model: ModelProto, place: Pooling) -> bool:
         return False
     values = np.random.default_rng(0).normal(size=place.shape).astype(np.float32)
     wanted = windows(h, height) @ values @ windows(w, width).T
-    found = run(open_session(_alone(model, place).SerializeToString()), values)[0]
-    return found.shape == wanted.shape and bool(np.abs(found - wanted).max() < _TOLERANCE)
+    pooled = run(open_session(_alone(model, place).SerializeToString()), values)[0]
+    return pooled.shape == wanted.shape and bool(np.abs(pooled - wanted).max() < _TOLERANCE)
 
 
 def _alone(model: ModelProto, place: Pooling) -> ModelProto:

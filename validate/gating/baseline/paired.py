@@ -142,11 +142,11 @@ def _drifts(
     if len(history) < 2:
         return []
     since = f"since the anchor{_on(history[0])}"
-    mious = [found for earlier in history if (found := _figure(earlier, labelled)) is not None]
+    mious = [miou for earlier in history if (miou := _figure(earlier, labelled)) is not None]
     now = _figure(artifact, labelled)
     drifts = [
         FigureChange(
-            f"agreement {since}", artifact.agreement - max(earlier.agreement for earlier in history),
+            f"agreement {since}", artifact.agreement - max(past.agreement for past in history),
             DRIFT * _allowed(rules.agreement_tolerance, entry.last, "agreement"),
         ),
     ]  # fmt: skip
@@ -179,8 +179,8 @@ def _interval(sides: Sides) -> tuple[float, float] | None:
         return 0.0, 0.0
     if not np.array_equal(sides.before[:, 1], sides.now[:, 1]):  # the reference is another one
         return None
-    found = class_figures({"before": sides.before, "now": sides.now})
-    return (found["now"] - found["before"]).mean().interval()
+    by_class = class_figures({"before": sides.before, "now": sides.now})
+    return (by_class["now"] - by_class["before"]).mean().interval()
 
 
 def _reason(

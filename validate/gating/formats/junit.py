@@ -70,8 +70,8 @@ def _add_case(suite: ET.Element, prefix: str, verdict: Verdict) -> None:
         ET.SubElement(case, "system-out").text = xml(verdict.reason)
         return
     kind = "inconclusive" if verdict.inconclusive else _TYPES[tag]
-    found = ET.SubElement(case, tag, {"message": xml(verdict.reason), "type": kind})
-    found.text = xml("\n".join([f"{verdict.id}: {verdict.reason}", *verdict.evidence]))
+    element = ET.SubElement(case, tag, {"message": xml(verdict.reason), "type": kind})
+    element.text = xml("\n".join([f"{verdict.id}: {verdict.reason}", *verdict.evidence]))
 
 
 _TYPES = {"failure": "regression", "error": "cannot tell"}

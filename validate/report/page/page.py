@@ -128,7 +128,7 @@ def _confusions(content: ReportContent) -> list[dict[str, Any]]:
     classes = result.class_names
     others = {key: confusion for key, confusion in confusions.items() if key != result.reference}
     differences = {key: shares(other) - shares(reference) for key, other in others.items()}
-    found = []
+    charts = []
     for place, (key, difference) in enumerate(differences.items()):
         svg = None
         if np.abs(difference).max() >= FAINT:
@@ -147,8 +147,8 @@ def _confusions(content: ReportContent) -> list[dict[str, Any]]:
             for change in changes
         ]
         reading = confusion_reading(changes) if svg else None
-        found.append({"id": key, "svg": svg, "rows": rows, "reading": reading})
-    return found
+        charts.append({"id": key, "svg": svg, "rows": rows, "reading": reading})
+    return charts
 
 
 def _pictures(content: ReportContent) -> dict[str, Any]:
@@ -170,14 +170,14 @@ def _pictures(content: ReportContent) -> dict[str, Any]:
 
 
 def _searches(result: Result) -> list[dict[str, Any]]:
-    found = []
+    searches = []
     for place, artifact in enumerate(result.artifacts):
         if artifact.search is None:
             continue
         facts = artifact.search.model_dump()
         head, rows = frontier_table(facts)
         alt = f"What was tried for {artifact.id}, as in the table below"
-        found.append(
+        searches.append(
             {
                 "id": artifact.id,
                 "svg": inline_svg(partial(plot_frontier, facts), f"frontier-{place}", alt),
@@ -186,7 +186,7 @@ def _searches(result: Result) -> list[dict[str, Any]]:
                 "rows": rows,
             }
         )
-    return found
+    return searches
 
 
 def _diagnosis(diagnosis: Diagnosis, place: int) -> dict[str, Any]:
