@@ -48,8 +48,8 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module 'segport' has no attribute '{name}'")
     from segport.api.wording import in_python
 
-    found = getattr(import_module(_HOMES[name]), name)
-    globals()[name] = in_python(found) if isfunction(found) else found
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = in_python(value) if isfunction(value) else value
     return globals()[name]
 
 
