@@ -23,11 +23,8 @@ def bom_files(material: Material) -> Contents:
 
 def _bom(material: Material) -> dict[str, Any]:
     hashes = " ".join(variant.manifest.sha256 for variant in material.variants)
-    tool = {
-        "type": "application",
-        "name": "segport",
-        "version": versions().get("segport", "unknown"),
-    }
+    version = versions().get("segport", "unknown")
+    tool = {"type": "application", "name": "segport", "version": version}
     return {
         "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
         "bomFormat": "CycloneDX",

@@ -135,7 +135,7 @@ def _unpack_oci(source: Path, folder: Path) -> None:
 
 
 def _blob_file(source: Path, described: dict[str, Any]) -> Path:
-    name = described["digest"].removeprefix("sha256:")
+    name = str(described["digest"]).removeprefix("sha256:")
     refuse_unsafe(name)
     return source / _BLOBS / name
 

@@ -22,7 +22,7 @@ from validate.samples.samples import Preparation
 
 COUNT = 3
 RUNTIME = "ort-cpu"
-"""What any receiver has; of float16 files it shows what onnxruntime's CPU provider makes of them."""
+"""What any receiver has. It computes float16 files in float32."""
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ A signature covers every file but itself and SHA256SUMS, which lists the signatu
 """
 
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from export.common.errors import ArtifactError, UsageError, first_line
@@ -52,7 +51,7 @@ def _hashing() -> Any:
     )
 
 
-def _library() -> ModuleType:
+def _library() -> Any:
     try:
         import model_signing
     except ImportError as error:

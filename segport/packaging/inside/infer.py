@@ -16,7 +16,6 @@ class Network:
     def __init__(self, model: Path, provider: str = "CPUExecutionProvider") -> None:
         self.manifest: dict[str, Any] = json.loads(model.with_suffix(".json").read_text("utf-8"))
         options = onnxruntime.SessionOptions()
-        options.log_severity_level = 4
         # exact int8 sums on x86 without VNNI; elsewhere they are exact anyway
         options.add_session_config_entry("session.x64quantprecision", "1")
         self.session = onnxruntime.InferenceSession(str(model), options, providers=[provider])
@@ -43,11 +42,11 @@ class Network:
         outputs = {spec["kind"]: spec["name"] for spec in self.manifest["outputs"]}
         kind, size = "logits" if "logits" in outputs else "mask", picture.size
         feed = {self.manifest["input"]["name"]: self.tensor(picture)}
-        found = self.session.run([outputs[kind]], feed)[0][0]
+        found: Any = self.session.run([outputs[kind]], feed)[0]
         if kind == "mask":
-            return np.asarray(Image.fromarray(found.astype(np.uint8)).resize(size, 0))
+            return np.asarray(Image.fromarray(found[0].astype(np.uint8)).resize(size, 0))
         classes, best = np.zeros(size[::-1], np.uint8), np.float32(-np.inf)
-        for index, plane in enumerate(map(Image.fromarray, found.astype(np.float32))):
+        for index, plane in enumerate(map(Image.fromarray, found[0].astype(np.float32))):
             logit = np.asarray(plane.resize(size, Image.Resampling.BILINEAR))
             classes[logit > best], best = index, np.fmax(best, logit)
         return classes
@@ -56,5 +55,5 @@ class Network:
 if __name__ == "__main__":
     network = Network(Path(sys.argv[1]))
     mask = Image.fromarray(network.mask(network.picture(Path(sys.argv[2]))))
-    mask.putpalette(sum(network.manifest["palette"], []))
+    mask.putpalette([value for colour in network.manifest["palette"] for value in colour])
     mask.save(sys.argv[3])

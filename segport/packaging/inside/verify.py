@@ -187,7 +187,7 @@ def run_variants(folder: Path, index: dict[str, Any], open_: Callable[..., Any])
     samples = index["additional_metadata"]["segport"]["samples"]
     for name, model, wanted in variants_of(index):
         for provider in dict.fromkeys((CPU, wanted)):
-            if provider not in onnxruntime.get_available_providers():
+            if provider is None or provider not in onnxruntime.get_available_providers():
                 continue
             network = open_(folder / model, provider)
             if network.session.get_providers()[0] == provider:
