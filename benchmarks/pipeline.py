@@ -38,9 +38,9 @@ from benchmarks.memory import watch
 from export.artifact.artifact import Artifact, load_artifact
 from export.common.ending import end
 from export.common.progress import Stages
-from segport.asked import reference_of, runtime_of, weights_of
 from segport.pipeline import run
 from segport.recipe import Recipe, load_recipe
+from segport.recipe_values import reference_of, runtime_of, weights_of
 from validate.data.datasets import open_dataset
 from validate.data.items import Dataset
 from validate.judging.evaluation import evaluate

@@ -1,4 +1,4 @@
-"""PyTorch or a stranger's ONNX file to an artifact, and what both later stages share.
+"""PyTorch or a third-party ONNX file to an artifact, and what both later stages share.
 
 The two ways in are `onnx_export` and `onnx_import`. Nothing here knows of quantization or
 validation.

@@ -29,7 +29,7 @@ from export.artifact.scale import find_scale
 from export.artifact.size import MIN_SIZE, NOMINAL_SIZE
 from export.common.errors import ExportError, SegportError, UsageError, first_line
 from export.common.files import check_writable
-from export.common.heap import give_back
+from export.common.heap import release_freed_memory
 from export.common.tables import known
 from export.common.versions import versions
 from export.networks.answer import Answer
@@ -66,10 +66,10 @@ class _Head(nn.Module):
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         logits = self.network(image)
-        found = {"logits": logits}
+        outputs = {"logits": logits}
         if "mask" in self.kinds:
-            found["mask"] = class_mask(logits)
-        return tuple(found[kind] for kind in self.kinds)
+            outputs["mask"] = class_mask(logits)
+        return tuple(outputs[kind] for kind in self.kinds)
 
 
 def export_model(
@@ -142,14 +142,14 @@ def export_model(
     pools = pool_means(graph)
     graph = normalise(graph)
     gc.collect()  # what the exporter leaves behind
-    give_back()
+    release_freed_memory()
     graph, simplifier = simplify(graph, probes)
     graph = normalise(graph)
     _check_contract(graph, kinds, (batch, 3, *(size or (None, None))))
     graph_macs = graph_cost(with_input_shape(graph, (1, 3, *counted_at)))
     data = graph.SerializeToString(deterministic=True)
     onnx.checker.check_model(data, full_check=True)
-    give_back()
+    release_freed_memory()
     session = open_session(data, name=model)
     parity = measure_parity((p, named_outputs(session, p[INPUT_NAME])) for p in probes)
     require_parity(parity, f"{model}: torch against onnxruntime")
@@ -236,15 +236,15 @@ def _probes(
         try:
             with torch.no_grad():
                 logits = head.network(torch.from_numpy(stacked))
-                found = {INPUT_NAME: stacked, "logits": logits.numpy()}
-                found["mask"] = class_mask(logits).numpy()
+                outputs = {INPUT_NAME: stacked, "logits": logits.numpy()}
+                outputs["mask"] = class_mask(logits).numpy()
         except SegportError as error:
             raise UsageError(f"{model}: {error}") from error
         except Exception as error:  # a user's network may raise anything
             shape = "x".join(map(str, stacked.shape))
             raise ExportError(f"{model}: fails on a {shape} image ({first_line(error)})") from error
-        _check_torch(found["logits"], stacked.shape, classes, model)
-        probes.append({name: found[name] for name in (INPUT_NAME, *head.kinds)})
+        _check_torch(outputs["logits"], stacked.shape, classes, model)
+        probes.append({name: outputs[name] for name in (INPUT_NAME, *head.kinds)})
     return probes
 
 
@@ -275,9 +275,9 @@ def _check_contract(model: ModelProto, kinds: Sequence[str], shape: tuple[int | 
         ("inputs", found_input, [(INPUT_NAME, shape)]),
         ("outputs", names, list(kinds)),
     )
-    for what, found, wanted in facts:
-        if found != wanted:
-            raise ExportError(f"exported file: {what} {found} instead of {wanted}")
+    for what, actual, wanted in facts:
+        if actual != wanted:
+            raise ExportError(f"exported file: {what} {actual} instead of {wanted}")
     if model.ir_version > MAX_IR_VERSION:
         raise ExportError(f"exported file: IR {model.ir_version} is above {MAX_IR_VERSION}")
     for value in model.graph.output:

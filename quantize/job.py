@@ -38,9 +38,9 @@ class Recorded(Sequence[Sample]):
     def identities(self) -> list[ImageRef]:
         """Return id and sha256 of all samples, which counts as having used them."""
         cheap = getattr(self._samples, "identities", None)
-        found = list(cheap()) if cheap else [ImageRef(id=s.id, sha256=s.sha256) for s in self]
-        self.note(*found)
-        return found
+        images = list(cheap()) if cheap else [ImageRef(id=s.id, sha256=s.sha256) for s in self]
+        self.note(*images)
+        return images
 
     def note(self, *images: ImageRef) -> None:
         """Count images as used."""

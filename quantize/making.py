@@ -133,11 +133,11 @@ class Int8:
     def build(self) -> tuple[ModelProto, Facts]:
         """See `Algorithm`."""
         job, planned = self._job, self._decide()
-        found = _search(job, planned.plan, job.search) if job.search else None
-        kept = sorted(found.chosen.kept_float) if found else ()
+        searched = _search(job, planned.plan, job.search) if job.search else None
+        kept = sorted(searched.chosen.kept_float) if searched else ()
         model, facts = finish_int8(job.artifact, planned, kept)
-        if found:
-            facts["search"] = found.facts()
+        if searched:
+            facts["search"] = searched.facts()
         fastest, form = _fastest_form(job, model, job.samples)
         return fastest, {**facts, **form}
 
@@ -171,15 +171,15 @@ class Int8:
 def _search(job: Job, plan: Plan, wanted: Search) -> SearchResult:
     """Search which layers of a plan to leave in float."""
     elsewhere = verifiable(plan.target, cpu_facts()) is not None
-    found = search(
+    result = search(
         plan,
         onnx.load(job.artifact.path),
         lambda kept: _candidate(job, plan, kept),
         job.samples,
         replace(wanted, latency=None) if elsewhere else wanted,
     )
-    job.samples.note(*found.images, *wanted.images())
-    return found
+    job.samples.note(*result.images, *wanted.images())
+    return result
 
 
 def _candidate(job: Job, plan: Plan, kept: Collection[str]) -> ModelProto:

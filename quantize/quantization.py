@@ -158,8 +158,8 @@ def _written(run: _Run, folder: Path) -> Artifact:
         return write_artifact(data, manifest, folder)
     with scratch_folder() as scratch:
         made = write_artifact(data, manifest, scratch)
-        found = run.order.check.facts(job.artifact, made, job.samples)
-    checks = manifest.checks | ({"self": found} if found else {})
+        self_check = run.order.check.facts(job.artifact, made, job.samples)
+    checks = manifest.checks | ({"self": self_check} if self_check else {})
     # not added to `images`: what only decided whether there is a file has not shaped it
     manifest = manifest.model_copy(update={"checks": checks})
     return write_artifact(data, manifest, folder)

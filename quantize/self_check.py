@@ -83,20 +83,20 @@ class SelfCheck:
 
 def warnings(images: Sequence[Sample], total: int) -> list[str]:
     """Say in a line each what is wrong with calibration images, of which there are `total`."""
-    found = []
+    messages = []
     if total == 1:
-        found.append("one calibration image: ranges of others are unknown; give more --samples")
-    flat = [one.id for one in images if float(np.std(one.image, axis=(2, 3)).max()) < _FLAT]
+        messages.append("one calibration image: ranges of others are unknown; give more --samples")
+    flat = [image.id for image in images if float(np.std(image.image, axis=(2, 3)).max()) < _FLAT]
     if flat:
-        found.append(
+        messages.append(
             f"{len(flat)} of {len(images)} calibration images looked at are of one colour "
             f"(the first is {flat[0]}); ranges need what the network will see"
         )
     if len(images) > 1 and len(flat) < len(images):
-        first, *others = (_small(one.image) for one in images)
-        if all(float(np.abs(one - first).mean()) < _ALIKE for one in others):
-            found.append("the calibration images are nearly the same; give different ones")
-    return found
+        first, *others = (_small(image.image) for image in images)
+        if all(float(np.abs(other - first).mean()) < _ALIKE for other in others):
+            messages.append("the calibration images are nearly the same; give different ones")
+    return messages
 
 
 def _small(image: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -125,9 +125,9 @@ def agreements(fp32: Artifact, made: Artifact, images: Sequence[Sample]) -> dict
             repeated = np.repeat(image, batch, axis=0)
             wanted = _classes(run(one, repeated)[0])
             kind = np.float16 if made.manifest.input.dtype == "float16" else np.float32
-            found = _classes(run(other, repeated.astype(kind))[0])
+            actual = _classes(run(other, repeated.astype(kind))[0])
             size = "x".join(map(str, image.shape[2:]))
-            same[size] += int(np.count_nonzero(wanted == found))
+            same[size] += int(np.count_nonzero(wanted == actual))
             pixels[size] += wanted.size
     return {size: 100 * same[size] / pixels[size] for size in pixels}
 
@@ -149,13 +149,13 @@ def _classes(output: NDArray[Any]) -> NDArray[Any]:
 
 def _blame(fp32: Artifact, made: Artifact, images: Sequence[Sample]) -> str:
     try:
-        found = diagnose(fp32, made, images[:1])
+        diagnosis = diagnose(fp32, made, images[:1])
     except ComparisonError:  # nothing to compare tensor by tensor
         return ""
-    suspect = found.suspected
-    worst = sorted(found.layers, key=lambda layer: layer.local_sqnr_db)
+    suspect = diagnosis.suspected
+    worst = sorted(diagnosis.layers, key=lambda layer: layer.local_sqnr_db)
     names = list(dict.fromkeys([suspect.layer, *(layer.layer for layer in worst)]))[:_BLAMED]
-    return f"Layers to blame first: {', '.join(names)} ({found.suspect.reason}). "
+    return f"Layers to blame first: {', '.join(names)} ({diagnosis.suspect.reason}). "
 
 
 def _advice(made: Artifact) -> str:

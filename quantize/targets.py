@@ -232,9 +232,9 @@ def default_target(facts: Mapping[str, Any]) -> str:
 def explain_default(facts: Mapping[str, Any]) -> str:
     """Say in one line which target `default_target` picks and why."""
     chosen = default_target(facts)
-    found = [flag for flag in facts["isa"] if flag in _VNNI]
+    flags = [flag for flag in facts["isa"] if flag in _VNNI]
     reason = {
-        "cpu": f"{facts['cpu']} has {', '.join(found)}",
+        "cpu": f"{facts['cpu']} has {', '.join(flags)}",
         "cpu-avx2": f"{facts['cpu']} has no VNNI, so weights get 7 bits",
         "arm": f"this machine is {facts['machine']}",
     }[chosen]

@@ -3,8 +3,8 @@
 import sys
 
 from segport import signals
+from segport.foreign_packages import foreign_package
 from segport.memory_limit import too_little_memory
-from segport.strangers import stranger
 
 
 def main() -> None:
@@ -22,7 +22,7 @@ def main() -> None:
 def _code() -> int:
     """Run the command line; a signal before it listens ends like one that it hears."""
     try:
-        if problem := stranger() or too_little_memory():
+        if problem := foreign_package() or too_little_memory():
             return _refuse(problem)
         from export.common.quiet import quiet_libraries
         from segport.cli import main as command_line

@@ -16,20 +16,20 @@ def about() -> str:
 
 def facts() -> dict[str, str]:
     """Return the same by subject; Segport's own version comes first."""
-    found = versions()
+    about = versions()
     return {
-        "segport": found.pop("segport", "(not installed)"),
-        "python": f"{found.pop('python')}, {platform.platform()}",
-        "packages": ", ".join(f"{name} {version}" for name, version in found.items()),
+        "segport": about.pop("segport", "(not installed)"),
+        "python": f"{about.pop('python')}, {platform.platform()}",
+        "packages": ", ".join(f"{name} {version}" for name, version in about.items()),
         **_machine(),
     }
 
 
-def lines(found: dict[str, str]) -> str:
+def lines(about: dict[str, str]) -> str:
     """Return a line per subject, aligned but for Segport's own version."""
-    own, *others = found
+    own, *others = about
     width = max(map(len, others))
-    return "\n".join([f"{own} {found[own]}", *(f"{key:{width}}  {found[key]}" for key in others)])
+    return "\n".join([f"{own} {about[own]}", *(f"{key:{width}}  {about[key]}" for key in others)])
 
 
 def _machine() -> dict[str, str]:

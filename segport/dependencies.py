@@ -23,8 +23,8 @@ from export.common.files import sha256_of
 from export.common.versions import versions
 from export.ort.providers import cuda_device
 from export.ort.sessions import cpu_facts
-from segport.asked import reference_of, request_of, runtime_of, settings_of
 from segport.recipe import ArtifactSection, Recipe
+from segport.recipe_values import reference_of, request_of, runtime_of, settings_of
 from segport.searching import judges
 from validate.data.items import Dataset, Item
 from validate.gating.verdict import Verdict
@@ -70,7 +70,7 @@ def of_quantization(
     section: ArtifactSection, recipe: Recipe, calibration: Dataset, drawn: Any
 ) -> Inputs:
     """Return what an artifact depends on beside fp32; `drawn` is `of_images(calibration)`."""
-    found: Inputs = {
+    inputs: Inputs = {
         "settings": asdict(settings_of(section).resolved()),
         "calibration protocol": recipe.data.calibration_protocol,
         "seed": recipe.data.seed,
@@ -79,25 +79,25 @@ def of_quantization(
         "force": section.force,
     }
     if request := request_of(section, recipe):
-        found["budget"] = asdict(request.budget)
-        found["search_minutes"] = request.minutes
+        inputs["budget"] = asdict(request.budget)
+        inputs["search_minutes"] = request.minutes
         suffix = recipe.data.mask_suffix
-        found["scoring images"] = of_images(judges(request, calibration, recipe.data.seed, suffix))
-        found["labels"] = _named(recipe.data.labels)
-    return found
+        inputs["scoring images"] = of_images(judges(request, calibration, recipe.data.seed, suffix))
+        inputs["labels"] = _named(recipe.data.labels)
+    return inputs
 
 
 def of_validation(recipe: Recipe, artifacts: Sequence[Artifact]) -> Inputs:
     """Return what results depend on beside images; the protocol is in the name of the stage."""
-    found: Inputs = {
+    inputs: Inputs = {
         "[validate]": recipe.validation.model_dump(mode="json", exclude={"protocols"}),
         "reference": reference_of(recipe),
         "labels": [_named(recipe.data.labels), recipe.data.mask_suffix, recipe.data.accept],
         "runtimes": [runtime_of(recipe, artifact) for artifact in artifacts],
     }
     for artifact in artifacts:
-        found |= of_artifact(artifact)
-    return found
+        inputs |= of_artifact(artifact)
+    return inputs
 
 
 def of_images(dataset: Dataset) -> Any:
@@ -128,17 +128,17 @@ def _code() -> list[str]:
 
 def _required() -> dict[str, str]:
     """Return the versions of what Segport says it requires, as far as it is installed."""
-    found = {}
+    required = {}
     try:
         names = [re.split(r"[^\w.-]", line)[0] for line in requires("segport") or ()]
     except PackageNotFoundError:  # run from its source
         return {}
     for name in names:
         try:
-            found[name] = version(name)
+            required[name] = version(name)
         except PackageNotFoundError:  # of an extra
             continue
-    return found
+    return required
 
 
 def _named(source: str | None) -> Any:

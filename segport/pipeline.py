@@ -7,13 +7,13 @@ from pathlib import Path
 from export.artifact.artifact import Artifact, load_artifact
 from export.common.errors import UsageError
 from export.common.files import check_writable
-from export.common.heap import give_back
+from export.common.heap import release_freed_memory
 from export.common.progress import Stages
 from quantize.quantization import Order, check_settings, quantize_all
 from quantize.self_check import SelfCheck
 from segport import dependencies
-from segport.asked import conditions_of, id_of, request_of, settings_of, weights_of
 from segport.recipe import ArtifactSection, Recipe
+from segport.recipe_values import artifact_id_of, conditions_of, request_of, settings_of, weights_of
 from segport.searching import held_back, open_search
 from segport.source import make_fp32
 from segport.stages import Reuse, Stage
@@ -91,7 +91,7 @@ def run(
     drawn = dependencies.of_images(calibration)
     stages = [
         reuse.stage(
-            f"quantize {id_of(section)}",
+            f"quantize {artifact_id_of(section)}",
             common | dependencies.of_quantization(section, recipe, calibration, drawn),
         )
         for section in recipe.artifact
@@ -110,7 +110,7 @@ def run(
             progress=progress.later("calibrate"),
         ):
             todo[orders.index(order)][1].finish([*_files(made), *write_frontier(made)])
-            give_back()
+            release_freed_memory()
     artifacts = [fp32, *(_loaded(stage) for stage in stages)]
     common |= dependencies.of_validation(recipe, artifacts)
     judged_on = dependencies.of_images(validation)

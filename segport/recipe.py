@@ -223,7 +223,7 @@ def load_recipe(file: Path) -> Recipe:
 
 def _explain(error: ValidationError) -> str:
     # a misspelt section is both unknown and missing: the first says more
-    first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
+    first = min(error.errors(), key=lambda error_: error_["type"] != "extra_forbidden")
     location = [str(part) for part in first["loc"]]
     where = ".".join(location)
     if first["type"] != "extra_forbidden":

@@ -13,13 +13,13 @@ def result_files(given: Sequence[str]) -> list[Path]:
     A folder stands for the result in it, or else for all below it. A glob is for shells that
     did not expand it, `**` goes through folders. Raises UsageError for what names no result.
     """
-    found: dict[Path, None] = {}
+    files: dict[Path, None] = {}
     for text in given:
         paths = _named(text)
         if not paths:
             raise UsageError(f"{text}: no {RESULT_FILE} there; 'segport validate' makes it")
-        found |= dict.fromkeys(paths)
-    return list(found)
+        files |= dict.fromkeys(paths)
+    return list(files)
 
 
 def _named(text: str) -> list[Path]:

@@ -102,7 +102,7 @@ class _Score(ABC):
         n, total = len(counts), self._total
         if n == total:
             return ScoreReading(self._value(summed), 0.0, n, total)
-        without = [self._value(summed - one) for one in counts]
+        without = [self._value(summed - count) for count in counts]
         # drawn without replacement, so the error vanishes with the last image
         error = np.std(without) * np.sqrt((n - 1) * (1 - n / total))
         return ScoreReading(self._value(summed), float(error), n, total)
@@ -135,14 +135,16 @@ class Drop(_Score):
             raise DataError("--max-drop: no pixel of the scoring images is labelled")
 
     def _value(self, summed: Counts) -> float:
-        fp32, found = (miou(one) for one in summed)
-        return float("nan") if fp32 is None or found is None else fp32 - found
+        fp32, int8 = (miou(counts) for counts in summed)
+        return float("nan") if fp32 is None or int8 is None else fp32 - int8
 
     def _counts(
         self, image: Labelled, fp32: NDArray[np.uint8], classes: NDArray[np.uint8]
     ) -> Counts:
         assert image.label is not None  # the data set is labelled
-        return np.stack([confusion(image.label, found, self._classes) for found in (fp32, classes)])
+        return np.stack(
+            [confusion(image.label, predicted, self._classes) for predicted in (fp32, classes)]
+        )
 
 
 class Agreement(_Score):
@@ -170,7 +172,7 @@ def session_times(
         )
         for index, model in enumerate(models)
     }
-    return [found.session.median for found in measure_latency(runtimes, image).values()]
+    return [rounds.session.median for rounds in measure_latency(runtimes, image).values()]
 
 
 def _opened(model: Path | bytes, artifact: Artifact) -> Runtime:

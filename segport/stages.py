@@ -100,14 +100,14 @@ class Reuse:
     def _changed(self, earlier: _Done, digests: Mapping[str, str]) -> list[str]:
         """Return what is not as it was, for people; empty: nothing."""
         keys = sorted(earlier.inputs.keys() | digests)
-        found = [f"{k} changed" for k in keys if earlier.inputs.get(k) != digests.get(k)]
+        reasons = [f"{k} changed" for k in keys if earlier.inputs.get(k) != digests.get(k)]
         for file, digest in sorted(earlier.files.items()):
             path = self.folder / file
             if not path.is_file():
-                found.append(f"{file} is gone")
+                reasons.append(f"{file} is gone")
             elif sha256_of(path) != digest:
-                found.append(f"{file} was modified")
-        return found
+                reasons.append(f"{file} was modified")
+        return reasons
 
     def _record(self) -> _Record:
         """Return the record; an empty one where it is missing, damaged or not this user's."""

@@ -72,13 +72,17 @@ def artifact_lines(artifact: "Artifact", default_target: bool = False) -> str:
         f"wrote {artifact.path} ({artifact.path.stat().st_size / 1e6:.2f} MB) and its manifest"
     ]
     checks = manifest.checks
-    if found := checks.get("self"):
-        kind = "images held back" if found["held_back"] else "calibration images, as all were used"
-        lines.append(
-            f"self-check: agrees with fp32 on {found['agreement']:.2f} % of pixels "
-            f"({len(found['images'])} {kind}{_at_sizes(found)})"
+    if self_check := checks.get("self"):
+        kind = (
+            "images held back"
+            if self_check["held_back"]
+            else "calibration images, as all were used"
         )
-        lines += [f"warning: {text}" for text in found["warnings"]]
+        lines.append(
+            f"self-check: agrees with fp32 on {self_check['agreement']:.2f} % of pixels "
+            f"({len(self_check['images'])} {kind}{_at_sizes(self_check)})"
+        )
+        lines += [f"warning: {text}" for text in self_check["warnings"]]
     if parity := checks.get("parity"):
         difference = parity["max_abs_diff"]
         logits = "" if difference is None else f"logits differ by at most {difference:.2g}, "
@@ -100,9 +104,9 @@ def artifact_lines(artifact: "Artifact", default_target: bool = False) -> str:
     return "\n".join(lines)
 
 
-def _at_sizes(found: "dict[str, Any]") -> str:
+def _at_sizes(self_check: "dict[str, Any]") -> str:
     """Say what it was at each size, where there are several."""
-    by_size = found.get("by_size", {})
+    by_size = self_check.get("by_size", {})
     each = ", ".join(f"{value:.2f} % at {size}" for size, value in by_size.items())
     return f"; {each}" if len(by_size) > 1 else ""
 
@@ -216,15 +220,15 @@ def gate_lines(judged: "Sequence[Judged]") -> str:
             terminal(text)
             for text in (
                 v.outcome.upper(),
-                one.result.name,
-                one.result.protocol,
+                gated.result.name,
+                gated.result.protocol,
                 v.id,
                 v.check,
                 v.reason,
             )
         ]
-        for one in judged
-        for v in _judgements(one)
+        for gated in judged
+        for v in _judgements(gated)
     ]
     return tabulate(rows, ["", "network", "protocol", "artifact", "check", "why"])
 

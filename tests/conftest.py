@@ -106,6 +106,20 @@ def trained(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
     return export_model("deeplabv3_mobilenet", str(checkpoint), folder, size=(257, 257))
 
 
+@pytest.fixture
+def unsimplified(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Export and import without onnxsim, which saves three seconds."""
+    monkeypatch.setattr("export.simplify._CHILD", "raise SystemExit(1)")
+
+
+@pytest.fixture
+def probed_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run third-party files in this process; test_probing.py has the process of their own."""
+    from export.foreign.probing import run_all
+
+    monkeypatch.setattr("export.foreign.probing.call_within", lambda limits, name, *a: run_all(*a))
+
+
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Answer, Path]:
     """What `segport run demo` answered, and its folder; read only. Takes a minute."""

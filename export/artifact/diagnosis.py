@@ -80,8 +80,8 @@ class Diagnosis:
 
     def as_dict(self) -> dict[str, Any]:
         """Return what JSON can hold: numbers that are not finite become "inf", "-inf", "nan"."""
-        found: dict[str, Any] = _plain(asdict(self))
-        return found
+        fields: dict[str, Any] = _plain(asdict(self))
+        return fields
 
 
 def _plain(value: Any) -> Any:

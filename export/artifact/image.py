@@ -59,5 +59,5 @@ def restored(
     """
     deviation, shift = np.asarray(std, np.float32), np.asarray(mean, np.float32)
     pixels: NDArray[np.float32] = 255 * (image[0].transpose(1, 2, 0) * deviation + shift)
-    found = np.asarray(np.rint(pixels.clip(0, 255)), np.uint8)
-    return np.repeat(found, 3, axis=2) if found.shape[2] == 1 else found[..., :3]
+    picture = np.asarray(np.rint(pixels.clip(0, 255)), np.uint8)
+    return np.repeat(picture, 3, axis=2) if picture.shape[2] == 1 else picture[..., :3]

@@ -41,7 +41,7 @@ class ChildLimits:
 def call_within(limits: ChildLimits, function: str, *arguments: Any) -> Any:
     """Call `package.module:function` in a process that ends when it takes more than `limits`.
 
-    For files of strangers: native code that crashes, hangs or asks for all memory ends there.
+    For untrusted files: native code that crashes, hangs or asks for all memory ends there.
     Raises what the call raises, and EndedEarlyError.
     """
     with scratch_folder() as scratch:

@@ -1,4 +1,4 @@
-"""End a process at once: taking torch apart, module by module, lasts a second."""
+"""End a process at once: the interpreter takes a second to unload torch's modules."""
 
 import atexit
 import os

@@ -48,7 +48,7 @@ def visible(text: str, keep: str = "") -> str:
     So are characters that change the direction of text, and bytes of file names that are no
     text. Those in `keep` stay as they are.
     """
-    return _UNSEEN.sub(lambda found: found[0] if found[0] in keep else _written(found[0]), text)
+    return _UNSEEN.sub(lambda match: match[0] if match[0] in keep else _written(match[0]), text)
 
 
 def terminal(text: str) -> str:
@@ -129,4 +129,4 @@ def _no_html(text: str) -> str:
 
 
 def _entities(text: str) -> str:
-    return re.sub(r"[^\w\s.,/-]|_", lambda found: f"&#{ord(found[0])};", text)
+    return re.sub(r"[^\w\s.,/-]|_", lambda match: f"&#{ord(match[0])};", text)

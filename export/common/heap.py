@@ -5,7 +5,7 @@ import sys
 from contextlib import suppress
 
 
-def give_back() -> None:
+def release_freed_memory() -> None:
     """Return freed memory to the operating system, where the C library is glibc.
 
     Threads that come and go leave it in pieces that glibc holds on to: after a calibration of a

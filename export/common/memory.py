@@ -20,8 +20,8 @@ statistics, which make room when asked; below /sys/fs/cgroup, versions 2 and 1."
 
 def free_memory() -> int | None:
     """Return the bytes this process can still have, None where the system does not say."""
-    found = [*_of_machine(), *_of_container()]
-    return min(found) if found else None
+    limits = [*_of_machine(), *_of_container()]
+    return min(limits) if limits else None
 
 
 def refuse_beyond(need: int, what: str) -> None:

@@ -11,10 +11,10 @@ _PACKAGES = (
 
 def versions() -> dict[str, str]:
     """Return name and version of every installed package that can change a result."""
-    found = {"python": python_version()}
+    installed = {"python": python_version()}
     for name in _PACKAGES:
         try:
-            found[name] = version(name)
+            installed[name] = version(name)
         except PackageNotFoundError:
             continue
-    return found
+    return installed

@@ -177,7 +177,7 @@ def _refuse_huge(file: Path, shape: Shape) -> None:
 
 def _seen(file: Path, outputs: Sequence[OutputView], arrays: Arrays, image: Floats) -> Outputs:
     """Return the outputs as an artifact would give them, and check that they can be used."""
-    found: Outputs = {}
+    result: Outputs = {}
     for seen in outputs:
         array = arrays[seen.name]
         if array.dtype.kind == "f" and not np.isfinite(array).all():
@@ -185,5 +185,5 @@ def _seen(file: Path, outputs: Sequence[OutputView], arrays: Arrays, image: Floa
                 f"{file}: output {seen.name} is not finite for ordinary images; check the weights, "
                 "and that --mean, --std and --range are those it was trained with"
             )
-        found |= seen.seen(array)
-    return found
+        result |= seen.seen(array)
+    return result

@@ -84,7 +84,7 @@ class Asked:
 def chosen_outputs(
     file: Path,
     graph: GraphProto,
-    found: Mapping[str, NDArray[Any]],
+    arrays: Mapping[str, NDArray[Any]],
     classes: int,
     view: InputView,
     asked: Asked,
@@ -92,7 +92,7 @@ def chosen_outputs(
 ) -> list[OutputView]:
     """Return the outputs to keep: logits, a mask, or both.
 
-    `found` is what the file gave for an image of height and width `sides`. Raises UsageError
+    `arrays` are what the file gave for an image of height and width `sides`. Raises UsageError
     where several could be meant, ArtifactError where none can.
     """
     if asked.kind is not None:
@@ -101,9 +101,9 @@ def chosen_outputs(
         raise UsageError(
             f"import: --threshold {asked.threshold:g} is no probability between 0 and 1"
         )
-    if asked.name is not None and asked.name not in found:
-        raise UsageError(unknown("output", asked.name, found))
-    looked_at = {n: a for n, a in found.items() if asked.name in (None, n)}
+    if asked.name is not None and asked.name not in arrays:
+        raise UsageError(unknown("output", asked.name, arrays))
+    looked_at = {n: a for n, a in arrays.items() if asked.name in (None, n)}
     views = {
         name: seen
         for name, array in looked_at.items()
@@ -114,10 +114,10 @@ def chosen_outputs(
     chosen = []
     for kind in ("logits", "mask"):
         alike = [seen for seen in views.values() if seen.becomes == kind]
-        largest = max((_pixels(found[v.name], v) for v in alike), default=0)
-        best = [v for v in alike if _pixels(found[v.name], v) == largest]
+        largest = max((_pixels(arrays[v.name], v) for v in alike), default=0)
+        best = [v for v in alike if _pixels(arrays[v.name], v) == largest]
         if len(best) > 1:
-            listed = ", ".join(f"{v.name} {found[v.name].shape}" for v in best)
+            listed = ", ".join(f"{v.name} {arrays[v.name].shape}" for v in best)
             raise UsageError(
                 f"import: {file.name} gives {listed}; say which with --output-name, such as "
                 f"--output-name {best[0].name}"
@@ -241,9 +241,9 @@ def _pixels(array: NDArray[Any], view: OutputView) -> int:
     return int(height) * int(width)
 
 
-def _no_output(found: Mapping[str, NDArray[Any]], classes: int, view: InputView) -> str:
+def _no_output(arrays: Mapping[str, NDArray[Any]], classes: int, view: InputView) -> str:
     """Say what is wrong with all of them: where one has other channels, which these are."""
-    for name, array in found.items():
+    for name, array in arrays.items():
         if array.ndim == 4 and array.dtype.kind == "f":
             _, channels = _channel_axis(array, classes, view)
             if channels == 1:
@@ -255,7 +255,7 @@ def _no_output(found: Mapping[str, NDArray[Any]], classes: int, view: InputView)
                 f"output {name} has {channels} channels, the class list has {classes} names; give "
                 "the right ones with --classes FILE"
             )
-    names = ", ".join(f"{name} {array.shape} {array.dtype}" for name, array in found.items())
+    names = ", ".join(f"{name} {array.shape} {array.dtype}" for name, array in arrays.items())
     return (
         f"outputs are {names}; needed are float32 logits (N, classes, h, w) or an integer mask "
         "(N, H, W)"

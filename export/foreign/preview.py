@@ -78,15 +78,15 @@ def preview(file: Path) -> Preview:
     model = parse_model(file)
     view = image_input(file, model, None, None)
     wide = tidied(file, model)
-    found = Preview(file, _facts(model))
-    scale = _scale(found, view, wide.graph)
-    sides, given = _ran(found, file, model, view, scale)
-    _choose_output(found, file, wide, view, sides, given)
+    drafted = Preview(file, _facts(model))
+    scale = _scale(drafted, view, wide.graph)
+    sides, given = _ran(drafted, file, model, view, scale)
+    _choose_output(drafted, file, wide, view, sides, given)
     try:
         artifact_name(file.stem)
     except UsageError:
-        found.options += ["--name", re.sub(r"[^A-Za-z0-9_]+", "-", file.stem).strip("-") or "net"]
-    return found
+        drafted.options += ["--name", re.sub(r"[^A-Za-z0-9_]+", "-", file.stem).strip("-") or "net"]
+    return drafted
 
 
 def _facts(model: ModelProto) -> dict[str, str]:
@@ -121,25 +121,25 @@ def _kind(elem_type: int) -> str:
     return str(helper.tensor_dtype_to_np_dtype(elem_type).name)
 
 
-def _scale(found: Preview, view: InputView, graph: GraphProto) -> Scale:
+def _scale(drafted: Preview, view: InputView, graph: GraphProto) -> Scale:
     """Note how pictures are normalised, as far as the file says it; return what to run it with."""
     channels = CHANNELS[view.channels].count
     if view.channels != "grey":
         blue_first = view.channels.replace("rgb", "bgr")
-        found.assumed.append(
+        drafted.assumed.append(
             f"channels are {view.channels}; if they are not, --channels {blue_first}"
         )
     if view.dtype == "uint8":
         return Scale((0.0,) * channels, (1.0,) * channels, "0-255")
     inside = _normalised_inside(graph, view.name)
     if inside is not None:
-        found.options += ["--range", inside]
-        found.assumed.append(f"it normalises pictures of {inside} itself")
+        drafted.options += ["--range", inside]
+        drafted.assumed.append(f"it normalises pictures of {inside} itself")
         return Scale((0.0,) * channels, (1.0,) * channels, inside)
     mean, std = _IMAGENET if channels == 3 else ("0.5", "0.5")
-    found.options += ["--mean", mean, "--std", std]
+    drafted.options += ["--mean", mean, "--std", std]
     whose = "ImageNet's" if channels == 3 else "0.5"
-    found.assumed.append(f"mean and std are {whose}: give those it was trained with")
+    drafted.assumed.append(f"mean and std are {whose}: give those it was trained with")
     means, stds = ([float(v) for v in text.split()] for text in (mean, std))
     repeat = channels if len(means) == 1 else 1
     return Scale(tuple(means) * repeat, tuple(stds) * repeat, "0-1")
@@ -164,7 +164,7 @@ def _normalised_inside(graph: GraphProto, name: str) -> str | None:
 
 
 def _ran(
-    found: Preview, file: Path, model: ModelProto, view: InputView, scale: Scale
+    drafted: Preview, file: Path, model: ModelProto, view: InputView, scale: Scale
 ) -> tuple[tuple[int, int], Arrays]:
     """Note the size; return an image's height and width, and what the file gives for it."""
     height, width = view.sides
@@ -182,8 +182,8 @@ def _ran(
             failed = error
             continue
         chosen = ["dynamic"] if size is None else [str(side) for side in sides]
-        found.options += ["--size", *chosen]
-        found.assumed.append(
+        drafted.options += ["--size", *chosen]
+        drafted.assumed.append(
             "any size, as it leaves height and width free"
             if size is None
             else f"size {' '.join(chosen)}: the first that it ran at"
@@ -201,7 +201,7 @@ def _first_image(
 
 
 def _choose_output(
-    found: Preview,
+    drafted: Preview,
     file: Path,
     model: ModelProto,
     view: InputView,
@@ -220,28 +220,28 @@ def _choose_output(
     best = max(candidates, key=lambda o: (not o.is_mask, o.pixels, o.name.lower() in _MAIN))
     alike = [o for o in candidates if not o.is_mask and o.classes == best.classes]
     if len(alike) > 1:
-        found.options += ["--output-name", best.name]
+        drafted.options += ["--output-name", best.name]
         others = ", ".join(o.name for o in candidates if o is not best)
-        found.assumed.append(f"output {best.name} is the one that is meant, not {others}")
+        drafted.assumed.append(f"output {best.name} is the one that is meant, not {others}")
     if best.kind in BINARY_KINDS:
-        found.assumed.append(
+        drafted.assumed.append(
             f"output {best.name} is a {best.kind} of one class, from a probability of 0.5 on"
         )
         array = given[best.name]
         clear = ends_in_sigmoid(model.graph, best.name) or array.min() < 0 or array.max() > 1
-        found.options += [] if clear else ["--kind", best.kind]
-        found.options += ["--classes", "background,foreground"]
+        drafted.options += [] if clear else ["--kind", best.kind]
+        drafted.options += ["--classes", "background,foreground"]
         return
     if best.kind == "mask" and given[best.name].dtype.kind == "f":
-        found.options += ["--kind", "mask"]
-        found.assumed.append(f"output {best.name} is a mask of class indices, as floats")
+        drafted.options += ["--kind", "mask"]
+        drafted.assumed.append(f"output {best.name} is a mask of class indices, as floats")
     if best.kind == "binary-mask":
-        found.options += ["--kind", best.kind, "--classes", "background,foreground"]
-        found.assumed.append(f"output {best.name} is a mask of 0 and 255, where its one class is")
+        drafted.options += ["--kind", best.kind, "--classes", "background,foreground"]
+        drafted.assumed.append(f"output {best.name} is a mask of 0 and 255, where its one class is")
         return
     names = _PRESETS.get(best.classes, str(best.classes))
-    found.options += ["--classes", names]
-    found.assumed.append(
+    drafted.options += ["--classes", names]
+    drafted.assumed.append(
         f"{best.classes} classes, {'numbered' if names.isdigit() else f'those of {names}'}: give "
         "their names, or a file with one per line"
     )

@@ -1,4 +1,4 @@
-"""Run a stranger's file where it can do no harm: in a process of its own, within limits."""
+"""Run a third-party file where it can do no harm: in a process of its own, within limits."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -38,7 +38,7 @@ def run_safely(file: Path, model: ModelProto, feeds: Sequence[Arrays]) -> list[A
     looping = any(node.op_type in ("Loop", "Scan") for node in nodes_within(model.graph))
     limits = ChildLimits(_SECONDS_LOOPING if looping else _SECONDS, min(memory, _free_memory()))
     try:
-        found: list[Arrays] = call_within(
+        outputs: list[Arrays] = call_within(
             limits, "export.foreign.probing:run_all", file, list(feeds)
         )
     except SegportError as error:
@@ -47,7 +47,7 @@ def run_safely(file: Path, model: ModelProto, feeds: Sequence[Arrays]) -> list[A
         raise
     except Exception as error:  # onnxruntime and onnx raise what the file provokes
         raise ArtifactError(f"{file}: cannot be run ({first_line(error)})") from error
-    return found
+    return outputs
 
 
 def run_all(file: Path, feeds: Sequence[Mapping[str, NDArray[Any]]]) -> list[Arrays]:
@@ -60,11 +60,11 @@ def run_all(file: Path, feeds: Sequence[Mapping[str, NDArray[Any]]]) -> list[Arr
         session = open_session(wide.SerializeToString(), name=str(file))
         feeds = [{name: _single(array) for name, array in feed.items()} for feed in feeds]
     names = [output.name for output in session.get_outputs()]
-    found = []
+    outputs = []
     for feed in feeds:
         arrays = session.run(names, dict(feed))
-        found.append({n: np.asarray(a) for n, a in zip(names, arrays, strict=True)})
-    return found
+        outputs.append({n: np.asarray(a) for n, a in zip(names, arrays, strict=True)})
+    return outputs
 
 
 def _single(array: NDArray[Any]) -> NDArray[Any]:

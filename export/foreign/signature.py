@@ -17,29 +17,29 @@ _BYTE = TensorProto.UINT8
 
 def resize_logits(
     model: ModelProto,
-    found: Sequence[int],
+    shape: Sequence[int],
     wanted: tuple[int | None, ...],
     image: Sequence[int] | None = None,
 ) -> None:
     """Append a bilinear, half-pixel Resize where the logits are smaller than the image.
 
-    `found` is the (height, width) of the logits of an image of size `image`, by default `wanted`.
+    `shape` is the (height, width) of the logits of an image of size `image`, by default `wanted`.
     Where `wanted` is null, any size, it is computed in the graph.
     """
-    _resize(model, "logits", found, wanted, image, mode="linear")
+    _resize(model, "logits", shape, wanted, image, mode="linear")
 
 
 def resize_mask(
     model: ModelProto,
-    found: Sequence[int],
+    shape: Sequence[int],
     wanted: tuple[int | None, ...],
     image: Sequence[int] | None = None,
 ) -> None:
     """Append a Resize that takes the nearest pixel, as PIL's NEAREST does; the mask becomes uint8.
 
-    Nothing where the mask, `found`, is as large as the image. See `resize_logits`.
+    Nothing where the mask, `shape`, is as large as the image. See `resize_logits`.
     """
-    if tuple(found) == tuple(image or wanted):
+    if tuple(shape) == tuple(image or wanted):
         return
     for value in model.graph.output:
         if (
@@ -49,18 +49,18 @@ def resize_mask(
             cast = helper.make_node("Cast", ["mask_indices"], ["mask"], name="mask_cast", to=_BYTE)
             model.graph.node.append(cast)
             value.type.tensor_type.elem_type = _BYTE
-    _resize(model, "mask", found, wanted, image, mode="nearest", nearest_mode="round_prefer_ceil")
+    _resize(model, "mask", shape, wanted, image, mode="nearest", nearest_mode="round_prefer_ceil")
 
 
 def _resize(
     model: ModelProto,
     output: str,
-    found: Sequence[int],
+    shape: Sequence[int],
     wanted: tuple[int | None, ...],
     image: Sequence[int] | None,
     **how: str,
 ) -> None:
-    if tuple(found) == tuple(image or wanted):
+    if tuple(shape) == tuple(image or wanted):
         return
     graph, small = model.graph, f"{output}_small"
     _set_aside(graph, output, small)
@@ -70,7 +70,7 @@ def _resize(
         graph.node.extend(_computed_sizes(output, small))
         sizes = ["", "", f"{output}_sizes"]
     else:
-        factors = [*leading, _scale(found[0], height), _scale(found[1], width)]
+        factors = [*leading, _scale(shape[0], height), _scale(shape[1], width)]
         scales = np.array(factors, np.float32)
         graph.initializer.append(numpy_helper.from_array(scales, f"{output}_scales"))
         sizes = ["", f"{output}_scales"]

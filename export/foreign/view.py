@@ -73,8 +73,8 @@ def image_input(
     if len(inputs) != 1 or not _may_be_image(inputs[0]):
         raise ArtifactError(f"{file}: inputs are {described}; {needed}")
     shape = dims(inputs[0])
-    found = layout or _layout(shape)
-    count = shape[3] if found == "nhwc" else shape[1]
+    axes = layout or _layout(shape)
+    count = shape[3] if axes == "nhwc" else shape[1]
     if count is None:
         count = CHANNELS[channels or "rgb"].count
     fitting = [name for name, order in CHANNELS.items() if order.count == count]
@@ -90,7 +90,7 @@ def image_input(
             f"{file}: its batch size is 0 ({described}), so it never sees an image; export it with "
             "batch 1, or with a free batch dimension"
         )
-    return InputView(inputs[0].name, found, channels or fitting[0], dtype_name(inputs[0]), shape)
+    return InputView(inputs[0].name, axes, channels or fitting[0], dtype_name(inputs[0]), shape)
 
 
 def _layout(shape: Shape) -> str:

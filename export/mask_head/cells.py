@@ -36,9 +36,9 @@ def cells(tail: Tail) -> Nodes:
     plain = made.add("Gather", corner, made.constant(columns.cell), axis=2)  # the shorter first
     plain = made.add("Gather", plain, made.constant(rows.cell), axis=1)
 
-    found = made.add("NonZero", mixed)  # (3, cells that are left)
-    y = made.add("Gather", found, made.constant(np.int64(1)), axis=0)
-    x = made.add("Gather", found, made.constant(np.int64(2)), axis=0)
+    indices = made.add("NonZero", mixed)  # (3, cells that are left)
+    y = made.add("Gather", indices, made.constant(np.int64(1)), axis=0)
+    x = made.add("Gather", indices, made.constant(np.int64(2)), axis=0)
     at = _outer(made, y, x, np.stack([rows.low, rows.high], 1) * w, _sides(columns))
     flat = made.add("Reshape", logits, made.constant([-1, classes]))
     corners = made.add("Gather", flat, at)

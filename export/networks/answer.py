@@ -25,36 +25,36 @@ class Answer(BaseModel):
     threshold: float = 0.5
 
 
-def tensors_in(found: Any) -> dict[str, Tensor]:
+def tensors_in(result: Any) -> dict[str, Tensor]:
     """Return the maps (N, C, H, W) among what a network gives, by name or number."""
-    return {name: value for name, value in _parts(found) if value.dim() == 4}
+    return {name: value for name, value in _parts(result) if value.dim() == 4}
 
 
-def _parts(found: Any, name: str = "") -> Iterator[tuple[str, Tensor]]:
-    if isinstance(found, Tensor):
-        yield name or "0", found
+def _parts(result: Any, name: str = "") -> Iterator[tuple[str, Tensor]]:
+    if isinstance(result, Tensor):
+        yield name or "0", result
         return
     inner: Mapping[Any, Any] = {}
-    if isinstance(found, Mapping):
-        inner = found
-    elif is_dataclass(found) and not isinstance(found, type):
-        inner = {field.name: getattr(found, field.name) for field in fields(found)}
-    elif hasattr(found, "_asdict"):  # a named tuple
-        inner = found._asdict()
-    elif isinstance(found, list | tuple):
-        inner = dict(enumerate(found))
+    if isinstance(result, Mapping):
+        inner = result
+    elif is_dataclass(result) and not isinstance(result, type):
+        inner = {field.name: getattr(result, field.name) for field in fields(result)}
+    elif hasattr(result, "_asdict"):  # a named tuple
+        inner = result._asdict()
+    elif isinstance(result, list | tuple):
+        inner = dict(enumerate(result))
     for key, value in inner.items():
         yield from _parts(value, f"{name}.{key}" if name else str(key))
 
 
-def chosen(found: Any, name: str | None) -> Tensor:
+def chosen(result: Any, name: str | None) -> Tensor:
     """Return the result called `name`; without, the only one, or the one that is usually meant.
 
     Raises UsageError where that is unclear.
     """
-    if isinstance(found, Tensor) and name is None:
-        return found
-    maps = tensors_in(found)
+    if isinstance(result, Tensor) and name is None:
+        return result
+    maps = tensors_in(result)
     if name is not None:
         if name not in maps:
             raise UsageError(unknown("output", name, maps))
@@ -65,23 +65,23 @@ def chosen(found: Any, name: str | None) -> Tensor:
     if len(maps) != 1:
         listed = ", ".join(f"{key} {tuple(value.shape)}" for key, value in maps.items()) or "none"
         raise UsageError(
-            f"the network gives {type(found).__name__} with maps {listed}; say which is meant with "
-            "--output-name"
+            f"the network gives {type(result).__name__} with maps {listed}; say which is meant "
+            "with --output-name"
         )
     return next(iter(maps.values()))
 
 
-def two_classes(found: Tensor, answer: Answer) -> Tensor:
+def two_classes(logits: Tensor, answer: Answer) -> Tensor:
     """Turn one channel, (N, 1, H, W), into logits of background and the class.
 
     The class wins from `threshold` on, a probability. Raises UsageError where nothing says
     whether the channel is a probability or its logit.
     """
     if answer.kind == "binary-logit":
-        half = (found - torch.logit(torch.tensor(answer.threshold)).item()) / 2
+        half = (logits - torch.logit(torch.tensor(answer.threshold)).item()) / 2
         return torch.cat([-half, half], 1)
     if answer.kind == "binary-probability":
-        return torch.cat([2 * answer.threshold - found, found], 1)
+        return torch.cat([2 * answer.threshold - logits, logits], 1)
     raise UsageError(
         "the network gives one channel; say whether it is a probability (a sigmoid's) or a logit: "
         f"--kind {either(BINARY_KINDS)}"

@@ -50,28 +50,28 @@ def read_state_dict(path: Path, key: str | None = None) -> dict[str, Tensor]:
             f"checkpoint {path}: holds {type(content).__name__}, not a state_dict; save "
             "network.state_dict()"
         )
-    found = dict(_state_dicts(content))
+    states = dict(_state_dicts(content))
     if key is not None:
-        if key not in found:
+        if key not in states:
             raise CheckpointError(
-                f"checkpoint {path}: {unknown('weights', key, [name or '(top)' for name in found])}"
+                f"checkpoint {path}: {unknown('weights', key, [top or '(top)' for top in states])}"
             )
-        return dict(found[key])
-    if "" in found:
-        return dict(found[""])
-    if len(found) > 1:
+        return dict(states[key])
+    if "" in states:
+        return dict(states[""])
+    if len(states) > 1:
         raise CheckpointError(
-            f"checkpoint {path}: holds weights under {', '.join(found)}; say which with "
-            f"--weights-key, such as --weights-key {next(iter(found))}"
+            f"checkpoint {path}: holds weights under {', '.join(states)}; say which with "
+            f"--weights-key, such as --weights-key {next(iter(states))}"
         )
-    if not found:
-        strangers = [str(k) for k, v in content.items() if not isinstance(v, Tensor)]
-        named = shortened(strangers or [str(k) for k in content])
+    if not states:
+        others = [str(k) for k, v in content.items() if not isinstance(v, Tensor)]
+        named = shortened(others or [str(k) for k in content])
         raise CheckpointError(
             f"checkpoint {path}: not a state_dict, {named} are no tensors with a name, and nothing "
             "in it is one; save network.state_dict()"
         )
-    return dict(next(iter(found.values())))
+    return dict(next(iter(states.values())))
 
 
 def _state_dicts(
@@ -107,8 +107,8 @@ def without_prefix(
 def _prefixes(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> set[str]:
     """Return what all names begin with and the first of the wanted ones does not."""
     first = next(iter(wanted), "")
-    found = {name.removesuffix(first) for name in state if name.endswith(f".{first}")}
-    return {prefix for prefix in found if all(name.startswith(prefix) for name in state)}
+    prefixes = {name.removesuffix(first) for name in state if name.endswith(f".{first}")}
+    return {prefix for prefix in prefixes if all(name.startswith(prefix) for name in state)}
 
 
 def _unwrapped(name: str) -> str:
@@ -138,8 +138,8 @@ def fit_state_dict(
         for key, value in wanted.items()
         if key in kept and kept[key].shape != value.shape
     ]
-    found = {"missing": missing, "unexpected": unexpected, "misshaped": misshaped}
-    return kept, [f"{kind}: {shortened(keys)}" for kind, keys in found.items() if keys]
+    mismatches = {"missing": missing, "unexpected": unexpected, "misshaped": misshaped}
+    return kept, [f"{kind}: {shortened(keys)}" for kind, keys in mismatches.items() if keys]
 
 
 def shortened(names: list[str], most: int = 6) -> str:

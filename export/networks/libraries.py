@@ -89,8 +89,8 @@ def default_name(model: str) -> str:
 
 def preset_of(model: str) -> Preset:
     """Return what comes with a model; an empty preset for what is no library's."""
-    found = library_of(model)
-    return found[0].preset(found[1]) if found else Preset()
+    library = library_of(model)
+    return library[0].preset(library[1]) if library else Preset()
 
 
 def smp(package: ModuleType, source: str, classes: int) -> nn.Module:
@@ -190,12 +190,12 @@ def hugging_face_preset(source: str) -> Preset:
     file = folder / "preprocessor_config.json"
     if not file.is_file():
         return Preset(classes=names)
-    found = _read(file, _Preprocessing)
-    if not found.do_rescale or abs(255 * found.rescale_factor - 1) > 1e-4:
+    preprocessing = _read(file, _Preprocessing)
+    if not preprocessing.do_rescale or abs(255 * preprocessing.rescale_factor - 1) > 1e-4:
         raise UsageError(f"{file}: pixels are not divided by 255 there; give --mean and --std")
-    if not found.do_normalize:
+    if not preprocessing.do_normalize:
         return Preset((0.0,), (1.0,), names)
-    return Preset(found.image_mean, found.image_std, names)
+    return Preset(preprocessing.image_mean, preprocessing.image_std, names)
 
 
 def _read(file: Path, kind: type[Read]) -> Read:

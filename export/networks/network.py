@@ -210,14 +210,14 @@ def _load(
             f"{source}: {shortened(odd)} are sparse, quantized, complex or without values; save "
             "them as dense floats"
         )
-    found, problems = fit_state_dict(state, module.state_dict())
+    fitted, problems = fit_state_dict(state, module.state_dict())
     if problems:
         advice = _advice(state, model, classes)
         raise CheckpointError(f"{source} does not fit {model}: {'; '.join(problems)}{advice}")
-    broken = [key for key, value in found.items() if not torch.isfinite(value.float()).all()]
+    broken = [key for key, value in fitted.items() if not torch.isfinite(value.float()).all()]
     if broken:
         raise CheckpointError(f"{source}: not finite: {', '.join(broken[:6])}; train it again")
-    module.load_state_dict(found, strict=False)
+    module.load_state_dict(fitted, strict=False)
     return prefix
 
 
@@ -232,14 +232,14 @@ def _advice(state: dict[str, Tensor], model: str, classes: int) -> str:
     The last entry of every zoo state_dict is the classifier's bias, one value per class.
     """
     main = [value for key, value in state.items() if not key.startswith("aux_classifier.")]
-    found = main[-1].shape[0] if main and main[-1].dim() == 1 else classes
+    channels = main[-1].shape[0] if main and main[-1].dim() == 1 else classes
     for name in sorted(ZOO, key=lambda candidate: candidate != model):
         try:
-            wanted = meta_network(name, found).state_dict()
+            wanted = meta_network(name, channels).state_dict()
             _, problems = fit_state_dict(without_prefix(state, wanted)[0], wanted)
         except (UsageError, ValueError):
             continue
         if not problems:
-            count = "" if found == classes else f" with {found} classes (--classes FILE)"
+            count = "" if channels == classes else f" with {channels} classes (--classes FILE)"
             return f"; it fits {name}{count}"
     return "; it fits no model of the zoo"

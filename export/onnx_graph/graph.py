@@ -57,11 +57,11 @@ def constant(graph: GraphProto, name: str) -> NDArray[np.generic] | None:
 
 def consumers(graph: GraphProto) -> dict[str, list[NodeProto]]:
     """Return the nodes that read each tensor, also those that do in a branch or loop body."""
-    found: dict[str, list[NodeProto]] = defaultdict(list)
+    readers: dict[str, list[NodeProto]] = defaultdict(list)
     for node in graph.node:
         for name in [*node.input, *sorted(captured(node))]:
-            found[name].append(node)
-    return found
+            readers[name].append(node)
+    return readers
 
 
 def subgraphs(node: NodeProto) -> list[GraphProto]:
@@ -71,13 +71,13 @@ def subgraphs(node: NodeProto) -> list[GraphProto]:
 
 def captured(node: NodeProto) -> set[str]:
     """Return the tensors that a node's branches or loop body take from the graph around them."""
-    found: set[str] = set()
+    names: set[str] = set()
     for graph in subgraphs(node):
         own = {value.name for value in graph.input} | {tensor.name for tensor in graph.initializer}
         own |= {name for inner in graph.node for name in inner.output}
         read = {name for inner in graph.node for name in [*inner.input, *captured(inner)]}
-        found |= (read | {value.name for value in graph.output}) - own - {""}
-    return found
+        names |= (read | {value.name for value in graph.output}) - own - {""}
+    return names
 
 
 def rename_reads(node: NodeProto, names: Mapping[str, str]) -> None:

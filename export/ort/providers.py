@@ -62,12 +62,12 @@ def cuda_device() -> str | None:
     except OSError:
         return None
     device, name = ctypes.c_int(), ctypes.create_string_buffer(256)
-    found = (
+    failure = (
         driver.cuInit(0) == _CUDA_SUCCESS
         and driver.cuDeviceGet(ctypes.byref(device), 0) == _CUDA_SUCCESS
         and driver.cuDeviceGetName(name, len(name), device) == _CUDA_SUCCESS
     )
-    return name.value.decode(errors="replace") if found else None
+    return name.value.decode(errors="replace") if failure else None
 
 
 def has_cuda() -> bool:
@@ -142,7 +142,7 @@ def placement(session: ort.InferenceSession) -> Placement:
 
     Empty for sessions opened without `RECORD_PLACEMENT`.
     """
-    found: Placement = {}
+    placed: Placement = {}
     for part in session.get_provider_graph_assignment_info():
-        found.setdefault(part.ep_name, Counter()).update(n.op_type for n in part.get_nodes())
-    return found
+        placed.setdefault(part.ep_name, Counter()).update(n.op_type for n in part.get_nodes())
+    return placed

@@ -65,11 +65,14 @@ def collect_cached(
     named = protocol is not None and all(image.sha256 for image in images)
     if not images or not named or folder is None:
         return collect(measurements, artifact.manifest, samples, progress)
-    files = [folder / f"{_key(one, artifact, images, protocol)}.npz" for one in measurements]
+    files = [
+        folder / f"{_key(measurement, artifact, images, protocol)}.npz"
+        for measurement in measurements
+    ]
     missing = [
-        (one, file)
-        for one, file in zip(measurements, files, strict=True)
-        if not _restored(one.statistics, file)
+        (measurement, file)
+        for measurement, file in zip(measurements, files, strict=True)
+        if not _restored(measurement.statistics, file)
     ]
     if not missing:
         progress(len(images), len(images))

@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits
 
 from export.artifact.artifact import ImageRef, Manifest, Sample
 from export.common.errors import CalibrationError
-from export.common.heap import give_back
+from export.common.heap import release_freed_memory
 from export.common.progress import Progress, silent
 from export.onnx_graph.graph import float_tensors, opset, with_input_shape
 from export.ort.sessions import CPU, open_session, run, session_options, threads
@@ -105,8 +105,8 @@ def _pass(
         _check_shape(sample, manifest)
         probe, session = opened(sample.image.shape)
         outputs = [value.name for value in session.get_outputs()]
-        found = run(session, np.repeat(sample.image, batch, axis=0), outputs)
-        return probe, dict(zip(outputs, found, strict=True))
+        results = run(session, np.repeat(sample.image, batch, axis=0), outputs)
+        return probe, dict(zip(outputs, results, strict=True))
 
     first = samples[0]
     _check_shape(first, manifest)
@@ -119,13 +119,13 @@ def _pass(
             ids.append(sample.id)
             digests += f"{sample.sha256}\n".encode()
             if len(ids) % _TIDY == 0:
-                give_back()
+                release_freed_memory()
             progress(len(ids), len(samples))
     for tensor, statistics in joint.statistics.items():
         for statistic in statistics:
             statistic.restore(working[tensor][statistic.key].state())
     opened.cache_clear()
-    give_back()
+    release_freed_memory()
     used = zip(ids, digests.decode().splitlines(), strict=True)
     return [ImageRef(id=id, sha256=sha256) for id, sha256 in used]
 
@@ -231,9 +231,9 @@ def _frugal(streams: int) -> SessionOptions:
 
 def _check_shape(sample: Sample, manifest: Manifest) -> None:
     wanted = manifest.input.shape[1:]
-    found = sample.image.shape
-    fits = len(found) == 4 and all(w in (None, f) for w, f in zip(wanted, found[1:], strict=True))
+    shape = sample.image.shape
+    fits = len(shape) == 4 and all(w in (None, f) for w, f in zip(wanted, shape[1:], strict=True))
     if not fits:
         raise CalibrationError(
-            f"calibration image {sample.id}: shape {found}, the network takes {wanted}"
+            f"calibration image {sample.id}: shape {shape}, the network takes {wanted}"
         )

@@ -109,27 +109,27 @@ def facts(seen: Mapping[str, Coverage]) -> dict[str, Any]:
     """
     if not seen:
         return {}
-    silent = np.concatenate([one.silent for one in seen.values()])
+    silent = np.concatenate([coverage.silent for coverage in seen.values()])
     # what a Clip holds at its limit cannot grow and says nothing of the images
-    growth = [one.growth for one in seen.values() if one.growth > 0]
-    found = {
+    growth = [coverage.growth for coverage in seen.values() if coverage.growth > 0]
+    measured = {
         "growth": float(np.median(growth)) if growth else 0.0,
         "silent_maps": float(silent.mean()),
     }
-    return found | {"warnings": _warnings(**found)}
+    return measured | {"warnings": _warnings(**measured)}
 
 
 def _warnings(growth: float, silent_maps: float) -> list[str]:
     """Say in a line each what the images did not show."""
-    found = []
+    warnings = []
     if growth > GROWING:
-        found.append(
+        warnings.append(
             f"ranges still grow: with all calibration images they are {100 * growth:.0f} % wider "
             "than with half of them; give more --samples"
         )
     if silent_maps > SILENT:
-        found.append(
+        warnings.append(
             f"{100 * silent_maps:.0f} % of feature maps stay silent on all calibration images: the "
             "network does not use them, or these are not images of the kind it will see"
         )
-    return found
+    return warnings

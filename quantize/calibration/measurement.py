@@ -44,16 +44,16 @@ def join(measurements: Sequence[Measurement]) -> list[Joint]:
     another one is if operator, attributes and inputs are the same, a constant if its values are:
     value numbering, as compilers do it.
     """
-    found: list[_Joining] = []
-    for one in measurements:
-        for joining in found:
-            new = joining.compare(one.model)
-            if new is not None and len(new.nodes) <= NEW * len(one.model.graph.node):
-                joining.add(one, new)
+    joined: list[_Joining] = []
+    for measurement in measurements:
+        for joining in joined:
+            new = joining.compare(measurement.model)
+            if new is not None and len(new.nodes) <= NEW * len(measurement.model.graph.node):
+                joining.add(measurement, new)
                 break
         else:
-            found.append(_Joining(one))
-    return [joining.joint for joining in found]
+            joined.append(_Joining(measurement))
+    return [joining.joint for joining in joined]
 
 
 @dataclass

@@ -27,25 +27,25 @@ _AS_INPUTS = {
 
 def nonnegative(model: ModelProto) -> set[str]:
     """Name the tensors whose operators rule negative values out; others may have none either."""
-    found: set[str] = set()
+    known: set[str] = set()
     for node in model.graph.node:
         special = _SPECIAL.get(node.op_type)
         if (
             node.op_type in _ALWAYS
-            or (node.op_type in _AS_INPUTS and _inputs_are(found, node))
-            or (special is not None and special(model, found, node))
+            or (node.op_type in _AS_INPUTS and _inputs_are(known, node))
+            or (special is not None and special(model, known, node))
         ):
-            found.update(node.output)
-    return found
+            known.update(node.output)
+    return known
 
 
-def _inputs_are(found: set[str], node: NodeProto) -> bool:
-    """Whether all data inputs are known; what else an operator takes is no data."""
+def _inputs_are(known: set[str], node: NodeProto) -> bool:
+    """Whether the signs of all data inputs are known; axes, sizes and bounds are not data."""
     several = node.op_type in ("Add", "Concat", "Mul")
-    return found.issuperset(node.input if several else node.input[:1])
+    return known.issuperset(node.input if several else node.input[:1])
 
 
-def _clip(model: ModelProto, found: set[str], node: NodeProto) -> bool:
+def _clip(model: ModelProto, known: set[str], node: NodeProto) -> bool:
     low = attributes(node).get("min")  # an attribute up to operator set 10
     if len(node.input) > 1 and node.input[1]:
         value = constant(model.graph, node.input[1])
@@ -53,8 +53,8 @@ def _clip(model: ModelProto, found: set[str], node: NodeProto) -> bool:
     return low is not None and low >= 0
 
 
-def _pad(model: ModelProto, found: set[str], node: NodeProto) -> bool:
-    if node.input[0] not in found:
+def _pad(model: ModelProto, known: set[str], node: NodeProto) -> bool:
+    if node.input[0] not in known:
         return False
     if len(node.input) < 3 or not node.input[2]:
         return True
@@ -62,9 +62,9 @@ def _pad(model: ModelProto, found: set[str], node: NodeProto) -> bool:
     return value is not None and bool(value.item() >= 0)
 
 
-def _resize(model: ModelProto, found: set[str], node: NodeProto) -> bool:
+def _resize(model: ModelProto, known: set[str], node: NodeProto) -> bool:
     # a cubic one overshoots
-    return node.input[0] in found and attributes(node).get("mode", b"nearest") != b"cubic"
+    return node.input[0] in known and attributes(node).get("mode", b"nearest") != b"cubic"
 
 
 _SPECIAL: dict[str, Callable[[ModelProto, set[str], NodeProto], bool]] = {

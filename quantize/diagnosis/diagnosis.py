@@ -54,12 +54,12 @@ def diagnose(
     weights = weight_errors(left, right, rescaled, reweighted)
     if other.manifest.precision == "fp16":
         right = emulate_fp16(right)
-    found = groups(right, left)
-    compared = points(found)
+    tensor_groups = groups(right, left)
+    compared = points(tensor_groups)
     _check_same_network(other, left, right, compared)
     batch = fp32.manifest.input.shape[0] or 1
     shape = (batch, *samples[0].image.shape[1:])
-    model = probe(left, right, found, rescaled)
+    model = probe(left, right, tensor_groups, rescaled)
     errors = {point.seen: TensorError() for point in compared}
     session = _session(model, compared)
     chunks = list(_chunks(compared, float_tensors(with_input_shape(left, shape)), memory))

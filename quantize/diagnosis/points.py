@@ -84,30 +84,30 @@ def groups(model: ModelProto, fp32: ModelProto) -> list[TensorGroup]:
     """
     graph = model.graph
     inferred = infer_shapes(model)
-    found = _aliases(inferred)
+    tensor_groups = _aliases(inferred)
     shapes = {value.name: dims(value) for value in inferred.graph.value_info}
     floats = float_tensors(infer_shapes(fp32))
-    for group in found:
+    for group in tensor_groups:
         group.tensor = next((name for name in group.names if name in floats), None)
-    taken = {group.tensor for group in found}
+    taken = {group.tensor for group in tensor_groups}
     layers = {(node.name, node.op_type): node for node in fp32.graph.node}
-    for group in found:
+    for group in tensor_groups:
         node = layers.get((group.layer, group.operator))
         if group.tensor is None and node is not None:
             tensor = node.output[group.index]
             alike = shapes.get(group.names[0]) in (None, floats.get(tensor))
             if tensor in floats and tensor not in taken and alike:
                 group.tensor = tensor
-    _name_what_moved(found)
-    _add_grids(found, graph)
-    return found
+    _name_what_moved(tensor_groups)
+    _add_grids(tensor_groups, graph)
+    return tensor_groups
 
 
-def points(found: list[TensorGroup]) -> list[ComparedPoint]:
+def points(tensor_groups: list[TensorGroup]) -> list[ComparedPoint]:
     """Return what is compared, in topological order."""
-    owner = {name: group for group in found for name in group.names}
+    owner = {name: group for group in tensor_groups for name in group.names}
     readers: dict[str, list[TensorGroup]] = defaultdict(list)
-    for group in found:
+    for group in tensor_groups:
         for name in group.inputs:
             readers[name].append(group)
     return [
@@ -121,7 +121,7 @@ def points(found: list[TensorGroup]) -> list[ComparedPoint]:
             _joined(readers[seen]),
             tuple(sorted(_upstream(group, owner))),
         )
-        for group in found
+        for group in tensor_groups
         if group.tensor is not None
         for seen in group.seen
     ]
@@ -146,10 +146,10 @@ def _upstream(group: TensorGroup, owner: Mapping[str, TensorGroup]) -> set[str]:
     return sources
 
 
-def _name_what_moved(found: Sequence[TensorGroup]) -> None:
+def _name_what_moved(tensor_groups: Sequence[TensorGroup]) -> None:
     """Let a tensor that Transposes and the like only brought into place have its layer's name."""
-    owner = {name: group for group in found for name in group.names}
-    for group in found:
+    owner = {name: group for group in tensor_groups for name in group.names}
+    for group in tensor_groups:
         source: TensorGroup | None = group if group.tensor is not None else None
         while source is not None and source.operator in MOVING:
             before = owner.get(source.inputs[0])
@@ -164,12 +164,12 @@ def _aliases(model: ModelProto) -> list[TensorGroup]:
     scaled = _scaled(graph)
     values = [*graph.input, *graph.value_info, *graph.output]
     kinds = {v.name: v.type.tensor_type.elem_type for v in values}
-    found = [
+    tensor_groups = [
         TensorGroup(v.name, "Input", 0, (), [v.name])
         for v in graph.input
         if v.name not in constants
     ]
-    owner = {group.names[0]: group for group in found}
+    owner = {group.names[0]: group for group in tensor_groups}
     for node in graph.node:
         source = owner.get(node.input[0]) if node.input else None
         if source is not None and node.output[0] not in scaled and _keeps_value(node, kinds):
@@ -183,24 +183,24 @@ def _aliases(model: ModelProto) -> list[TensorGroup]:
             continue
         for index, name in enumerate(node.output):
             group = TensorGroup(node.name, node.op_type, index, tuple(node.input), [name])
-            found.append(group)
+            tensor_groups.append(group)
             owner[name] = group
-    for group in found:
+    for group in tensor_groups:
         group.half = any(kinds.get(name) == TensorProto.FLOAT16 for name in group.names)
-    return found
+    return tensor_groups
 
 
 def _scaled(graph: GraphProto) -> set[str]:
     """Return what is dequantized with another scale than it was quantized with."""
     quantizers = {n.output[0]: n for n in graph.node if n.op_type == "QuantizeLinear"}
-    found = set()
+    names = set()
     for node in graph.node:
         quantizer = quantizers.get(node.input[0]) if node.op_type == _DEQUANTIZE else None
         if quantizer is not None and node.input[1] != quantizer.input[1]:
             before, after = (constant(graph, one.input[1]) for one in (quantizer, node))
             if before is not None and after is not None and not np.array_equal(before, after):
-                found.add(node.output[0])
-    return found
+                names.add(node.output[0])
+    return names
 
 
 def _keeps_value(node: NodeProto, kinds: Mapping[str, int]) -> bool:
@@ -211,8 +211,8 @@ def _keeps_value(node: NodeProto, kinds: Mapping[str, int]) -> bool:
     return node.op_type == "Cast" and to in _FLOATS and source in _FLOATS
 
 
-def _add_grids(found: list[TensorGroup], graph: GraphProto) -> None:
-    owner = {name: group for group in found for name in group.names}
+def _add_grids(tensor_groups: list[TensorGroup], graph: GraphProto) -> None:
+    owner = {name: group for group in tensor_groups for name in group.names}
     for node in graph.node:
         group = owner.get(node.output[0]) if node.op_type == _DEQUANTIZE else None
         if group is not None:

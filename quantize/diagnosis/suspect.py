@@ -79,9 +79,9 @@ def find_suspect(layers: Sequence[LayerDiagnosis]) -> tuple[float, Suspect]:
     broken = [i for i, layer in enumerate(layers) if _broken(layer)]
     loud = [i for i, layer in enumerate(layers) if layer.jump_db > threshold]
     for holds, say in _REASONS:
-        found = [i for i in broken[:1] or loud if holds(layers[i])]
-        if found:
-            worst = max(found, key=lambda i: layers[i].jump_db)
+        candidates = [i for i in broken[:1] or loud if holds(layers[i])]
+        if candidates:
+            worst = max(candidates, key=lambda i: layers[i].jump_db)
             return threshold, Suspect(worst, True, say(layers[worst]))
     own = min(range(len(layers)), key=lambda i: layers[i].local_sqnr_db)
     reason = "nothing stands out; of errors that rounding explains, its own is largest"

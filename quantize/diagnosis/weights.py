@@ -44,10 +44,10 @@ def weight_errors(
     `reweighted`, have other weights on purpose.
     """
     originals = {node.name: node for node in fp32.graph.node}
-    exact, found = _Constants(fp32), _Constants(other)
+    exact, actual = _Constants(fp32), _Constants(other)
     errors = {}
     for node in other.graph.node:
-        weights = found.of(node)
+        weights = actual.of(node)
         if not weights:
             continue
         signal = sum(energy(values) for values, _ in weights)
@@ -67,14 +67,14 @@ Weight = tuple[NDArray[np.float32], float]
 """Values, and the energy of the noise that rounding them makes."""
 
 
-def _sqnr(exact: list[Weight], found: list[Weight], groups: int) -> float | None:
-    if len(exact) == len(found) == 1 and exact[0][0].ndim == 4:
-        shape, (values, rounding) = exact[0][0].shape, found[0]
+def _sqnr(exact: list[Weight], actual: list[Weight], groups: int) -> float | None:
+    if len(exact) == len(actual) == 1 and exact[0][0].ndim == 4:
+        shape, (values, rounding) = exact[0][0].shape, actual[0]
         values = parted(separated(values, shape), shape[1], groups)
-        found = [(values, rounding)]
-    if [values.shape for values, _ in exact] != [values.shape for values, _ in found]:
+        actual = [(values, rounding)]
+    if [values.shape for values, _ in exact] != [values.shape for values, _ in actual]:
         return None
-    noise = sum(energy(right - left) for (left, _), (right, _) in zip(exact, found, strict=True))
+    noise = sum(energy(right - left) for (left, _), (right, _) in zip(exact, actual, strict=True))
     return sqnr_db(sum(energy(values) for values, _ in exact), noise)
 
 
@@ -90,8 +90,8 @@ class _Constants:
         """Return the weights that a layer reads."""
         if node.output and node.output[0] in self._nodes:
             return []
-        found = [self._weight(name) for name in node.input]
-        return [weight for weight in found if weight is not None and weight[0].ndim > 1]
+        weights = [self._weight(name) for name in node.input]
+        return [weight for weight in weights if weight is not None and weight[0].ndim > 1]
 
     def _weight(self, name: str) -> Weight | None:
         tensor, node = self._tensors.get(name), self._nodes.get(name)

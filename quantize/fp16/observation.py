@@ -23,7 +23,7 @@ HEADROOM = 4.0
 
 def weights_out_of_range(model: ModelProto) -> list[GuardedFacts]:
     """List layers with a constant beyond 65504, which the converter would silently clip."""
-    found = []
+    beyond = []
     constants = initializers(model.graph)
     for node in model.graph.node:
         for name in node.input:
@@ -32,8 +32,8 @@ def weights_out_of_range(model: ModelProto) -> list[GuardedFacts]:
                 continue
             largest = float(np.abs(numpy_helper.to_array(tensor)).max(initial=0))
             if largest > FP16_MAX:
-                found.append(_guarded(node.name, f"weight {name}", largest))
-    return found
+                beyond.append(_guarded(node.name, f"weight {name}", largest))
+    return beyond
 
 
 @dataclass(frozen=True)

@@ -17,14 +17,14 @@ def gelu_parts(model: ModelProto) -> set[str]:
     graph = model.graph
     readers, constants = consumers(graph), initializers(graph)
     makers = {name: node for node in graph.node for name in node.output}
-    found: set[str] = set()
+    names: set[str] = set()
 
     def scaled_input(tensor: str, inputs: set[str]) -> bool:
         """Whether `tensor` is the GELU's input or half of it."""
         maker = makers.get(tensor)
         halved = maker is not None and maker.op_type == "Mul" and inputs & set(maker.input)
         if halved and maker is not None:
-            found.add(maker.name)
+            names.add(maker.name)
         return tensor in inputs or bool(halved)
 
     def belongs(node: NodeProto, before: str, inputs: set[str]) -> bool:
@@ -39,10 +39,10 @@ def gelu_parts(model: ModelProto) -> set[str]:
         for _ in range(3):  # 1 +, times x, halved; in any order
             if len(readers[tensor]) != 1 or not belongs(readers[tensor][0], tensor, inputs):
                 break
-            found.add(readers[tensor][0].name)
+            names.add(readers[tensor][0].name)
             tensor = readers[tensor][0].output[0]
-        found.update(node.name for node in (first, erf) if node)
-    return found
+        names.update(node.name for node in (first, erf) if node)
+    return names
 
 
 def _scalar(constants: Mapping[str, TensorProto], name: str) -> bool:

@@ -61,14 +61,14 @@ def rounded_for(plan: Plan) -> dict[str, set[str]]:
     """Return the layers in int8 for whose sake each float tensor has a Q/DQ pair."""
     readers = consumers(plan.model.graph)
     layers = set(plan.layers)
-    found = {
+    served = {
         name: {node.name for node in readers[name]} & layers for name in float_tensors(plan.model)
     }
     if plan.target.quantized_outputs:
         for node in plan.model.graph.node:
-            for name in set(node.output) & found.keys() if node.name in layers else ():
-                found[name].add(node.name)
-    return found
+            for name in set(node.output) & served.keys() if node.name in layers else ():
+                served[name].add(node.name)
+    return served
 
 
 def really_float(plan: Plan, keep_float: Collection[str]) -> frozenset[str]:
@@ -81,9 +81,9 @@ def really_float(plan: Plan, keep_float: Collection[str]) -> frozenset[str]:
     """
     rounded = {name for name, held in rounded_for(plan).items() if not held.issubset(keep_float)}
     readers = consumers(plan.model.graph)
-    found = set(keep_float)
+    kept = set(keep_float)
     for node in plan.model.graph.node:
-        if node.op_type not in _REQUANTIZED or node.name not in found:
+        if node.op_type not in _REQUANTIZED or node.name not in kept:
             continue
         if node.input[0] not in rounded:
             continue
@@ -94,8 +94,8 @@ def really_float(plan: Plan, keep_float: Collection[str]) -> frozenset[str]:
                 break
             chain.append(read[0])
         else:
-            found.difference_update(one.name for one in chain)
-    return frozenset(found)
+            kept.difference_update(passed.name for passed in chain)
+    return frozenset(kept)
 
 
 _REQUANTIZED = ("Conv", "ConvTranspose", "Gemm")

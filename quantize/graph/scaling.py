@@ -21,10 +21,10 @@ def read_scaled(model: ModelProto, cut: Collection[str] = ()) -> None:
     graph = QdqGraph(model)
     for product in [node for node in graph.nodes if node.op_type == "Mul"]:
         readers = _dequantizers(graph, product)
-        found = _factors(graph, product)
-        if found is None or not readers or product.name in cut:
+        factors = _factors(graph, product)
+        if factors is None or not readers or product.name in cut:
             continue
-        tensor, factor = found
+        tensor, factor = factors
         scale = f"{product.name}/scale"
         values = (tensor.scale * factor).astype(np.float32)
         model.graph.initializer.append(numpy_helper.from_array(values.reshape(()), scale))
@@ -45,9 +45,9 @@ def _dequantizers(graph: QdqGraph, product: NodeProto) -> list[NodeProto]:
     quantizers = graph.readers[product.output[0]]
     if product.output[0] in graph.outputs or [n.op_type for n in quantizers] != ["QuantizeLinear"]:
         return []
-    found = graph.readers[quantizers[0].output[0]]
-    last = {reader.op_type for one in found for reader in graph.readers[one.output[0]]}
-    return [] if last & _ONE_SCALE else found
+    dequantizers = graph.readers[quantizers[0].output[0]]
+    last = {reader.op_type for node in dequantizers for reader in graph.readers[node.output[0]]}
+    return [] if last & _ONE_SCALE else dequantizers
 
 
 def _factors(graph: QdqGraph, product: NodeProto) -> tuple[Linear, float] | None:

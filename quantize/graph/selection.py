@@ -18,13 +18,13 @@ _ELEMENTWISE = ("Add", "Mul", "Sigmoid", "LeakyRelu", "Relu", "Clip")
 def matching_layers(model: ModelProto, globs: Sequence[str]) -> set[str]:
     """Return the names of layers that match one of `globs`; UsageError for one without match."""
     names = [node.name for node in model.graph.node]
-    found: set[str] = set()
+    matched: set[str] = set()
     for glob in globs:
         matches = [name for name in names if fnmatchcase(name, glob)]
         if not matches:
             raise UsageError(f"--keep-float {glob}: no layer has such a name, e.g. {names[0]}")
-        found.update(matches)
-    return found
+        matched.update(matches)
+    return matched
 
 
 def output_layers(model: ModelProto) -> set[str]:
@@ -115,7 +115,7 @@ def _behind_float_alone(model: ModelProto, kept: set[str], passing: set[str]) ->
 
     `passing` are operators that are no layers, but hand on int8.
     """
-    found = set()
+    behind = set()
     made = {value.name for value in model.graph.input}
     for node in model.graph.node:
         reads_int8 = not made.isdisjoint(node.input)
@@ -128,8 +128,8 @@ def _behind_float_alone(model: ModelProto, kept: set[str], passing: set[str]) ->
         if makes:
             made.update(node.output)
         elif node.name in kept and node.op_type in _ELEMENTWISE:
-            found.add(node.name)
-    return found
+            behind.add(node.name)
+    return behind
 
 
 def _pays_alone(node: NodeProto, constants: Mapping[str, TensorProto]) -> bool:

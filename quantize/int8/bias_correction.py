@@ -35,8 +35,8 @@ def correct_biases(plan: Plan, samples: Sequence[Sample], progress: Progress) ->
     shifts: dict[str, NDArray[np.float64]] = {}
     levels = _levels(plan.model, rows)
     for done, level in enumerate(levels, start=1):
-        found = quantized.of(images, shifts)
-        shifts |= {name: wanted[name] - found[name] for name in level}
+        means = quantized.of(images, shifts)
+        shifts |= {name: wanted[name] - means[name] for name in level}
         progress(done, len(levels))
     return shifts
 
@@ -91,10 +91,10 @@ class _Means:
             )
             for name, rows in self._rows.items()
         }
-        found = [self._session.run(self._means, fed | {self._image: image}) for image in images]
+        means = [self._session.run(self._means, fed | {self._image: image}) for image in images]
         return {
             name: np.mean(raw, axis=(0, 1, 3, 4), dtype=np.float64)
-            for name, *raw in zip(self._rows, *found, strict=True)
+            for name, *raw in zip(self._rows, *means, strict=True)
         }
 
 

@@ -51,16 +51,16 @@ def finish_int8(
     shape = (1, spec.input.shape[1], *spec.size)
     quantized = build(plan, keep_float)
     nodes = [n for n in plan.model.graph.node if n.name in set(plan.layers) - set(keep_float)]
-    found = _optimized(quantized, shape, artifact)
+    optimized = _optimized(quantized, shape, artifact)
     unverified = verifiable(plan.target, cpu_facts())
-    coverage = {} if unverified else check_fusion(nodes, plan.target, found)
+    coverage = {} if unverified else check_fusion(nodes, plan.target, optimized)
     candidates = [n for n in quantizable(plan.model, plan.target) if n.op_type not in MOVES]
     floating = [node for node in candidates if node not in nodes]
     macs = _macs(plan.model, shape)
     names = {node.name for node in nodes}
     reasons = {**planned.layers.reasons, **dict.fromkeys(keep_float, SEARCHED)}
     facts: Int8Facts = {
-        "int8_macs_share": None if unverified else found.int8_macs_share,
+        "int8_macs_share": None if unverified else optimized.int8_macs_share,
         "quantized_macs_share": sum(macs.get(n, 0) for n in names) / (sum(macs.values()) or 1),
         "int8_verified": None if unverified else True,
         "int8_unverified": unverified,
@@ -83,7 +83,7 @@ def finish_int8(
 
 
 def check_fusion(
-    nodes: Sequence[NodeProto], target: Target, found: Optimized
+    nodes: Sequence[NodeProto], target: Target, optimized: Optimized
 ) -> dict[str, list[int]]:
     """Return per operator [fused, quantized] counts.
 
@@ -98,7 +98,7 @@ def check_fusion(
         if wanted is None:
             continue
         total[node.op_type] += 1
-        if wanted in found.layers.get(node.name, []):
+        if wanted in optimized.layers.get(node.name, []):
             fused[node.op_type] += 1
         else:
             left.append(node.name)

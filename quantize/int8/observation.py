@@ -36,7 +36,9 @@ class Observation:
     def measurement(self) -> Measurement:
         """Return all statistics, to be collected in one pass."""
         inputs = {node.name: node.input[0] for node in self.model.graph.node}
-        statistics: dict[str, list[Statistic]] = {name: [one] for name, one in self.seen.items()}
+        statistics: dict[str, list[Statistic]] = {
+            name: [statistic] for name, statistic in self.seen.items()
+        }
         for layer, moments in self.moments.items():
             statistics.setdefault(inputs[layer], []).append(moments)
         for name, coverage in self.coverage.items():
@@ -45,9 +47,9 @@ class Observation:
 
     def ranges(self, grid: Grid, known: Mapping[str, Range]) -> dict[str, Range]:
         """Return the range of every tensor to quantize; those in `known` need no rule."""
-        found = {name: self.rule.range(seen, grid) for name, seen in self.seen.items()}
-        found |= {name: known[name] for name in found.keys() & known.keys()}
-        return {tensor: found[source] for tensor, source in self.sources.items()}
+        by_source = {name: self.rule.range(seen, grid) for name, seen in self.seen.items()}
+        by_source |= {name: known[name] for name in by_source.keys() & known.keys()}
+        return {tensor: by_source[source] for tensor, source in self.sources.items()}
 
     def facts(self) -> dict[str, Any]:
         """Return what a manifest records of the calibration images."""

@@ -99,9 +99,9 @@ def bias_scale(subject: LintSubject) -> Found:
     for bias in subject.graph.biases():
         if bias.linear is None:
             continue
-        found, wanted = np.broadcast_arrays(bias.linear.scale.astype(np.float64), bias.scale)
+        actual, wanted = np.broadcast_arrays(bias.linear.scale.astype(np.float64), bias.scale)
         usable = (wanted > 0) & np.isfinite(wanted)  # others have a rule of their own
-        ratio = found[usable] / wanted[usable]
+        ratio = actual[usable] / wanted[usable]
         if (off := ratio[np.abs(ratio - 1) > 1e-4]).size:
             yield bias.layer, f"scale of {bias.name} is {off[0]:.4g} times input x weight scale"
 

@@ -21,14 +21,14 @@ def loads(subject: LintSubject) -> Found:
 
 def ir_version(subject: LintSubject) -> Found:
     """The IR version is one that ONNX Runtime 1.20 knows."""
-    if (found := subject.graph.model.ir_version) > MAX_IR_VERSION:
-        yield "file", f"IR version {found}, at most {MAX_IR_VERSION} is known to runtimes in use"
+    if (version := subject.graph.model.ir_version) > MAX_IR_VERSION:
+        yield "file", f"IR version {version}, at most {MAX_IR_VERSION} is known to runtimes in use"
 
 
 def opset_version(subject: LintSubject) -> Found:
     """The operator set is one that all runtimes in use read Q/DQ from."""
-    if (found := opset(subject.graph.model)) < MIN_OPSET:
-        yield "file", f"opset {found}, at least {MIN_OPSET} is needed"
+    if (version := opset(subject.graph.model)) < MIN_OPSET:
+        yield "file", f"opset {version}, at least {MIN_OPSET} is needed"
 
 
 def fusion(subject: LintSubject) -> Found:

@@ -22,8 +22,8 @@ at 64 x 64: 3.4, 1.9, 1.2, 0.87, 1.05, 0.91 ms with 4, 8, 16, 32, 64, 128 channe
 
 def merge_groups(model: ModelProto) -> list[str]:
     """Rewrite such convolutions in place; return their names."""
-    found = [(layer, _times(layer)) for layer in quantized_layers(model)]
-    wanted = [(layer, count) for layer, count in found if count > 1]
+    mergeable = [(layer, _times(layer)) for layer in quantized_layers(model)]
+    wanted = [(layer, count) for layer, count in mergeable if count > 1]
     for layer, count in wanted:
         write = IntegerWriter(model, layer)
         write.conv(
@@ -74,5 +74,5 @@ def parted(weight: NDArray[Any], inputs: int, groups: int) -> NDArray[Any]:
     rows, count = len(weight) // groups, weight.shape[1] // inputs
     at = np.arange(len(weight)) // rows % count
     spread = weight.reshape(len(weight), count, inputs, *weight.shape[2:])
-    found: NDArray[Any] = spread[np.arange(len(weight)), at]
-    return found
+    selected: NDArray[Any] = spread[np.arange(len(weight)), at]
+    return selected

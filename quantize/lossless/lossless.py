@@ -33,11 +33,11 @@ def rewrite_losslessly(
     otherwise rounds otherwise), the rewrites are tried one by one, and those that change
     something are left out and named.
     """
-    found = _rewritten(model, names)
-    if found is None:
+    rewritten = _rewritten(model, names)
+    if rewritten is None:
         return model, {}
-    if _same(model, found[0], samples):
-        return found[0], {"lossless": found[1]}
+    if _same(model, rewritten[0], samples):
+        return rewritten[0], {"lossless": rewritten[1]}
     kept, layers, left_out = model, dict[str, list[str]](), list[str]()
     for name in names:
         alone = _rewritten(kept, [name])
@@ -58,7 +58,7 @@ def _rewritten(
     changed = ModelProto()
     changed.CopyFrom(model)
     layers = {name: LOSSLESS[name](changed) for name in names}
-    layers = {name: found for name, found in layers.items() if found}
+    layers = {name: by for name, by in layers.items() if by}
     if not layers:
         return None
     del changed.graph.value_info[:]

@@ -94,8 +94,8 @@ def cost(
     node: NodeProto, shapes: Shapes, constants: Mapping[str, TensorProto], kernels: Kernels
 ) -> LayerCost:
     """Return the cost of a layer; of those not in the table, only what starting it takes."""
-    found = _work(node, shapes, constants, kernels)
-    return LayerCost(_KERNEL + found.in_float, _KERNEL + found.in_int8)
+    work = _work(node, shapes, constants, kernels)
+    return LayerCost(_KERNEL + work.in_float, _KERNEL + work.in_int8)
 
 
 def macs(node: NodeProto, shapes: Shapes, constants: Mapping[str, TensorProto]) -> int:

@@ -28,27 +28,27 @@ class Cut:
                 for start, end in path:
                     self._left[start][end] -= flow
                     self._left[end][start] += flow
-        found: set[Hashable] = {self.SINK}
+        reached: set[Hashable] = {self.SINK}
         waiting = deque[Hashable]([self.SINK])
         while waiting:
             end = waiting.popleft()
             for start in self._left[end]:
-                if start not in found and self._left[start][end]:
-                    found.add(start)
+                if start not in reached and self._left[start][end]:
+                    reached.add(start)
                     waiting.append(start)
-        return found
+        return reached
 
     def _levels(self) -> dict[Hashable, int]:
         """Return how far each vertex is from the source; nothing when the sink is out of reach."""
-        found: dict[Hashable, int] = {self.SOURCE: 0}
+        levels: dict[Hashable, int] = {self.SOURCE: 0}
         waiting = deque[Hashable]([self.SOURCE])
         while waiting:
             start = waiting.popleft()
             for end, left in self._left[start].items():
-                if left and end not in found:
-                    found[end] = found[start] + 1
+                if left and end not in levels:
+                    levels[end] = levels[start] + 1
                     waiting.append(end)
-        return found if self.SINK in found else {}
+        return levels if self.SINK in levels else {}
 
     def _path(
         self, levels: dict[Hashable, int], edges: dict[Hashable, "deque[Hashable]"]

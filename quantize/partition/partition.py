@@ -82,7 +82,7 @@ def _read(model: ModelProto, kernels: str) -> _Graph:
         float_tensors(model),
         initializers(model.graph),
         {name: node.name for node in model.graph.node for name in node.output},
-        {name: sorted({node.name for node in found}) for name, found in readers.items()},
+        {name: sorted({node.name for node in nodes}) for name, nodes in readers.items()},
         {node.name for node in model.graph.node if node.op_type == "Conv"},
         KERNELS[kernels],
     )
@@ -118,10 +118,10 @@ def _cheapest(graph: _Graph, free: Collection[str], reward: float) -> set[str]:
         if node.name not in free:
             cut.edge(node.name, Cut.SINK, INFINITE)
             continue
-        found = _cost(graph, node)
+        costs = _cost(graph, node)
         more = reward * macs(node, graph.shapes, graph.constants)
-        cut.edge(Cut.SOURCE, node.name, round(found.in_float + more))
-        cut.edge(node.name, Cut.SINK, round(found.in_int8))
+        cut.edge(Cut.SOURCE, node.name, round(costs.in_float + more))
+        cut.edge(node.name, Cut.SINK, round(costs.in_int8))
         before = graph.makers.get(node.input[0])
         if node.op_type in _CLIPPING and before in free:  # part of the kernel before it
             cut.edge(node.name, before, INFINITE)

@@ -148,13 +148,13 @@ class _Builder:
         """Number the classes in order of appearance."""
         fixed = {self._root(one) for one in self.fixed}
         numbers: dict[int, int] = {}
-        found = {}
+        ids = {}
         for name, channels in self.ids.items():
-            roots = [self._root(int(one)) for one in channels]
-            found[name] = np.array(
+            roots = [self._root(int(channel)) for channel in channels]
+            ids[name] = np.array(
                 [-1 if r in fixed else numbers.setdefault(r, len(numbers)) for r in roots]
             )
-        return CoupledChannels(found, len(numbers))
+        return CoupledChannels(ids, len(numbers))
 
     def _fix(self, name: str) -> None:
         self.fixed.update(self.ids.get(name, np.empty(0, np.int64)).tolist())

@@ -90,12 +90,12 @@ def _of_channels(scales: Floats, ids: Ids) -> Floats:
 
 def _layers(model: ModelProto, channels: CoupledChannels) -> list[_Layer]:
     constants = initializers(model.graph)
-    found = []
+    layers = []
     for node in (n for n in model.graph.node if n.op_type == "Conv"):
         around = {node.input[0], node.output[0]}
         if node.input[1] in constants and around <= channels.ids.keys():
             weight = numpy_helper.to_array(constants[node.input[1]]).astype(np.float64)
-            found.append(
+            layers.append(
                 _Layer(
                     np.abs(weight).reshape(*weight.shape[:2], -1).max(2),
                     attribute(node, "group", 1),
@@ -103,7 +103,7 @@ def _layers(model: ModelProto, channels: CoupledChannels) -> list[_Layer]:
                     channels.ids[node.output[0]],
                 )
             )
-    return found
+    return layers
 
 
 def _read(model: ModelProto, channels: CoupledChannels, seen: Seen) -> list[tuple[Ids, Floats]]:

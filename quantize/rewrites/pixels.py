@@ -86,7 +86,7 @@ def _undo_normalization(graph: GraphProto, conv: NodeProto, mean: Floats, std: F
     pads = attributes(conv).get("pads", (0, 0, 0, 0))
     if any(pads):
         steps.append(("Pad", np.array([0, 0, *pads[:2], 0, 0, *pads[2:]])))
-        kept = [one for one in conv.attribute if one.name != "pads"]
+        kept = [setting for setting in conv.attribute if setting.name != "pads"]
         del conv.attribute[:]
         conv.attribute.extend(kept)
     steps.append(("Mul", _by_channel(std).astype(np.float32)))

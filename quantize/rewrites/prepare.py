@@ -81,7 +81,9 @@ class Rewriting:
         """
         if not self._seen:
             return None
-        measurement = Measurement(self._model, {name: [one] for name, one in self._seen.items()})
+        measurement = Measurement(
+            self._model, {name: [extremes] for name, extremes in self._seen.items()}
+        )
         enough = self._enough()
         if enough is None or enough >= len(samples):
             return measurement

@@ -103,7 +103,7 @@ def find_places(model: ModelProto) -> list[UpsampledConv]:
         and node.input[1] in constants
         and _plain(node, constants[node.input[1]].dims)
     ]
-    return [found for conv in plain if (found := place(conv)) is not None]
+    return [match for conv in plain if (match := place(conv)) is not None]
 
 
 def interpolation(samples: int, pixels: int, kernel: int, mode: str) -> NDArray[np.float32]:

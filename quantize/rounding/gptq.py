@@ -49,9 +49,9 @@ def compensated(weight: Floats, covariance: Floats, nearest: Callable[[Floats], 
             inside = (share[:, i : i + 1, start:i] @ errors[:, start:i])[:, 0]
             rounded[:, i] = nearest(carried[:, i - start] + inside)
             errors[:, i] = targets[:, i] - rounded[:, i]
-    found = np.empty_like(rounded)
-    found[group, order] = rounded
-    return np.swapaxes(found, 1, 2)
+    restored = np.empty_like(rounded)
+    restored[group, order] = rounded
+    return np.swapaxes(restored, 1, 2)
 
 
 def _upper_roots(covariance: Floats) -> Floats:

@@ -42,15 +42,15 @@ def input_moments(model: ModelProto, layers: Iterable[NodeProto]) -> dict[str, I
     """
     constants = initializers(model.graph)
     readers = consumers(model.graph)
-    found = {}
+    moments = {}
     for node in layers:
         if node.op_type != "Conv" or node.input[1] not in constants:
             continue
         shape = tuple(constants[node.input[1]].dims)
         padded = attributes(node).get("auto_pad", b"NOTSET")[:4] == b"SAME"
         if len(shape) == 4 and len(readers[node.input[1]]) == 1 and not padded:
-            found[node.name] = InputMoments(_window(node, shape))
-    return found
+            moments[node.name] = InputMoments(_window(node, shape))
+    return moments
 
 
 def round_weights(
@@ -108,9 +108,9 @@ def _chooser(
     largest = target.weight_max
 
     def choose(weight: Floats, covariance: Floats, part: slice) -> tuple[Floats, Floats]:
-        found = ROUNDINGS[method].integers(weight, step[part], covariance, largest)
+        integers = ROUNDINGS[method].integers(weight, step[part], covariance, largest)
         nearest = np.clip(np.rint(weight / step[part][:, :, None]), -largest, largest)
-        return found * step[part][:, :, None], nearest * step[part][:, :, None]
+        return integers * step[part][:, :, None], nearest * step[part][:, :, None]
 
     return choose
 

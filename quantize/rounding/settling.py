@@ -56,10 +56,12 @@ def settle(values: NDArray[np.float32], moments: InputMoments, choose: Choose) -
     for start in range(0, len(weight), chunk):
         part = slice(start, min(start + chunk, len(weight)))
         covariance = np.stack([moments.covariance(i) for i in range(part.start, part.stop)])
-        found, plain = choose(weight[part], covariance, part)
-        after, nearest[part] = (_variance(weight[part] - one, covariance) for one in (found, plain))
+        rounded, plain = choose(weight[part], covariance, part)
+        after, nearest[part] = (
+            _variance(weight[part] - one, covariance) for one in (rounded, plain)
+        )
         better = after < nearest[part]
-        chosen[part] = np.where(better[:, :, None], found, plain)
+        chosen[part] = np.where(better[:, :, None], rounded, plain)
         error[part] = np.where(better, after, nearest[part])
         unseen = _UNSEEN * np.diagonal(covariance, axis1=1, axis2=2).mean(1)[:, None]
         cost[part] = error[part] + unseen * ((weight[part] - chosen[part]) ** 2).sum(2)

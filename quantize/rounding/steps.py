@@ -36,7 +36,7 @@ def best_rows(
 
     `nearest` stays that of the first.
     """
-    cost = np.stack([one.cost for one in settled])
+    cost = np.stack([rounded.cost for rounded in settled])
     total = cost if len(scales[0]) > 1 else cost.sum(1, keepdims=True)
     best = total.argmin(0)
     row = np.broadcast_to(best, cost.shape[1:])
@@ -45,9 +45,9 @@ def best_rows(
         return np.stack([parts[choice][i] for i, choice in enumerate(row)])
 
     return np.stack([scales[choice][i] for i, choice in enumerate(best)]), Settled(
-        pick([one.values for one in settled]),
-        pick([one.shift for one in settled]),
-        pick([one.error for one in settled]),
+        pick([rounded.values for rounded in settled]),
+        pick([rounded.shift for rounded in settled]),
+        pick([rounded.error for rounded in settled]),
         settled[0].nearest,
-        pick([one.cost for one in settled]),
+        pick([rounded.cost for rounded in settled]),
     )

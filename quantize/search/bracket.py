@@ -23,8 +23,10 @@ def find(sets: Sequence[Foreseen], trials: Trials, clock: Clock) -> Candidate | 
     """
     tried: dict[int, Candidate] = {0: trials.done[0]}
     while not clock.over():
-        out = max(index for index, one in tried.items() if not one.likely or index == 0)
-        within = min((i for i, one in tried.items() if one.likely and i > out), default=len(sets))
+        out = max(index for index, candidate in tried.items() if not candidate.likely or index == 0)
+        within = min(
+            (i for i, candidate in tried.items() if candidate.likely and i > out), default=len(sets)
+        )
         if within < len(sets) and (_near(sets, out, within) or clock.over(CHOOSING_TIME)):
             tried[within] = trials.try_out(sets[within].kept_float, settle=True)
             if tried[within].accepted:

@@ -31,12 +31,12 @@ class ScoreReading:
 
 def looks(total: int) -> list[int]:
     """Return after how many images to look at a score: 16, 32, 64 ... and all."""
-    found = []
+    counts = []
     count = FIRST_LOOK
     while count < total:
-        found.append(count)
+        counts.append(count)
         count *= 2
-    return [*found, total]
+    return [*counts, total]
 
 
 def decide(reading: ScoreReading, budget: SearchBudget) -> bool | None:

@@ -62,7 +62,7 @@ def _normalised(counts: Mapping[str, int]) -> dict[str, float]:
 
 
 def foreseen(
-    found: Sensitivity,
+    sensitivity: Sensitivity,
     counted: Shares,
     least: float,
     floating: Callable[[Collection[str]], frozenset[str]] = frozenset,
@@ -72,16 +72,20 @@ def foreseen(
     All leave at least a share of `least` (0-1) of the MACs in int8; nothing in float comes first
     in any case. `floating` gives those of some layers that would really be in float.
     """
-    macs = np.array([sum(counted.macs.get(name, 0.0) for name in part) for part in found.units])
-    work = np.array([sum(counted.work.get(name, 0.0) for name in part) for part in found.units])
+    macs = np.array(
+        [sum(counted.macs.get(name, 0.0) for name in part) for part in sensitivity.units]
+    )
+    work = np.array(
+        [sum(counted.work.get(name, 0.0) for name in part) for part in sensitivity.units]
+    )
     possible: list[Foreseen] = []
     for grows in (True, False):
-        for chosen in _path(found, work, grows=grows):
+        for chosen in _path(sensitivity, work, grows=grows):
             if macs @ ~chosen >= least or not chosen.any():
                 units = np.flatnonzero(chosen)
-                kept = floating([name for index in units for name in found.units[index]])
+                kept = floating([name for index in units for name in sensitivity.units[index]])
                 cost = sum(counted.work.get(name, 0.0) for name in sorted(kept))
-                possible.append(Foreseen(kept, cost, found.loss(chosen)))
+                possible.append(Foreseen(kept, cost, sensitivity.loss(chosen)))
     possible.sort(key=lambda one: (one.work, one.loss))
     front: list[Foreseen] = []
     for one in possible:
@@ -91,36 +95,36 @@ def foreseen(
 
 
 def _path(
-    found: Sensitivity, work: NDArray[np.float64], *, grows: bool
+    sensitivity: Sensitivity, work: NDArray[np.float64], *, grows: bool
 ) -> Iterator[NDArray[np.bool_]]:
     """Yield which units are in float, each a step from the one before it, until there is no other.
 
     From nothing in float a step takes away the most squared loss for the work it costs int8, from
     everything in float it adds the least for what int8 gains: the squares are what adds up.
     """
-    count = len(found.units)
-    held = np.array([[unit in one for unit in range(count)] for one in found.holders])
-    steps = _steps(found)
+    count = len(sensitivity.units)
+    held = np.array([[unit in holder for unit in range(count)] for holder in sensitivity.holders])
+    steps = _steps(sensitivity)
     floating = np.full(count, not grows)
-    energy = found.loss(floating) ** 2
+    energy = sensitivity.loss(floating) ** 2
     yield floating
     while (floating != grows).any():
         changed = steps & (floating != grows)
         changed = changed[changed.any(axis=1)]
         there = (~(floating ^ changed) @ held.T.astype(np.float32) > 0).astype(np.float64)
-        energies = there @ found.squares
+        energies = there @ sensitivity.squares
         best = int(np.argmax((energy - energies) / np.maximum(changed @ work, _LITTLE)))
         floating, energy = floating ^ changed[best], float(energies[best])
         yield floating
 
 
-def _steps(found: Sensitivity) -> NDArray[np.bool_]:
+def _steps(sensitivity: Sensitivity) -> NDArray[np.bool_]:
     """Return runs of neighbours, and what must be in float for an error to go, (steps, units)."""
-    count = len(found.units)
+    count = len(sensitivity.units)
     runs = {
         frozenset(range(first, last))
         for first in range(count)
         for last in range(first + 1, min(count, first + LONGEST) + 1)
     }
-    every = sorted(runs.union(found.holders), key=sorted)
+    every = sorted(runs.union(sensitivity.holders), key=sorted)
     return np.array([[unit in step for unit in range(count)] for step in every])

@@ -88,7 +88,7 @@ class SearchResult:
         return {
             "verdict": self.verdict,
             "budget": {"kind": self.budget.kind, "limit": self.budget.limit},
-            "candidates": [row(one, self.times) for one in self.candidates],
+            "candidates": [row(candidate, self.times) for candidate in self.candidates],
             "frontier": [row(one, self.times) for one in self.frontier],
             "chosen": row(self.chosen, self.times),
             "ranking": self.sensitivity.rows() if self.sensitivity else [],
@@ -143,10 +143,10 @@ def search(
 
 def _all_int8(trials: Trials, clock: Clock) -> Candidate | None:
     """Return the candidate without anything in float if that is within budget."""
-    found = trials.try_out(frozenset(), until=FIRST_TIME)
-    if found.accepted:
-        found = trials.try_out(frozenset(), settle=not clock.over())
-    return found if found.accepted else None
+    candidate = trials.try_out(frozenset(), until=FIRST_TIME)
+    if candidate.accepted:
+        candidate = trials.try_out(frozenset(), settle=not clock.over())
+    return candidate if candidate.accepted else None
 
 
 def _spread(samples: Sequence[Sample]) -> list[Sample]:
@@ -159,8 +159,8 @@ def _mixed(sets: Sequence[Foreseen], trials: Trials, clock: Clock) -> Candidate 
 
     Sets in between are scored then all the same: they show what to ask for instead.
     """
-    if (found := find(sets, trials, clock)) is not None:
-        return found
+    if (candidate := find(sets, trials, clock)) is not None:
+        return candidate
     for part in IN_BETWEEN:
         if not clock.over():
             trials.try_out(sets[int(part * (len(sets) - 1))].kept_float)
@@ -180,12 +180,15 @@ def _times(
     """Time fp32, all int8 and the chosen; where time is left, others within budget too."""
     if latency is None:
         return {}
-    within = sorted((one for one in trials.done if one.accepted), key=lambda c: -c.int8_macs_share)
+    within = sorted(
+        (candidate for candidate in trials.done if candidate.accepted),
+        key=lambda c: -c.int8_macs_share,
+    )
     others = [] if clock.over() else within[:TIMED]
     kept = list(dict.fromkeys([frozenset[str](), *(one.kept_float for one in (chosen, *others))]))
     clock.say(f"timing {len(kept)} candidates and fp32 in turns")
-    found = latency([fp32, *(build(one) for one in kept)])
-    return dict(zip([everything, *kept], found, strict=True))
+    measured = latency([fp32, *(build(names) for names in kept)])
+    return dict(zip([everything, *kept], measured, strict=True))
 
 
 def _fastest(chosen: Candidate, trials: Trials, times: Times, clock: Clock) -> Candidate:
@@ -193,7 +196,7 @@ def _fastest(chosen: Candidate, trials: Trials, times: Times, clock: Clock) -> C
     for kept in sorted(times, key=lambda kept: times[kept]):
         if kept == chosen.kept_float or times[kept] > GAIN * times[chosen.kept_float]:
             break
-        known = next((one for one in trials.done if one.kept_float == kept), None)
+        known = next((candidate for candidate in trials.done if candidate.kept_float == kept), None)
         if known and known.accepted and not clock.over():
             settled = trials.try_out(kept, settle=True)
             if settled.accepted:
@@ -209,7 +212,7 @@ def _verdict(plan: Plan, chosen: Candidate, trials: Trials) -> str:
     text = f"{budget.describe(reading.score)}{on} is within {budget.limit:g} with "
     if not kept:
         return f"{text}all {len(plan.layers)} layers in int8"
-    worse = sum(trials.beaten(one) is not None for one in trials.done)
+    worse = sum(trials.beaten(candidate) is not None for candidate in trials.done)
     passed = f"; {worse} with more in float scored worse and were passed over" if worse else ""
     return (
         f"{text}{len(kept)} of {len(plan.layers)} layers in float and "
@@ -222,10 +225,11 @@ def _failure(trials: Trials, frontier: Sequence[Candidate], clock: Clock) -> Qua
     """Say what came nearest to the budget."""
     budget = trials.budget
     best = trials.done[0]
-    for one in trials.done[1:]:
-        best = one if better(one.reading.score, best.reading.score, budget) else best
+    for candidate in trials.done[1:]:
+        best = candidate if better(candidate.reading.score, best.reading.score, budget) else best
     points = ", ".join(
-        f"{one.reading.score:.2f} ({100 * one.int8_macs_share:.0f} %)" for one in frontier
+        f"{candidate.reading.score:.2f} ({100 * candidate.int8_macs_share:.0f} %)"
+        for candidate in frontier
     )
     why, advice = f"with {100 * LEAST_INT8:.0f} % of MACs in int8", "allow more"
     if clock.over():

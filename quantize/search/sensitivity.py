@@ -83,11 +83,13 @@ class Margins:
         self._images = [np.repeat(sample.image, batch, axis=0) for sample in samples]
         self._tensor = _logits(fp32)
         logits = self._run(fp32, {})
-        self._classes = [_first_two(one) for one in logits]
+        self._classes = [_first_two(logit) for logit in logits]
         leads = [_lead(*pair) for pair in zip(logits, self._classes, strict=True)]
-        found = [_lead(*pair) for pair in zip(self._run(quantized, {}), self._classes, strict=True)]
-        size = float(np.sqrt(np.mean((np.stack(found) - np.stack(leads)) ** 2)))
-        self._pixels = [_evenly(np.flatnonzero(~(one >= NEAR * size))) for one in leads]
+        int8_leads = [
+            _lead(*pair) for pair in zip(self._run(quantized, {}), self._classes, strict=True)
+        ]
+        size = float(np.sqrt(np.mean((np.stack(int8_leads) - np.stack(leads)) ** 2)))
+        self._pixels = [_evenly(np.flatnonzero(~(lead >= NEAR * size))) for lead in leads]
         self._leads = self._looked_at(leads)
 
     def error(self, model: ModelProto, names: dict[str, str]) -> float:
@@ -95,13 +97,13 @@ class Margins:
 
         `names` are its own of tensors.
         """
-        found = self._run(model, names)
-        leads = [_lead(*pair) for pair in zip(found, self._classes, strict=True)]
+        logits = self._run(model, names)
+        leads = [_lead(*pair) for pair in zip(logits, self._classes, strict=True)]
         errors = (self._looked_at(leads) - self._leads).astype(np.float64)
         return float(np.mean(errors**2)) if errors.size else 0.0
 
     def _looked_at(self, leads: Sequence[Floats]) -> Floats:
-        return np.concatenate([one[at] for one, at in zip(leads, self._pixels, strict=True)])
+        return np.concatenate([lead[at] for lead, at in zip(leads, self._pixels, strict=True)])
 
     def _run(self, model: ModelProto, names: dict[str, str]) -> list[Floats]:
         copy = ModelProto()
@@ -112,8 +114,8 @@ class Margins:
         if names:  # weights next to pairs are not to be rounded by onnxruntime, see really_float
             options.add_session_config_entry("session.disable_quant_qdq", "1")
         session = open_session(copy.SerializeToString(), options=options)
-        found = (np.asarray(run(session, image)[0])[0] for image in self._images)
-        return [logits.reshape(len(logits), -1) for logits in found]
+        outputs = (np.asarray(run(session, image)[0])[0] for image in self._images)
+        return [logits.reshape(len(logits), -1) for logits in outputs]
 
 
 def measure(
@@ -130,23 +132,23 @@ def measure(
     begun = time.monotonic()
     quantized = build(plan)
     margins = Margins(plan.model, quantized, samples)
-    found = sources(plan, quantized, parts)
+    errors = sources(plan, quantized, parts)
     first = time.monotonic()
-    squares = [margins.error(*with_source(plan, found[0]))]
+    squares = [margins.error(*with_source(plan, errors[0]))]
     now = time.monotonic()
     possible = 1 + (seconds - (now - begun)) / (now - first)
-    if possible < len(found):
-        parts = merged(parts, int(len(parts) * possible / len(found)))
-        found = sources(plan, quantized, parts)
+    if possible < len(errors):
+        parts = merged(parts, int(len(parts) * possible / len(errors)))
+        errors = sources(plan, quantized, parts)
         squares = []
-    for source in found[len(squares) :]:
+    for source in errors[len(squares) :]:
         if squares and time.monotonic() - begun > LATEST * seconds:
             break
         squares.append(margins.error(*with_source(plan, source)))
-        if len(squares) % STEP == 0 or len(squares) == len(found):
-            report(f"ranking: {len(squares)} of {len(found)} errors of int8 measured")
-    unknown = [float(np.mean(squares))] * (len(found) - len(squares))
-    holders = tuple(source.holders for source in found)
+        if len(squares) % STEP == 0 or len(squares) == len(errors):
+            report(f"ranking: {len(squares)} of {len(errors)} errors of int8 measured")
+    unknown = [float(np.mean(squares))] * (len(errors) - len(squares))
+    holders = tuple(source.holders for source in errors)
     return Sensitivity(tuple(parts), holders, np.array([*squares, *unknown]))
 
 
@@ -154,9 +156,9 @@ def _first_two(logits: Floats) -> NDArray[np.intp]:
     """Return the classes of the largest and second largest of (classes, pixels) as (2, pixels)."""
     if len(logits) == 1:
         return np.zeros((1, logits.shape[1]), np.intp)
-    found = np.argpartition(-logits, 1, axis=0)[:2]
-    values = np.take_along_axis(logits, found, axis=0)
-    return np.where(values[0] >= values[1], found, found[::-1])
+    top = np.argpartition(-logits, 1, axis=0)[:2]
+    values = np.take_along_axis(logits, top, axis=0)
+    return np.where(values[0] >= values[1], top, top[::-1])
 
 
 def _lead(logits: Floats, classes: NDArray[np.intp]) -> Floats:

@@ -113,9 +113,10 @@ class Trials:
     def within(self, *, over: bool) -> list[Candidate]:
         """Return what is within the budget; when time is `over` as far as ENOUGH images tell."""
         return [
-            one
-            for one in self.done
-            if one.accepted or (over and one.likely and one.reading.images >= ENOUGH)
+            candidate
+            for candidate in self.done
+            if candidate.accepted
+            or (over and candidate.likely and candidate.reading.images >= ENOUGH)
         ]
 
     def beaten(self, one: Candidate) -> Candidate | None:
@@ -139,11 +140,11 @@ class Trials:
         best = self.budget.perfect
         images = self.done[0].reading.total
         fp32 = Candidate(everything, 0.0, ScoreReading(best, 0.0, images, images), True, True)
-        found: list[Candidate] = []
+        points: list[Candidate] = []
         for one in sorted((*self.done, fp32), key=lambda c: -c.int8_macs_share):
-            if not found or better(one.reading.score, found[-1].reading.score, self.budget):
-                found.append(one)
-        return tuple(found)
+            if not points or better(one.reading.score, points[-1].reading.score, self.budget):
+                points.append(one)
+        return tuple(points)
 
 
 def row(candidate: Candidate, times: Mapping[frozenset[str], float]) -> CandidateFacts:

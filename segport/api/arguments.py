@@ -52,7 +52,7 @@ def artifacts_of(value: object) -> "list[Artifact]":
     if isinstance(value, Artifact | str | PathLike):
         return [artifact_of(value)]
     if isinstance(value, Sequence):
-        return [artifact_of(one) for one in value]
+        return [artifact_of(item) for item in value]
     raise UsageError(f"artifacts: give a list of them, not {type(value).__name__}")
 
 
@@ -71,8 +71,8 @@ def data_of(value: object, name: str) -> Iterator[str]:
 
     with scratch_folder() as scratch:
         folder = scratch / "arrays"
-        for index, one in enumerate(_each(value)):
-            image, mask = one if isinstance(one, tuple) and len(one) == 2 else (one, None)
+        for index, item in enumerate(_each(value)):
+            image, mask = item if isinstance(item, tuple) and len(item) == 2 else (item, None)
             where = f"{name}[{index}]"
             _write(image, folder / "images" / f"{index:05}.png", where)
             if mask is not None:

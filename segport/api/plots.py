@@ -18,7 +18,7 @@ class Plot(Figure):
 
 def loss_plot(result: Result) -> Plot:
     """Draw each artifact's drop with its 95 % interval, without labels its agreement."""
-    shown = [one for one in result.artifacts if one.id != result.reference]
+    shown = [artifact for artifact in result.artifacts if artifact.id != result.reference]
     figure = Plot(figsize=(6, 1 + 0.4 * len(shown)), layout="constrained")
     axes = figure.subplots()
     names = [one.id for one in shown]

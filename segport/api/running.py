@@ -26,7 +26,7 @@ class Run:
 
     def _repr_html_(self) -> str:
         judged = self.gate._repr_html_() if self.gate else ""
-        return "".join([*(one._repr_html_() for one in self.results), judged])
+        return "".join([*(result._repr_html_() for result in self.results), judged])
 
 
 def run(

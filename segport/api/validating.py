@@ -78,19 +78,19 @@ class Validation:
         return data_frame(
             [
                 {
-                    "id": one.id,
-                    "runtime": one.runtime,
-                    "miou": one.miou,
-                    "drop": one.drop,
-                    "drop_low": one.drop_ci95 and one.drop_ci95[0],
-                    "drop_high": one.drop_ci95 and one.drop_ci95[1],
-                    "agreement": one.agreement,
-                    "fidelity_miou": one.fidelity_miou,
-                    "size_bytes": one.size_bytes,
-                    "latency_ms": one.latency_ms and one.latency_ms.median,
-                    "int8_macs_share": one.int8_macs_share,
+                    "id": artifact.id,
+                    "runtime": artifact.runtime,
+                    "miou": artifact.miou,
+                    "drop": artifact.drop,
+                    "drop_low": artifact.drop_ci95 and artifact.drop_ci95[0],
+                    "drop_high": artifact.drop_ci95 and artifact.drop_ci95[1],
+                    "agreement": artifact.agreement,
+                    "fidelity_miou": artifact.fidelity_miou,
+                    "size_bytes": artifact.size_bytes,
+                    "latency_ms": artifact.latency_ms and artifact.latency_ms.median,
+                    "int8_macs_share": artifact.int8_macs_share,
                 }
-                for one in self.result.artifacts
+                for artifact in self.result.artifacts
             ]
         )
 
@@ -229,12 +229,12 @@ def report(
     """
     from validate.report.report import report as write
 
-    found = validation_of(result)
+    validation = validation_of(result)
     return write(
-        found.folder / RESULT_FILE,
-        optional_path(folder, "folder") or found.folder,
+        validation.folder / RESULT_FILE,
+        optional_path(folder, "folder") or validation.folder,
         formats=formats,
-        diagnoses=[path_of(one, "diagnoses") for one in diagnoses],
+        diagnoses=[path_of(diagnosis, "diagnoses") for diagnosis in diagnoses],
     )
 
 
@@ -261,16 +261,18 @@ def gate(
     """
     from validate.gating.gate import gate as judge
 
-    found = validation_of(result)
+    validation = validation_of(result)
     return Gate(
         tuple(
             judge(
-                found.result,
-                folder=found.folder,
+                validation.result,
+                folder=validation.folder,
                 baseline=optional_path(baseline, "baseline"),
                 artifacts=optional_path(artifacts, "artifacts"),
                 rules=rules,
-                **{kind: _limits(kind, limit, found.result) for kind, limit in budgets.items()},
+                **{
+                    kind: _limits(kind, limit, validation.result) for kind, limit in budgets.items()
+                },
             )
         )
     )
@@ -281,7 +283,7 @@ def _limits(kind: str, limit: BudgetLimits, result: Result) -> Mapping[str, floa
         return limit
     if kind in KINDS and KINDS[kind].per_class:
         raise UsageError(f"{option(kind)}: name the class, as {kind}={{'person': {limit}}}")
-    return {one.id: limit for one in result.artifacts if one.id != result.reference}
+    return {artifact.id: limit for artifact in result.artifacts if artifact.id != result.reference}
 
 
 __all__ = ["Gate", "Outcome", "Validation", "gate", "report", "validate"]

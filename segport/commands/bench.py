@@ -46,7 +46,7 @@ def bench(
         from validate.speed.bench import bench as measure
         from validate.speed.bench_table import bench_lines
 
-        found = measure(
+        measured = measure(
             [load_artifact(path) for path in artifacts],
             runtimes=runtime or (),
             weights=weights,
@@ -56,4 +56,4 @@ def bench(
             rounds=rounds,
             progress=progress,
         )
-    say(asdict(found) if as_json else bench_lines(found), as_json)
+    say(asdict(measured) if as_json else bench_lines(measured), as_json)

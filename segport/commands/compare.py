@@ -19,5 +19,5 @@ def compare(
     from validate.report.compare_results import compare_results
     from validate.report.compare_table import comparison_lines
 
-    found = compare_results(first, second)
-    say(asdict(found) if as_json else comparison_lines(found), as_json)
+    comparison = compare_results(first, second)
+    say(asdict(comparison) if as_json else comparison_lines(comparison), as_json)

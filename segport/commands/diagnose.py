@@ -37,10 +37,10 @@ def diagnose(
         reference = load_artifact(fp32)
         dataset = open_dataset(data, "val", masks=False).first(limit)
         samples = Samples(dataset, Preparation.for_artifact(reference.manifest, protocol))
-        found = compare(reference, load_artifact(other), samples, progress=step)
-        files = write_diagnosis(found, out)
+        diagnosis = compare(reference, load_artifact(other), samples, progress=step)
+        files = write_diagnosis(diagnosis, out)
     if as_json:
-        say({"files": [str(file) for file in files], **found.as_dict()}, as_json)
+        say({"files": [str(file) for file in files], **diagnosis.as_dict()}, as_json)
         return
     written = "\n".join(f"wrote {file}" for file in files)
-    say(f"{terminal_diagnosis(found)}\n\n{written}", as_json)
+    say(f"{terminal_diagnosis(diagnosis)}\n\n{written}", as_json)

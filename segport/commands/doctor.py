@@ -19,7 +19,7 @@ def doctor(
     from segport.health import clear, health
 
     freed = clear() if clear_cache else None
-    found = facts() | health()
+    report = facts() | health()
     if freed is not None:
-        found["cleared"] = f"{freed / 1e6:.1f} MB"
-    say(found if as_json else lines(found), as_json)
+        report["cleared"] = f"{freed / 1e6:.1f} MB"
+    say(report if as_json else lines(report), as_json)

@@ -29,7 +29,7 @@ def export(
     model: Annotated[
         str,
         typer.Argument(
-            help=f"A name of 'segport models', {', '.join(one.help for one in LIBRARIES.values())} "
+            help=f"A name of 'segport models', {', '.join(lib.help for lib in LIBRARIES.values())} "
             "or module:callable.",
             autocompletion=completer(ZOO),
         ),

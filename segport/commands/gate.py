@@ -149,7 +149,7 @@ def _judge(
     from validate.gating.verdict import Outcome, exit_code
 
     judged = gate_files(files, baseline=baseline, artifacts=artifacts, rules=rules, **budgets)
-    everything = [verdict for one in judged for verdict in one.verdicts]
+    everything = [verdict for gated in judged for verdict in gated.verdicts]
     code = exit_code(everything)
     say(_document(judged, code) if as_json else gate_lines(judged), as_json)
     if warnings := [v for v in everything if v.outcome is Outcome.WARN]:
@@ -164,12 +164,12 @@ def _judge(
 def _document(judged: "Sequence[Judged]", code: int) -> dict[str, object]:
     results = [
         {
-            "file": str(one.file),
-            "name": one.result.name,
-            "protocol": one.result.protocol,
-            "verdicts": [vars(verdict) for verdict in one.verdicts],
+            "file": str(gated.file),
+            "name": gated.result.name,
+            "protocol": gated.result.protocol,
+            "verdicts": [vars(verdict) for verdict in gated.verdicts],
         }
-        for one in judged
+        for gated in judged
     ]
     document: dict[str, object] = {"exit_code": code, "results": results}
     if len(judged) == 1:
@@ -214,8 +214,8 @@ def _plan(files: Sequence[Path], points: float, rules: Rules, as_json: bool) -> 
     from validate.result.result import load_result
 
     plans = [plan_images(count(load_result(file), file.parent, rules), points) for file in files]
-    found = [one for plan in plans for one in plan]
-    say([vars(one) for one in found] if as_json else plan_lines(found, points), as_json)
+    planned = [one for plan in plans for one in plan]
+    say([vars(one) for one in planned] if as_json else plan_lines(planned, points), as_json)
 
 
 def _self_test(files: Sequence[Path], baseline: Path | None, rules: Rules, as_json: bool) -> None:

@@ -24,20 +24,20 @@ def inspect(
         progress.stage(f"inspect {file.name}")
         from export.foreign.preview import preview
 
-        found = preview(file)
-    command = _command(file, found.options)
+        previewed = preview(file)
+    command = _command(file, previewed.options)
     if as_json:
         document = {
             "file": str(file),
-            "facts": found.facts,
-            "assumed": found.assumed,
+            "facts": previewed.facts,
+            "assumed": previewed.assumed,
             "command": command,
         }
         say(document, as_json)
         return
-    width = max(map(len, found.facts))
-    lines = [f"{name:<{width}}  {text}" for name, text in found.facts.items()]
-    lines += ["", "assumed:", *(f"  {text}" for text in found.assumed), "", command]
+    width = max(map(len, previewed.facts))
+    lines = [f"{name:<{width}}  {text}" for name, text in previewed.facts.items()]
+    lines += ["", "assumed:", *(f"  {text}" for text in previewed.assumed), "", command]
     say("\n".join(lines), as_json)
 
 

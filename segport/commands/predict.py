@@ -36,7 +36,7 @@ def predict(
         from export.artifact.artifact import load_artifact
         from validate.predict.prediction import predict as predict_images
 
-        found = predict_images(
+        predicted = predict_images(
             load_artifact(artifact),
             source,
             out,
@@ -47,24 +47,27 @@ def predict(
         )
     if as_json:
         document = {
-            "runtime": found.runtime.name,
-            "provider": found.runtime.provider,
-            "warnings": found.runtime.warnings,
-            "legend": found.legend,
-            "images": [asdict(image) for image in found.images],
-            "failed": [asdict(one) for one in found.failed],
+            "runtime": predicted.runtime.name,
+            "provider": predicted.runtime.provider,
+            "warnings": predicted.runtime.warnings,
+            "legend": predicted.legend,
+            "images": [asdict(image) for image in predicted.images],
+            "failed": [asdict(failure) for failure in predicted.failed],
         }
         say(document, as_json)
     else:
-        lines = [f"{one.mask}  {one.overlay}  {_shares(one.classes)}" for one in found.images]
-        lines += [f"warning: {text}" for text in found.runtime.warnings]
-        lines += [f"not read: {one.error}" for one in found.failed]
-        say("\n".join([*lines, f"colours: {found.legend}"]), as_json)
-    if found.failed:
-        total = len(found.failed) + len(found.images)
+        lines = [
+            f"{picture.mask}  {picture.overlay}  {_shares(picture.classes)}"
+            for picture in predicted.images
+        ]
+        lines += [f"warning: {text}" for text in predicted.runtime.warnings]
+        lines += [f"not read: {failure.error}" for failure in predicted.failed]
+        say("\n".join([*lines, f"colours: {predicted.legend}"]), as_json)
+    if predicted.failed:
+        total = len(predicted.failed) + len(predicted.images)
         raise DataError(
-            f"{len(found.failed)} of {total} images could not be read, the others are written; "
-            f"the first: {found.failed[0].error}"
+            f"{len(predicted.failed)} of {total} images could not be read, the others are written; "
+            f"the first: {predicted.failed[0].error}"
         )
 
 

@@ -26,5 +26,7 @@ def profile(
         from validate.profiling.profile import profile as measure
         from validate.profiling.profile_table import profile_lines
 
-        found = measure(load_artifact(artifact), threads=threads, rounds=rounds, progress=progress)
-    say(asdict(found) if as_json else profile_lines(found, layers), as_json)
+        measured = measure(
+            load_artifact(artifact), threads=threads, rounds=rounds, progress=progress
+        )
+    say(asdict(measured) if as_json else profile_lines(measured, layers), as_json)

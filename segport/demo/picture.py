@@ -53,5 +53,7 @@ def _scenes_and_labels(scenes: Dataset) -> tuple[list[Image.Image], list[Image.I
 
 def _masks(scenes: Dataset, artifact: Artifact) -> list[Image.Image]:
     with scratch_folder() as scratch:
-        found = [predict(artifact, item.image, Path(scratch)).images[0] for item in scenes.items]
-        return [Image.open(prediction.mask).convert("RGB") for prediction in found]
+        predictions = [
+            predict(artifact, item.image, Path(scratch)).images[0] for item in scenes.items
+        ]
+        return [Image.open(prediction.mask).convert("RGB") for prediction in predictions]

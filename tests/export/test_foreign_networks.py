@@ -21,7 +21,6 @@ from PIL import Image
 from export.artifact.artifact import Artifact
 from export.artifact.image import synthetic_images
 from export.common.errors import ArtifactError, ExportError, UsageError
-from export.foreign.probing import run_all
 from export.onnx_graph.graph import opset
 from export.onnx_import import import_model
 from quantize.quantization import quantize
@@ -41,11 +40,8 @@ MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)
 Array = NDArray[Any]
 
 
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No onnxsim and no process of its own for the file; tests/segport has both."""
-    monkeypatch.setattr("export.simplify._CHILD", "raise SystemExit(1)")
-    monkeypatch.setattr("export.foreign.probing.call_within", lambda limits, name, *a: run_all(*a))
+pytestmark = pytest.mark.usefixtures("unsimplified", "probed_here")
+"""tests/segport has files simplified, and run in a process of their own."""
 
 
 def _nodes(source: str = "x", out: str = "y") -> list[NodeProto]:

@@ -176,11 +176,8 @@ def test_another_process_writes_the_same_bytes(tiny: Artifact, tmp_path: Path) -
         assert (tmp_path / name).read_bytes() == (tiny.path.parent / name).read_bytes()
 
 
-def test_nothing_is_printed(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("export.simplify._CHILD", "raise SystemExit(1)")
-
+@pytest.mark.usefixtures("unsimplified")
+def test_nothing_is_printed(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     given = Sample("mine", _image(*SIZE), "0" * 64)
     artifact = export_model(MODEL, "default", tmp_path, size=SIZE, images=[given])
 
@@ -348,11 +345,10 @@ def test_networks_that_cannot_be_exported(name: str, tmp_path: Path) -> None:
     ("name", "options"),
     [("InTuple", {}), ("InNamedTuple", {}), ("TwoAlike", {"output_name": "fine"})],
 )
+@pytest.mark.usefixtures("unsimplified")
 def test_networks_that_give_more_than_a_tensor(
-    name: str, options: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, options: dict[str, Any], tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("export.simplify._CHILD", "raise SystemExit(1)")
-
     artifact = export_model(f"{ODD}:{name}", "default", tmp_path, size=SIZE, name="n", **options)
 
     plain = odd_networks._Plain().eval()
@@ -371,10 +367,8 @@ def test_of_two_alike_maps_the_user_says_which(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "kind"), [("OneChannel", "binary-logit"), ("OneProbability", "binary-probability")]
 )
-def test_one_channel_becomes_background_and_a_class(
-    name: str, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("export.simplify._CHILD", "raise SystemExit(1)")
+@pytest.mark.usefixtures("unsimplified")
+def test_one_channel_becomes_background_and_a_class(name: str, kind: str, tmp_path: Path) -> None:
     _refused(UsageError, tmp_path, "--kind", model=f"{ODD}:{name}", classes="background,person")
 
     artifact = export_model(
@@ -390,15 +384,15 @@ def test_one_channel_becomes_background_and_a_class(
     assert artifact.manifest.classes == ("background", "person")
 
 
-def test_a_network_without_parameters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("export.simplify._CHILD", "raise SystemExit(1)")
-
+@pytest.mark.usefixtures("unsimplified")
+def test_a_network_without_parameters(tmp_path: Path) -> None:
     artifact = export_model(f"{ODD}:WithoutParameters", "default", tmp_path, size=SIZE)
 
     assert (artifact.manifest.params, artifact.manifest.macs) == (0, 0)
 
 
 @pytest.mark.parametrize("spoiled", ["classes", "logits"])
+@pytest.mark.usefixtures("unsimplified")
 def test_parity_is_enforced(spoiled: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def spoil(graph: ModelProto) -> int:
         """Change the head: other classes, or the same classes with other logits."""
@@ -410,12 +404,12 @@ def test_parity_is_enforced(spoiled: str, tmp_path: Path, monkeypatch: pytest.Mo
         return 0
 
     monkeypatch.setattr("export.onnx_export.pool_means", spoil)
-    monkeypatch.setattr("export.simplify._CHILD", "raise SystemExit(1)")
     reason = "argmax agreement" if spoiled == "classes" else "logits differ by"
 
     _refused(ExportError, tmp_path, f"{MODEL}: torch against onnxruntime: {reason}")
 
 
+@pytest.mark.usefixtures("unsimplified")
 def test_a_dynamic_dimension_that_became_fixed_is_noticed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -426,6 +420,4 @@ def test_a_dynamic_dimension_that_became_fixed_is_noticed(
         return real(*args, **options | {"dynamic_shapes": None})
 
     monkeypatch.setattr("torch.onnx.export", fixed)
-    monkeypatch.setattr("export.simplify._CHILD", "raise SystemExit(1)")
-
     _refused(SegportError, tmp_path, "exported file: inputs", batch=None)

@@ -13,7 +13,6 @@ from export.artifact.artifact import Artifact, load_artifact
 from export.artifact.image import normalised, synthetic_images
 from export.common.errors import ArtifactError, ExportError, UsageError
 from export.common.files import sha256_of
-from export.foreign.probing import run_all
 from export.onnx_graph.graph import dims, opset
 from export.onnx_import import import_model
 from tests.export.build import computed, constant, image, model, operators, saved, value, weight
@@ -70,16 +69,11 @@ def _enlarged(logits: NDArray[Any], height: int, width: int) -> NDArray[Any]:
 
 
 @pytest.fixture(autouse=True)
-def _without_onnxsim(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Save three seconds per test; test_simplify.py, `imported` and the real files have onnxsim.
-
-    `imported`, the real files and test_probing.py run the file in a process of its own.
-    """
+def _without_onnxsim(request: pytest.FixtureRequest) -> None:
+    """test_simplify.py, `imported` and the real files have onnxsim, and a process of their own."""
     if not request.node.get_closest_marker("shared"):
-        monkeypatch.setattr("export.simplify._CHILD", "raise SystemExit(1)")
-        monkeypatch.setattr(
-            "export.foreign.probing.call_within", lambda limits, name, *a: run_all(*a)
-        )
+        request.getfixturevalue("unsimplified")
+        request.getfixturevalue("probed_here")
 
 
 # --------------------------------------------------------------------------- what is written

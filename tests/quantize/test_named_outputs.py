@@ -1,4 +1,4 @@
-"""Outputs of a stranger's file keep who they are, all along the way, whatever they are called."""
+"""Outputs of a third-party file keep their identity through all stages, whatever their names."""
 
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from onnx import NodeProto, TensorProto, ValueInfoProto, helper
 
 from export.artifact.artifact import Artifact, Sample
-from export.foreign.probing import run_all
 from export.onnx_import import import_model
 from quantize.quantization import quantize
 from quantize.settings import Settings
@@ -22,11 +21,8 @@ FED = image(*SHAPE, seed=9)
 TARGETS = ("cpu", "arm", "openvino", "tensorrt", "npu")
 
 
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No onnxsim and no process of its own for the file; tests/segport has both."""
-    monkeypatch.setattr("export.simplify._CHILD", "raise SystemExit(1)")
-    monkeypatch.setattr("export.foreign.probing.call_within", lambda limits, name, *a: run_all(*a))
+pytestmark = pytest.mark.usefixtures("unsimplified", "probed_here")
+"""tests/segport has files simplified, and run in a process of their own."""
 
 
 def _file(folder: Path, tail: list[NodeProto], gives: list[ValueInfoProto], end: str) -> Path:

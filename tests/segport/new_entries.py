@@ -22,7 +22,7 @@ from validate.gating.formats.formats import FORMATS, Format
 from validate.gating.judgement import Reading
 from validate.gating.kinds import KINDS, Kind
 from validate.gating.units import SIZE
-from validate.report.material import Material
+from validate.report.content import ReportContent
 from validate.report.table import REPORT_FORMATS, ReportFormat
 from validate.runtime.engine import Runtime
 from validate.runtime.table import RUNTIMES, RuntimeEntry
@@ -73,9 +73,9 @@ def on_cpu(artifact: Artifact, weights: str | None) -> Runtime:
     return Runtime("new-runtime", "CPU", OrtEngine(artifact.path, artifact.manifest))
 
 
-def text(material: Material) -> str:
+def text(content: ReportContent) -> str:
     """Return what report.new-format holds."""
-    return f"{material.result.name}\n"
+    return f"{content.result.name}\n"
 
 
 def root(folder: Path) -> Path | None:

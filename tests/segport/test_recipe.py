@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 
 from export.common.errors import UsageError
-from segport.asked import request_of, settings_of
 from segport.recipe import load_recipe
+from segport.recipe_values import request_of, settings_of
 from validate.gating.kinds import KINDS
 
 WriteRecipe = Callable[..., Path]

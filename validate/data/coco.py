@@ -129,9 +129,9 @@ def _source(root: Path, split: str) -> _Source:
             f"{', '.join(stem.removeprefix('instances_') for stem in known)}"
         )
     file = (exact or files)[0]
-    found = file.stem.removeprefix("instances_")
+    which = file.stem.removeprefix("instances_")
     return _Source(
-        file, _images_of(file, ""), root.resolve().name, found + EMPTY * with_empty, with_empty
+        file, _images_of(file, ""), root.resolve().name, which + EMPTY * with_empty, with_empty
     )
 
 
@@ -170,15 +170,15 @@ def _load(file: Path) -> tuple[list[_Image], dict[int, list[Instance]]]:
             raise DataError(
                 f"data {file}: file_name '{image.file_name}' leads out of the folder of images"
             )
-    for found in content.annotations:
-        if (label := _LABELS.get(found.category_id)) is not None:
-            if "segmentation" not in found.model_fields_set:
+    for annotation in content.annotations:
+        if (label := _LABELS.get(annotation.category_id)) is not None:
+            if "segmentation" not in annotation.model_fields_set:
                 raise DataError(
-                    f"data {file}: not an instances file of COCO (annotation {found.id} has no "
-                    "segmentation)"
+                    f"data {file}: not an instances file of COCO (annotation {annotation.id} has "
+                    "no segmentation)"
                 )
-            one = Instance(found.id, label, found.segmentation)
-            shapes.setdefault(found.image_id, []).append(one)
+            one = Instance(annotation.id, label, annotation.segmentation)
+            shapes.setdefault(annotation.image_id, []).append(one)
     return content.images, shapes
 
 

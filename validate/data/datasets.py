@@ -45,12 +45,12 @@ def _opened(source: str, default_split: str, masks: bool, suffix: str | None) ->
             if masks and layout.bare and home != root:
                 refuse_unseen_labels(home)
             more = (suffix,) if layout.by_name else ()
-            found = layout.read(home, split or default, masks, *more)
-            if not found.items:
+            dataset = layout.read(home, split or default, masks, *more)
+            if not dataset.items:
                 raise DataError(f"data {source}: no images in {home}")
-            refuse_unsafe(home, (item.id for item in found.items))
-            refuse_irregular(home, found.items)
-            return found
+            refuse_unsafe(home, (item.id for item in dataset.items))
+            refuse_irregular(home, dataset.items)
+            return dataset
     there_is = (f"{layout.name} ({layout.help})" for layout in LAYOUTS.values())
     raise DataError(f"data {source}: none of {', '.join(there_is)}, and no images in it")
 

@@ -109,10 +109,10 @@ def _sbd(root: Path, split: str) -> _Wanted:
     def load(folder: Path) -> object:
         made = folder / "sbd"
         subset = split if split == "train_noval" else "train"
-        found = SBDataset(made, subset, mode="segmentation", download=True)
+        dataset = SBDataset(made, subset, mode="segmentation", download=True)
         (made / SBDataset.filename).unlink()
         shutil.rmtree(made / "benchmark_RELEASE")
-        return found
+        return dataset
 
     return _Wanted(SBDataset.url, Path("sbd"), root, load)
 

@@ -43,11 +43,11 @@ def splits_root(root: Path) -> Path | None:
 def read_split(root: Path, split: str, masks: bool, suffix: str | None = None) -> Dataset:
     """List a split as `read_pairs` does. Raises DataError for one that is not there."""
     there = _splits(root)
-    found = next((name for name in (split, *_OTHER_NAMES.get(split, ())) if name in there), None)
-    if found is None:
+    match = next((name for name in (split, *_OTHER_NAMES.get(split, ())) if name in there), None)
+    if match is None:
         raise DataError(f"data {root}: no split '{split}'; there: {', '.join(sorted(there))}")
-    items = _items(root, *there[found], masks, suffix)
-    return Dataset(root.resolve().name, found, items)
+    items = _items(root, *there[match], masks, suffix)
+    return Dataset(root.resolve().name, match, items)
 
 
 def images_root(root: Path) -> Path | None:
@@ -88,18 +88,18 @@ def _pair_of(root: Path) -> tuple[Path, Path] | None:
 
 def _splits(root: Path) -> dict[str, tuple[Path, Path]]:
     """Return the folders of images and of masks by split."""
-    found = {}
+    splits = {}
     for path in sorted(p for p in root.iterdir() if p.is_dir()):
         labels = path.with_name(path.name + _ANNOTATED)
         if labels.is_dir() and _has_images(path):
-            found[path.name] = (path, labels)
+            splits[path.name] = (path, labels)
     for images in (root / name for name in IMAGES):
         for labels in (root / name for name in MASKS):
             if images.is_dir() and labels.is_dir():
                 for path in sorted(p for p in images.iterdir() if p.is_dir()):
                     if (labels / path.name).is_dir() and _has_images(path):
-                        found.setdefault(path.name, (path, labels / path.name))
-    return found
+                        splits.setdefault(path.name, (path, labels / path.name))
+    return splits
 
 
 def _items(
@@ -108,16 +108,16 @@ def _items(
     pictures = _by_stem(images)
     if not masks:
         return tuple(Item(stem, path, None) for stem, path in pictures.items())
-    found = _by_stem(labels)
-    matched = _matched(pictures, found, suffix)
+    by_stem = _by_stem(labels)
+    matched = _matched(pictures, by_stem, suffix)
     if matched is None:
-        alone = sorted(pictures.keys() ^ {stem.removesuffix(suffix or "") for stem in found})
+        alone = sorted(pictures.keys() ^ {stem.removesuffix(suffix or "") for stem in by_stem})
         raise DataError(
             f"data {root}: {len(alone)} names are not in both {images.relative_to(root)}/ and "
             f"{labels.relative_to(root)}/, the first is {alone[0] if alone else ''}; where masks "
             "have an ending of their own, such as _mask, give --mask-suffix"
         )
-    return tuple(Item(stem, pictures[stem], found[mask]) for stem, mask in matched.items())
+    return tuple(Item(stem, pictures[stem], by_stem[mask]) for stem, mask in matched.items())
 
 
 def _matched(

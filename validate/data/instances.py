@@ -47,7 +47,7 @@ class Instances:
     @property
     def digest(self) -> str:
         """Hex sha256 of size, classes and shapes, in order."""
-        content = [self.size, [[one.label, one.segmentation] for one in self.shapes]]
+        content = [self.size, [[shape.label, shape.segmentation] for shape in self.shapes]]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
     def draw(self) -> NDArray[np.uint8]:
@@ -59,9 +59,9 @@ class Instances:
         refuse_beyond(height * width * _BYTES_PER_PIXEL, f"an image of {width}x{height} pixels")
         label = np.zeros(self.size, np.uint8)
         covered = np.zeros(self.size, np.uint8)
-        for one in self.shapes:
-            inside = _filled(one, self.size)
-            label[inside] = one.label
+        for shape in self.shapes:
+            inside = _filled(shape, self.size)
+            label[inside] = shape.label
             covered += inside & (covered < 2)
         label[covered > 1] = VOID
         return label

@@ -92,6 +92,6 @@ LAYOUTS: dict[str, Layout] = {
 
 def data_help(default_split: str) -> str:
     """Say in one sentence what DATA may be."""
-    with_splits = either(one.name for one in LAYOUTS.values() if one.has_splits)
-    others = either(one.name for one in LAYOUTS.values() if not one.has_splits)
+    with_splits = either(layout.name for layout in LAYOUTS.values() if layout.has_splits)
+    others = either(layout.name for layout in LAYOUTS.values() if not layout.has_splits)
     return f"ROOT[:SPLIT] (default {default_split}) of {with_splits}; or {others}."

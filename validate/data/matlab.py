@@ -42,9 +42,9 @@ def read_field(data: bytes, variable: str, field: str) -> NDArray[np.uint8]:
     if order is None:
         raise ValueError("no MAT-file of level 5")
     for element in _elements(data[_HEADER:], order):
-        found = _array(_unpacked(element, order), order)
-        if found.name == variable and found.kind == _STRUCT:
-            return _pixels(_array(_field(found, field, order), order), order)
+        array = _array(_unpacked(element, order), order)
+        if array.name == variable and array.kind == _STRUCT:
+            return _pixels(_array(_field(array, field, order), order), order)
     raise ValueError(f"no struct {variable}")
 
 

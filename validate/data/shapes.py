@@ -78,7 +78,7 @@ def _unpacked(text: str) -> Iterator[int]:
     """Undo rleToString of cocoapi's maskApi.c: 5 bits a character, from the third run on as
     the difference to the run before the last.
     """
-    found: list[int] = []
+    values: list[int] = []
     value = shift = 0
     for character in text:
         bits = ord(character) - 48
@@ -90,8 +90,8 @@ def _unpacked(text: str) -> Iterator[int]:
             continue
         if bits & 16:  # the sign
             value -= 1 << shift
-        found.append(value + (found[-2] if len(found) > 2 else 0))
-        yield found[-1]
+        values.append(value + (values[-2] if len(values) > 2 else 0))
+        yield values[-1]
         value = shift = 0
     if shift:
         raise ValueError("run lengths that were packed wrongly")

@@ -75,10 +75,10 @@ def _item(root: Path, line: list[str], labels: Path | None, masks: bool) -> Item
 
 def _list_file(root: Path, split: str) -> Path:
     if split.endswith(".txt"):
-        found = [path for path in (root / split, Path(split)) if path.is_file()]
-        if not found:
+        files = [path for path in (root / split, Path(split)) if path.is_file()]
+        if not files:
             raise DataError(f"data {root}: no list {split}, neither in it nor from here")
-        return found[0]
+        return files[0]
     lists = root / LISTS
     if not lists.is_dir():
         raise DataError(f"data {root}: has no {LISTS}, so no split can be read")
@@ -95,7 +95,7 @@ def read_list(root: Path, file: Path) -> list[list[str]]:
         lines = file_text(file).splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"data {root}: cannot read {file.name} ({error})") from error
-    found = [line.split() for line in lines if line.strip()]
-    if not found:
+    words = [line.split() for line in lines if line.strip()]
+    if not words:
         raise DataError(f"data {root}: no images in {file.name}, the list is empty")
-    return found
+    return words

@@ -120,11 +120,11 @@ def _judge_budget(
         yield Verdict(str(budget.key), Outcome.UNKNOWN, _absent(result, budget), check)
     for artifact in named:
         rivals = [
-            one
-            for one in budgets
-            if (one.kind, one.key.class_name) == (budget.kind, budget.key.class_name)
+            other
+            for other in budgets
+            if (other.kind, other.key.class_name) == (budget.kind, budget.key.class_name)
         ]
-        if ranks[artifact.id] == max(one.key.rank(result.name, artifact) for one in rivals):
+        if ranks[artifact.id] == max(rival.key.rank(result.name, artifact) for rival in rivals):
             yield _judge(counted, artifact, budget, rules)
 
 
@@ -154,21 +154,21 @@ def _judge(counted: Counted, artifact: ArtifactResult, budget: GateBudget, rules
         return failure
     if altered := _altered(counted, artifact, kind):
         return Verdict(artifact.id, Outcome.UNKNOWN, altered, check, limit=budget.limit)
-    found = kind.read(BudgetSubject(counted.result, artifact, class_name))
-    if isinstance(found, str):
-        return Verdict(artifact.id, Outcome.UNKNOWN, found, check, limit=budget.limit)
-    judged = judge(found, budget.limit, at_most=kind.at_most, rules=rules)
+    reading = kind.read(BudgetSubject(counted.result, artifact, class_name))
+    if isinstance(reading, str):
+        return Verdict(artifact.id, Outcome.UNKNOWN, reading, check, limit=budget.limit)
+    judged = judge(reading, budget.limit, at_most=kind.at_most, rules=rules)
     noun = f"{class_name} {kind.noun}" if class_name else kind.noun
     verb = kind.words[0 if judged.inside else 1]
-    value, limit = kind.unit.value(found.value), kind.unit.limit(budget.limit)
+    value, limit = kind.unit.value(reading.value), kind.unit.limit(budget.limit)
     return Verdict(
         artifact.id,
         judged.outcome,
-        f"{noun} {value} {verb} {limit}{judged.remark}{_detectable(found, rules)}",
+        f"{noun} {value} {verb} {limit}{judged.remark}{_detectable(reading, rules)}",
         check,
-        found.value,
+        reading.value,
         budget.limit,
-        found.interval,
+        reading.interval,
         judged.inconclusive,
     )
 
@@ -182,7 +182,7 @@ def _altered(counted: Counted, artifact: ArtifactResult, kind: Kind) -> str | No
     return None
 
 
-def _detectable(found: Reading, rules: Rules) -> str:
+def _detectable(reading: Reading, rules: Rules) -> str:
     """Say how small a drop these images show; nothing for figures without an interval."""
-    error = standard_error(found.interval, rules.level)
+    error = standard_error(reading.interval, rules.level)
     return "" if error is None else f"; detectable from {detectable(error):.2f}"

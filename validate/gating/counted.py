@@ -61,11 +61,11 @@ def count(result: Result, folder: Path | None, rules: Rules) -> Counted:
     file = read_evidence(path)
     _check_shapes(result, file, path)
     known = {a.id: file.by_id[a.id] for a in result.artifacts if a.id in file.by_id}
-    found = _figures(result, known, file)
+    figures = _figures(result, known, file)
     altered = {
-        a.id: differences(a, found[a.id], known[a.id].complete)
+        a.id: differences(a, figures[a.id], known[a.id].complete)
         for a in result.artifacts
-        if a.id in found
+        if a.id in figures
     }
     verdicts = (
         *_gaps(result, known, rules),
@@ -75,8 +75,8 @@ def count(result: Result, folder: Path | None, rules: Rules) -> Counted:
         *_overlap(result, rules),
     )
     if rules.level != LEVEL:
-        found = _figures(result, known, file, rules.level)
-    artifacts = [_with(a, found.get(a.id), known.get(a.id)) for a in result.artifacts]
+        figures = _figures(result, known, file, rules.level)
+    artifacts = [_with(a, figures.get(a.id), known.get(a.id)) for a in result.artifacts]
     whole = result.model_copy(update={"artifacts": artifacts})
     broken = _broken(result)
     ids = {*altered, *broken}
@@ -126,7 +126,7 @@ def _figures(
     if used and 0 < used.resamples <= _MOST_RESAMPLES and used.seed >= 0:
         chosen = {"resamples": used.resamples, "seed": used.seed}
     return figures(
-        {id: _whole(one) for id, one in known.items()},
+        {id: _whole(evidence) for id, evidence in known.items()},
         result.reference,
         result.class_names,
         images,
@@ -143,12 +143,12 @@ def _whole(evidence: Evidence) -> Evidence:
 
 
 def _with(
-    artifact: ArtifactResult, found: Figures | None, evidence: Evidence | None
+    artifact: ArtifactResult, counted: Figures | None, evidence: Evidence | None
 ) -> ArtifactResult:
     """Replace stated figures by counted ones."""
-    if found is None or evidence is None:
+    if counted is None or evidence is None:
         return artifact
-    update = {name: getattr(found, name) for name in _names(evidence.complete)}
+    update = {name: getattr(counted, name) for name in _names(evidence.complete)}
     return artifact.model_copy(update=update)
 
 
@@ -170,7 +170,7 @@ def _check_shapes(result: Result, file: EvidenceFile, path: Path) -> None:
     if (
         reference
         and reference.labels is None
-        and any(one.labels is not None for one in file.by_id.values())
+        and any(evidence.labels is not None for evidence in file.by_id.values())
     ):
         raise DataError(f"{path}: no labels were counted for the reference, {result.reference}")
     if file.images is not None and len(file.images) != images:
@@ -190,7 +190,7 @@ def _gaps(result: Result, known: Mapping[str, Evidence], rules: Rules) -> Iterat
     if missing:
         reason = f"unverified: {CONFUSION_FILE} has no counts of {', '.join(missing)}"
         yield _unverified(reason, "--trust judges them all the same", rules)
-    elif any(not one.complete for one in known.values()):
+    elif any(not evidence.complete for evidence in known.values()):
         reason = "agreement and fidelity are unverified: the result is of an earlier version"
         yield _unverified(reason, "validate again, or --trust", rules)
 
@@ -203,12 +203,14 @@ def _other_counts(
     if result.counts_sha256 is not None and result.counts_sha256 != file.sha256:
         problems.append("they are not those the result was written with (counts_sha256)")
     seals = (result.counts_sha256, result.facts_sha256, *(a.facts_sha256 for a in result.artifacts))
-    if any(one.complete for one in known.values()) and (None in seals or file.images is None):
+    if any(evidence.complete for evidence in known.values()) and (
+        None in seals or file.images is None
+    ):
         problems.append("result.json or its counts lack the checksums they were written with")
     if file.images is not None and ids_digest(file.images) != result.dataset.ids_sha256:
         problems.append("their images are not those of dataset.ids_sha256")
-    labels = [one.labels.sum(2) for one in known.values() if one.labels is not None]
-    if any(not np.array_equal(one, labels[0]) for one in labels):
+    labels = [evidence.labels.sum(2) for evidence in known.values() if evidence.labels is not None]
+    if any(not np.array_equal(label, labels[0]) for label in labels):
         problems.append("artifacts saw different labels")
     counted = images_of_classes(known, result.class_names)
     if counted and result.class_images and counted != result.class_images:

@@ -85,8 +85,8 @@ def _judge(
     rules: Rules,
 ) -> list[list[Verdict]]:
     """Return the verdicts of each result: budgets, baseline, files, and doubts about it."""
-    present = {key_of(one.result, a) for one in results for a in one.result.artifacts}
-    shipped = check_shipped([one.result for one in results], artifacts) if artifacts else None
+    present = {key_of(result.result, a) for result in results for a in result.result.artifacts}
+    shipped = check_shipped([result.result for result in results], artifacts) if artifacts else None
     judged = []
     for index, counted in enumerate(results):
         verdicts = judge_budgets(counted, budgets, rules)

@@ -70,8 +70,8 @@ def _class_drop(subject: BudgetSubject) -> Answer:
         return NO_LABELS
     if name not in artifact.class_iou:
         return unknown("class", name, artifact.class_iou)
-    if (found := artifact.class_drop.get(name)) is not None:
-        return Reading(found.drop, found.ci95)
+    if (drop := artifact.class_drop.get(name)) is not None:
+        return Reading(drop.drop, drop.ci95)
     # results of earlier versions have no class_drop
     reference = subject.result.artifact(subject.result.reference)
     before = reference.class_iou.get(name) if reference else None

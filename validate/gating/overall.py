@@ -12,13 +12,15 @@ _BY_CODE = (Outcome.PASS, Outcome.FAIL, Outcome.UNKNOWN)
 
 def overall_code(judged: Sequence[Judged]) -> int:
     """Return the gravest exit code: 1 where any result fails, else 2 where any cannot be told."""
-    codes = {exit_code(one.verdicts) for one in judged} or {2}
+    codes = {exit_code(gated.verdicts) for gated in judged} or {2}
     return 1 if 1 in codes else max(codes)
 
 
 def headline(judged: Sequence[Judged]) -> str:
     """Return the verdict in one line, such as "❌ 2 of 14 checks fail, 1 cannot be told"."""
-    outcomes = [v.outcome for one in judged for v in one.verdicts if v.outcome is not Outcome.WARN]
+    outcomes = [
+        v.outcome for gated in judged for v in gated.verdicts if v.outcome is not Outcome.WARN
+    ]
     mark = MARKS[_BY_CODE[overall_code(judged)]]
     failed, unknown = (outcomes.count(which) for which in (Outcome.FAIL, Outcome.UNKNOWN))
     if not outcomes:
@@ -38,8 +40,8 @@ def needs_a_look(verdict: Verdict) -> bool:
 
 def titles(judged: Sequence[Judged]) -> list[str]:
     """Return "NAME PROTOCOL" of each result, with its file where another is called the same."""
-    names = [f"{one.result.name} {one.result.protocol}" for one in judged]
+    names = [f"{gated.result.name} {gated.result.protocol}" for gated in judged]
     return [
-        name if names.count(name) == 1 else f"{name} ({one.file.as_posix()})"
-        for name, one in zip(names, judged, strict=True)
+        name if names.count(name) == 1 else f"{name} ({gated.file.as_posix()})"
+        for name, gated in zip(names, judged, strict=True)
     ]

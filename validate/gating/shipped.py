@@ -22,13 +22,13 @@ def check_shipped(results: Sequence[Result], folder: Path) -> list[list[Verdict]
         raise UsageError(f"--artifacts {folder}: no such folder")
     judged = [[_judge(a, folder) for a in result.artifacts if a.file] for result in results]
     known = {a.file for result in results for a in result.artifacts}
-    strangers = sorted(
+    unknown = sorted(
         str(path.relative_to(folder))
         for path in folder.rglob("*")
         if path.suffix.lower() in _NETWORKS and not (path.parent == folder and path.name in known)
     )
     reason = f"lies in {folder}, and no result has judged it"
-    judged[0] += [Verdict(name, Outcome.UNKNOWN, reason, CHECK) for name in strangers]
+    judged[0] += [Verdict(name, Outcome.UNKNOWN, reason, CHECK) for name in unknown]
     return judged
 
 

@@ -15,10 +15,10 @@ def _number(text: str) -> float:
 
 
 def _bytes(text: str) -> float:
-    found = re.fullmatch(r"\s*([0-9.]+)\s*([a-zA-Z]*)\s*", text)
-    if not found or found[2].upper() not in _BYTES:
+    match = re.fullmatch(r"\s*([0-9.]+)\s*([a-zA-Z]*)\s*", text)
+    if not match or match[2].upper() not in _BYTES:
         raise ValueError(text)
-    return float(found[1]) * _BYTES[found[2].upper()]
+    return float(match[1]) * _BYTES[match[2].upper()]
 
 
 @dataclass(frozen=True)

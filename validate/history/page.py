@@ -39,13 +39,13 @@ def break_lines(points: Sequence[HistoryPoint]) -> list[str]:
     lines = []
     for (name, protocol, _, artifact), series in series_of(points).items():
         for field, figure in FIGURES.items():
-            for one in breaks([getattr(p, field) for p in series], figure.tolerance):
-                word = "better" if one.change * figure.sign > 0 else "worse"
-                how = "little by little, beyond tolerance" if one.gradual else "at once"
+            for start in breaks([getattr(p, field) for p in series], figure.tolerance):
+                word = "better" if start.change * figure.sign > 0 else "worse"
+                how = "little by little, beyond tolerance" if start.gradual else "at once"
                 lines.append(
                     f"{name} {protocol} {artifact}: {figure.word} {word} by "
-                    f"{number(one.change, 3, sign=True)} at {series[one.index].commit_sha[:10]} "
-                    f"({how})"
+                    f"{number(start.change, 3, sign=True)} at {series[start.index].commit_sha[:10]}"
+                    f" ({how})"
                 )
     return lines
 

@@ -42,11 +42,11 @@ def series_of(
     points: Iterable[HistoryPoint],
 ) -> dict[tuple[str, str, str, str], list[HistoryPoint]]:
     """Return points by (name, protocol, ids_sha256, artifact): only those can be compared."""
-    found: dict[tuple[str, str, str, str], list[HistoryPoint]] = {}
+    series: dict[tuple[str, str, str, str], list[HistoryPoint]] = {}
     for point in points:
         key = (point.name, point.protocol, point.ids_sha256, point.artifact)
-        found.setdefault(key, []).append(point)
-    return found
+        series.setdefault(key, []).append(point)
+    return series
 
 
 def breaks(values: Sequence[float | None], tolerance: float) -> list[Break]:
@@ -68,9 +68,9 @@ def breaks(values: Sequence[float | None], tolerance: float) -> list[Break]:
     middle = statistics.median(changes)
     spread = 1.4826 * statistics.median(abs(change - middle) for change in changes)
     limit = max(tolerance, _SIGMAS * spread) + 1e-9  # a change of just the tolerance is within
-    level, found = known[0][1], []
+    level, steps = known[0][1], []
     for (index, value), change in zip(known[1:], changes, strict=True):
         if abs(value - level) > limit:
-            found.append(Break(index, value - level, abs(change) <= limit))
+            steps.append(Break(index, value - level, abs(change) <= limit))
             level = value
-    return found
+    return steps

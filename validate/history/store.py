@@ -88,9 +88,9 @@ def read_points(file: Path) -> list[HistoryPoint]:
         if _application(database) != _OURS:
             raise DataError(f"{file}: a database, but none of segport's history")
         rows = database.execute(f"SELECT {', '.join(_COLUMNS)} FROM points ORDER BY date, rowid")
-        found = [dict(zip(_COLUMNS, row, strict=True)) for row in rows]
+        records = [dict(zip(_COLUMNS, row, strict=True)) for row in rows]
     try:
-        return TypeAdapter(list[HistoryPoint]).validate_python(found)
+        return TypeAdapter(list[HistoryPoint]).validate_python(records)
     except ValidationError as error:
         first = error.errors(include_input=False)[0]
         where = ".".join(map(str, first["loc"]))
@@ -107,9 +107,9 @@ def _opened(file: Path) -> Iterator[sqlite3.Connection]:
 
 
 def _check_or_make(database: sqlite3.Connection, file: Path) -> None:
-    found = _application(database)
+    application = _application(database)
     tables = database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-    if found != _OURS and (found or tables):
+    if application != _OURS and (application or tables):
         raise DataError(f"{file}: a database, but none of segport's history")
     if not tables:
         columns = ", ".join(_COLUMNS)

@@ -95,9 +95,9 @@ def validate(
     )
     timing = timed_with and known(timed_with, runtimes, by_id, dataset)
     timing = timing or measured(runtimes, by_id, dataset, preparation, progress.later("latency"))
-    evidence = {key: found.evidence() for key, found in evaluations.items()}
+    evidence = {key: evaluation.evidence() for key, evaluation in evaluations.items()}
     images = [item.id for item in dataset.items]
-    found = figures(evidence, reference_id, first.classes, images)
+    evaluation = figures(evidence, reference_id, first.classes, images)
     noises = {
         key: measure_noise(
             artifact,
@@ -132,7 +132,7 @@ def validate(
                 noises.get(key),
                 sizes.get(key),
             ),
-            found[key],
+            evaluation[key],
             first.classes,
             how.protocol,
         )
@@ -155,7 +155,7 @@ def validate(
         latency_protocol=timing.protocol,
         classes=list(first.classes),
         class_images=images_of_classes(evidence, first.classes),
-        bootstrap=bootstrap_facts(found.values()),
+        bootstrap=bootstrap_facts(evaluation.values()),
         artifacts=entries,
     )
     return write_result(result, evidence, images, folder, worst.worst_first())
@@ -211,7 +211,7 @@ def _dataset_facts(dataset: Dataset, labels: LabelMap) -> DatasetFacts:
 
 
 def _calibration(artifacts: Mapping[str, Artifact]) -> dict[str, Any] | None:
-    found = {
+    facts = {
         key: {
             "protocol": artifact.manifest.calibration_protocol,
             "images": len(artifact.manifest.images),
@@ -221,4 +221,4 @@ def _calibration(artifacts: Mapping[str, Artifact]) -> dict[str, Any] | None:
         for key, artifact in artifacts.items()
         if artifact.manifest.images
     }
-    return found or None
+    return facts or None

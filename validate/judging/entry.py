@@ -59,7 +59,7 @@ def entry(
     judged: Measured, figures: Figures, classes: Sequence[str], protocol: str
 ) -> ArtifactResult:
     """Describe one artifact."""
-    manifest, found = judged.manifest, judged.evaluation
+    manifest, evaluation = judged.manifest, judged.evaluation
     share, verified, note = _int8_facts(judged)
     return ArtifactResult(
         id=judged.id,
@@ -83,8 +83,8 @@ def entry(
         cpu=str(cpu_facts()["cpu"]),
         warnings=[
             *judged.runtime.warnings,
-            *_warnings(manifest, found, protocol),
-            *_one_class(found, figures, classes),
+            *_warnings(manifest, evaluation, protocol),
+            *_one_class(evaluation, figures, classes),
             *(size_warnings(judged.second_size) if judged.second_size else []),
         ],
         noise=judged.noise,
@@ -94,12 +94,12 @@ def entry(
     )
 
 
-def _one_class(found: Evaluation, figures: Figures, classes: Sequence[str]) -> list[str]:
+def _one_class(evaluation: Evaluation, figures: Figures, classes: Sequence[str]) -> list[str]:
     """Say that a network sees one thing everywhere, which labels, if there are, contradict."""
     labelled = [name for name, iou in figures.class_iou.items() if iou is not None]
-    if found.fidelity is None or (figures.class_iou and len(labelled) < 2):
+    if evaluation.fidelity is None or (figures.class_iou and len(labelled) < 2):
         return []
-    predicted = np.flatnonzero(found.fidelity.sum(0))
+    predicted = np.flatnonzero(evaluation.fidelity.sum(0))
     if len(predicted) != 1:
         return []
     return [
@@ -137,8 +137,8 @@ def _kept_float(manifest: Manifest | None) -> list[str]:
 
 
 def _search(manifest: Manifest | None) -> SearchFacts | None:
-    found = manifest.int8.get("search") if manifest and manifest.int8 else None
-    if not found:
+    searched = manifest.int8.get("search") if manifest and manifest.int8 else None
+    if not searched:
         return None
 
     def row(facts: CandidateFacts) -> SearchRow:
@@ -149,19 +149,19 @@ def _search(manifest: Manifest | None) -> SearchFacts | None:
         )
 
     return SearchFacts(
-        budget=SearchBudget(**found["budget"]),
-        candidates=[row(one) for one in found["candidates"]],
-        frontier=[row(one) for one in found["frontier"]],
-        chosen=row(found["chosen"]),
+        budget=SearchBudget(**searched["budget"]),
+        candidates=[row(candidate) for candidate in searched["candidates"]],
+        frontier=[row(candidate) for candidate in searched["frontier"]],
+        chosen=row(searched["chosen"]),
     )
 
 
-def _warnings(manifest: Manifest | None, found: Evaluation, protocol: str) -> list[str]:
+def _warnings(manifest: Manifest | None, evaluation: Evaluation, protocol: str) -> list[str]:
     said = []
-    if found.nonfinite:
+    if evaluation.nonfinite:
         said.append(
-            f"broken: inf or NaN in the logits of {len(found.nonfinite)} images, the first is "
-            f"{found.nonfinite[0]}"
+            f"broken: inf or NaN in the logits of {len(evaluation.nonfinite)} images, the first is "
+            f"{evaluation.nonfinite[0]}"
         )
     if manifest and manifest.fp16 and not manifest.fp16["range_checked"]:
         said.append("value range not checked against float16")

@@ -82,7 +82,7 @@ def evaluate(
     `reference` is a key of `runtimes`. `see` is shown every image once. Raises
     DataError for unusable images or masks.
     """
-    found = {key: Evaluation() for key in runtimes}
+    evaluations = {key: Evaluation() for key in runtimes}
     total = len(dataset.items)
     if total == 0:
         raise DataError(f"data {dataset.name}:{dataset.split}: no images to validate on")
@@ -90,17 +90,17 @@ def evaluate(
     # torch and onnxruntime split their work evenly and wait for the core that does something else.
     for done, image in enumerate(ahead(preparation.labelled, dataset.items), start=1):
         predicted = {
-            key: _predict(runtime, image, preparation, found[key])
+            key: _predict(runtime, image, preparation, evaluations[key])
             for key, runtime in runtimes.items()
         }
         expected = predicted[reference]
         # as in fidelity, the reference stands in for a label that is not there
         near = boundary(expected if image.label is None else image.label)
         for key, classes in predicted.items():
-            found[key].add(image, classes, expected, near, preparation.classes)
+            evaluations[key].add(image, classes, expected, near, preparation.classes)
         see(image, predicted)
         progress(done, total)
-    return found
+    return evaluations
 
 
 def _predict(

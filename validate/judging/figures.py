@@ -38,10 +38,11 @@ def figures(
     `evidence` must be complete. `resamples`, `seed` and `level` (percent) are those of
     the bootstrap.
     """
-    matrices = {id: one.labels for id, one in evidence.items() if one.labels is not None}
+    matrices = {id: counts.labels for id, counts in evidence.items() if counts.labels is not None}
     losses = find_losses(matrices, reference, classes, resamples=resamples, seed=seed, level=level)
     return {
-        id: _figures(one, losses.get(id, Loss()), classes, images) for id, one in evidence.items()
+        id: _figures(counts, losses.get(id, Loss()), classes, images)
+        for id, counts in evidence.items()
     }
 
 
@@ -50,9 +51,9 @@ def images_of_classes(evidence: Mapping[str, Evidence], classes: Sequence[str]) 
 
     All artifacts saw the same labels, so any of them tells.
     """
-    for one in evidence.values():
-        if one.labels is not None:
-            return dict(zip(classes, class_images(one.labels), strict=True))
+    for counts in evidence.values():
+        if counts.labels is not None:
+            return dict(zip(classes, class_images(counts.labels), strict=True))
     return {}
 
 
@@ -73,7 +74,7 @@ def _figures(
     evidence: Evidence, loss: Loss, classes: Sequence[str], images: Sequence[str]
 ) -> Figures:
     total = None if evidence.labels is None else evidence.labels.sum(0)
-    found = image_counts(evidence, images)
+    per_image = image_counts(evidence, images)
     against, nonfinite = evidence.against, evidence.nonfinite
     return Figures(
         miou=None if total is None else miou(total),
@@ -84,10 +85,12 @@ def _figures(
         drop=loss.drop,
         drop_ci95=loss.drop_ci95,
         class_drop=loss.class_drop,
-        agreement=overall(found),
-        agreement_boundary=near_borders(found),
-        agreement_interior=away_from_borders(found),
-        worst_images=[ImageAgreement(id=one.id, agreement=one.agreement) for one in worst(found)],
+        agreement=overall(per_image),
+        agreement_boundary=near_borders(per_image),
+        agreement_interior=away_from_borders(per_image),
+        worst_images=[
+            ImageAgreement(id=image.id, agreement=image.agreement) for image in worst(per_image)
+        ],
         fidelity_miou=None if against is None else miou(against.sum(0)),
         nonfinite_images=0 if nonfinite is None else int(nonfinite.sum()),
     )

@@ -76,8 +76,8 @@ def measure_noise(
         except ArtifactError:
             continue
     id, engine = reference
-    found = evaluate({id: engine, **runtimes}, id, dataset, preparation, progress=progress)
-    evidence = {key: one.evidence() for key, one in found.items()}
+    evaluations = evaluate({id: engine, **runtimes}, id, dataset, preparation, progress=progress)
+    evidence = {key: run.evidence() for key, run in evaluations.items()}
     return largest_changes(evidence, id, "as it ran", classes, [i.id for i in dataset.items])
 
 
@@ -94,17 +94,17 @@ def largest_changes(
     others = {key: one for key, one in reached.items() if key not in (reference, usual)}
     return NoiseFacts(
         settings=list(others),
-        miou=max((abs(_miou(one) - _miou(before)) for one in others.values()), default=0.0),
-        class_iou=max((_class_change(before, one) for one in others.values()), default=0.0),
+        miou=max((abs(_miou(other) - _miou(before)) for other in others.values()), default=0.0),
+        class_iou=max((_class_change(before, other) for other in others.values()), default=0.0),
         agreement=max(
-            (abs(one.agreement - before.agreement) for one in others.values()), default=0.0
+            (abs(other.agreement - before.agreement) for other in others.values()), default=0.0
         ),
     )
 
 
 def _miou(one: Figures) -> float:
-    found = one.fidelity_miou if one.miou is None else one.miou
-    return 0.0 if found is None else found
+    value = one.fidelity_miou if one.miou is None else one.miou
+    return 0.0 if value is None else value
 
 
 def _class_change(before: Figures, now: Figures) -> float:

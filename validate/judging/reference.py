@@ -18,11 +18,13 @@ def with_reference(
     if rebuilds(reference):
         return chosen, TORCH_ID
     if reference is not None:
-        found = load_artifact(Path(reference))
+        loaded = load_artifact(Path(reference))
     else:
-        found = next((a for a in chosen if a.manifest.precision == "fp32"), None) or _parent(chosen)
-    others = [a for a in chosen if a.manifest.sha256 != found.manifest.sha256]
-    return [found, *others], found.manifest.id
+        loaded = next((a for a in chosen if a.manifest.precision == "fp32"), None) or _parent(
+            chosen
+        )
+    others = [a for a in chosen if a.manifest.sha256 != loaded.manifest.sha256]
+    return [loaded, *others], loaded.manifest.id
 
 
 def _parent(artifacts: Sequence[Artifact]) -> Artifact:
@@ -46,11 +48,11 @@ def refuse_mixed(artifacts: Sequence[Artifact], protocol: str) -> None:
     first, *others = artifacts
     wanted = Preparation.for_artifact(first.manifest, protocol)
     for other in others:
-        found = Preparation.for_artifact(other.manifest, protocol)
-        if found != wanted or other.manifest.classes != first.manifest.classes:
+        prepared = Preparation.for_artifact(other.manifest, protocol)
+        if prepared != wanted or other.manifest.classes != first.manifest.classes:
             raise ComparisonError(
                 f"{first.path.name} and {other.path.name} cannot be compared: they differ in "
-                f"{_difference(wanted, found)}"
+                f"{_difference(wanted, prepared)}"
             )
         if _origin(other) != _origin(first):
             raise ComparisonError(

@@ -47,12 +47,12 @@ def at_second_size(
     chosen = [len(dataset.items) * i // count for i in range(count)]
     few = replace(dataset, items=tuple(dataset.items[i] for i in chosen))
     other = replace(preparation, size=size)
-    found = evaluate(runtimes, reference, few, other, progress=progress)
+    evaluations = evaluate(runtimes, reference, few, other, progress=progress)
     return {
         key: SecondSizeFacts(
             size=size,
             images=count,
-            agreement=_agreement(found[key].evidence(), [*range(count)]),
+            agreement=_agreement(evaluations[key].evidence(), [*range(count)]),
             before=_agreement(before[key].evidence(), chosen),
         )
         for key in runtimes
@@ -69,13 +69,13 @@ def _other_size(manifest: Manifest, size: tuple[int, int]) -> tuple[int, int]:
     return height, width
 
 
-def size_warnings(found: SecondSizeFacts) -> list[str]:
+def size_warnings(facts: SecondSizeFacts) -> list[str]:
     """Say in a line that a file agrees much less at the second size."""
-    if found.before - found.agreement <= _MUCH:
+    if facts.before - facts.agreement <= _MUCH:
         return []
     return [
-        f"loses at other sizes: agrees on {found.before - found.agreement:.1f} points less of the "
-        f"pixels at {found.size[0]}x{found.size[1]}; calibrate it with images of the sizes that it "
+        f"loses at other sizes: agrees on {facts.before - facts.agreement:.1f} points less of the "
+        f"pixels at {facts.size[0]}x{facts.size[1]}; calibrate it with images of the sizes that it "
         "will see, or import the network with a fixed size"
     ]
 

@@ -40,8 +40,8 @@ def measured(
     }
     # at the size MACs are counted at, also where the protocol's images vary in size
     image = replace(preparation, protocol=DEFAULT_PROTOCOL).sample(dataset.items[0]).image
-    found = measure_latency(timed, image, progress)
-    return ResultTiming(found, {key: run.name for key, run in timed.items()})
+    latencies = measure_latency(timed, image, progress)
+    return ResultTiming(latencies, {key: run.name for key, run in timed.items()})
 
 
 def known(

@@ -65,25 +65,27 @@ def count_image(id: str, agree: NDArray[np.bool_], near: NDArray[np.bool_]) -> I
 
 def overall(images: Sequence[ImageCounts]) -> float:
     """Return the percent of all pixels that agree."""
-    return 100 * sum(one.agreeing for one in images) / sum(one.pixels for one in images)
+    return 100 * sum(image.agreeing for image in images) / sum(image.pixels for image in images)
 
 
 def near_borders(images: Sequence[ImageCounts]) -> float | None:
     """Return the percent of pixels near borders that agree; None where there are none."""
-    return _percent(sum(one.near_agreeing for one in images), sum(one.near for one in images))
+    return _percent(
+        sum(image.near_agreeing for image in images), sum(image.near for image in images)
+    )
 
 
 def away_from_borders(images: Sequence[ImageCounts]) -> float | None:
     """Return the percent of all other pixels that agree; None where there are none."""
     return _percent(
-        sum(one.agreeing - one.near_agreeing for one in images),
-        sum(one.pixels - one.near for one in images),
+        sum(image.agreeing - image.near_agreeing for image in images),
+        sum(image.pixels - image.near for image in images),
     )
 
 
 def worst(images: Sequence[ImageCounts]) -> list[ImageCounts]:
     """Return the images that agree least, worst first, ties by id; none that agree wholly."""
-    differing = [one for one in images if one.agreeing < one.pixels]
+    differing = [image for image in images if image.agreeing < image.pixels]
     return sorted(differing, key=lambda one: (one.agreement, one.id))[:WORST]
 
 

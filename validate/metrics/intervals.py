@@ -59,16 +59,16 @@ def class_figures(
 ) -> dict[str, ResampledFigures]:
     """Return every class's IoU, percent, by the keys of `counts`, whose labels are the same."""
     parts = [next(iter(counts.values()))[:, 1]]
-    for one in counts.values():
-        parts += [one[:, 0], one[:, 2]]
+    for count in counts.values():
+        parts += [count[:, 0], count[:, 2]]
     rows = np.concatenate(parts, axis=1).astype(np.float64)
     whole = rows.sum(0, keepdims=True)
     sums = (whole, resampled_sums(rows, resamples, seed), whole - rows)
-    split = [np.split(one, len(parts), axis=1) for one in sums]
+    split = [np.split(array, len(parts), axis=1) for array in sums]
     figures = {}
     for index, key in enumerate(counts):
         hits, predicted = 1 + 2 * index, 2 + 2 * index
-        ious = [_class_iou(one[0], one[hits], one[predicted]) for one in split]
+        ious = [_class_iou(part[0], part[hits], part[predicted]) for part in split]
         figures[key] = ResampledFigures(ious[0][0], ious[1], ious[2])
     return figures
 
@@ -93,8 +93,8 @@ class Intervals:
 
     def miou(self, id: str) -> Interval | None:
         """Return the interval of an artifact's mIoU, percent."""
-        found = self.class_iou[id].mean().interval(self._level)
-        return found and (max(found[0], 0.0), min(found[1], 100.0))
+        interval = self.class_iou[id].mean().interval(self._level)
+        return interval and (max(interval[0], 0.0), min(interval[1], 100.0))
 
     def drop(self, reference: str, id: str) -> Interval | None:
         """Return the interval of reference's mIoU - the artifact's, points."""

@@ -44,9 +44,9 @@ def mean_iou(counts: Floats | Counts) -> Floats:
     union = np.maximum(labelled + predicted - hits, 1)
     there = labelled > 0
     total = (100 * hits / union * there).sum(-1)
-    found: Floats = np.full(np.shape(total), np.nan)
-    np.divide(total, there.sum(-1), out=found, where=there.any(-1))
-    return found
+    ious: Floats = np.full(np.shape(total), np.nan)
+    np.divide(total, there.sum(-1), out=ious, where=there.any(-1))
+    return ious
 
 
 def drop_error(reference: Counts, artifact: Counts) -> float:

@@ -57,20 +57,20 @@ def find_frames(source: Path, out: Path) -> list[Frame]:
     if not files:
         raise DataError(f"{source}: no images in it")
     named = ((file.relative_to(source).with_suffix("").as_posix(), file) for file in files)
-    found = [frame for id, file in named for frame in _frames(id, file)]
-    refuse_unsafe(source, (frame.id for frame in found))
-    _refuse_repeats(found)
-    return found
+    frames = [frame for id, file in named for frame in _frames(id, file)]
+    refuse_unsafe(source, (frame.id for frame in frames))
+    _refuse_repeats(frames)
+    return frames
 
 
 def _files(source: Path, out: Path) -> list[Path]:
-    found = []
+    files = []
     for file in sorted(source.rglob("*")):
         hidden = any(part.startswith(".") for part in file.relative_to(source).parts)
         wanted = file.suffix.lower() in _SUFFIXES and is_regular(file)
         if wanted and not hidden and out.resolve() not in file.resolve().parents:
-            found.append(file)
-    return found
+            files.append(file)
+    return files
 
 
 def _frames(id: str, file: Path) -> list[Frame]:

@@ -74,8 +74,8 @@ def groups(
     grouped: dict[str, list[ProfiledLayer]] = {}
     for layer in layers:
         grouped.setdefault(key(layer), []).append(layer)
-    found = [_group(name, members, session_ms, peaks) for name, members in grouped.items()]
-    return tuple(sorted(found, key=lambda group: -group.ms))
+    kernel_groups = [_group(name, members, session_ms, peaks) for name, members in grouped.items()]
+    return tuple(sorted(kernel_groups, key=lambda group: -group.ms))
 
 
 def _group(

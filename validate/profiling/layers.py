@@ -82,10 +82,10 @@ class Layers:
         bare = _PREPENDED.sub("", _APPENDED.sub("", kernel.name))
         spellings = (kernel.name, bare, bare.removesuffix(_NORMALIZATION))
         known = (self._names.get(name) or self._makers.get(name) for name in spellings)
-        found = next((node for node in known if node is not None), None)
-        if found is None and (node := self._optimized.get(kernel.name)) is not None:
-            found = next((self._makers[t] for t in node.output if t in self._makers), None)
-        return found
+        origin = next((node for node in known if node is not None), None)
+        if origin is None and (node := self._optimized.get(kernel.name)) is not None:
+            origin = next((self._makers[t] for t in node.output if t in self._makers), None)
+        return origin
 
     def _multiplying(self, node: NodeProto) -> NodeProto | None:
         """Return the nearest node with MACs, going back from `node` through what can be fused."""

@@ -59,7 +59,9 @@ def measure_peak(kind: str) -> float:
     All have fixed weights, as a network's layers do, and are timed in turns until none gets
     faster. The one fastest run counts: a limit is not what a busy moment leaves of it.
     """
-    runs = {name: _runner(product_model(one, KINDS[kind])) for name, one in PRODUCTS.items()}
+    runs = {
+        name: _runner(product_model(product, KINDS[kind])) for name, product in PRODUCTS.items()
+    }
     for once in runs.values():
         for _ in range(WARM_UP):
             once()

@@ -90,8 +90,8 @@ def profile(
         speeds = _speeds(runs.recording.kernels, layers)
         again = _peaks([kind for kind in KINDS if kind in speeds], progress)
     # no layer is faster than a peak: what one reached, the machine can do
-    found = {kind: max(peaks[kind], again[kind], speeds[kind]) for kind in again}
-    peaks = {kind: round(peak, 1) for kind, peak in found.items()}
+    measured = {kind: max(peaks[kind], again[kind], speeds[kind]) for kind in again}
+    peaks = {kind: round(peak, 1) for kind, peak in measured.items()}
     return _account(artifact, image.shape, runs, layers, peaks, pinning, others)
 
 
@@ -159,7 +159,7 @@ def _account(
 ) -> Profile:
     recording = runs.recording
     session_ms = recording.session_ms
-    found = [
+    rows = [
         layer_entry(
             kernel,
             layers.layer(kernel),
@@ -170,7 +170,7 @@ def _account(
         )
         for kernel in recording.kernels
     ]
-    int8_ms = sum(layer.ms for layer in found if layer.kind == "int8")
+    int8_ms = sum(layer.ms for layer in rows if layer.kind == "int8")
     return Profile(
         file=artifact.path.name,
         id=artifact.manifest.id,
@@ -180,13 +180,13 @@ def _account(
         between_ms=round(session_ms - sum(kernel.ms for kernel in recording.kernels), 3),
         int8_share=round(100 * int8_ms / session_ms, 2),
         macs=layers.macs,
-        found_macs=sum(layer.macs for layer in found),
+        found_macs=sum(layer.macs for layer in rows),
         peaks=peaks,
-        operators=groups(found, lambda layer: layer.operator, session_ms, peaks),
+        operators=groups(rows, lambda layer: layer.operator, session_ms, peaks),
         multiplying=groups(
-            (layer for layer in found if layer.macs), lambda layer: layer.kind, session_ms, peaks
+            (layer for layer in rows if layer.macs), lambda layer: layer.kind, session_ms, peaks
         ),
-        layers=tuple(sorted(found, key=lambda layer: -layer.ms)),
+        layers=tuple(sorted(rows, key=lambda layer: -layer.ms)),
         threads=pinning.threads,
         cpus=pinning.cpus,
         others=others,

@@ -13,45 +13,46 @@ _GROUPS = ("operator", "kernels", "ms", "share %", "GMACs", "GMAC/s", "of peak %
 _LAYERS = ("layer", "operator", "kind", "output", "ms", "share %", "GMACs", "GMAC/s", "of peak %")
 
 
-def profile_lines(found: Profile, layers: int) -> str:
+def profile_lines(profile: Profile, layers: int) -> str:
     """Return the operators, the `layers` slowest layers, and what they add up to."""
-    slowest = found.layers[:layers]
-    tables = [tabulate(map(_group, found.operators), _GROUPS, disable_numparse=True)]
+    slowest = profile.layers[:layers]
+    tables = [tabulate(map(_group, profile.operators), _GROUPS, disable_numparse=True)]
     if slowest:
         tables.append(tabulate(map(_layer, slowest), _LAYERS, disable_numparse=True))
-    return "\n\n".join([_title(found), *tables, "\n".join(_summary(found))])
+    return "\n\n".join([_title(profile), *tables, "\n".join(_summary(profile))])
 
 
-def _title(found: Profile) -> str:
-    pinning = "not pinned" if found.cpus is None else "pinned"
-    plain = found.plain_ms
+def _title(profile: Profile) -> str:
+    pinning = "not pinned" if profile.cpus is None else "pinned"
+    plain = profile.plain_ms
     return (
-        f"{found.file}: input {'x'.join(map(str, found.shape))}, {plain.median:.1f} ms "
-        f"({plain.p10:.1f}-{plain.p90:.1f}; {found.session_ms:.1f} under the profiler, to which "
-        f"the shares refer), {found.rounds} runs; {found.machine['cpu']}, {found.threads} threads "
-        f"{pinning}"
+        f"{profile.file}: input {'x'.join(map(str, profile.shape))}, {plain.median:.1f} ms "
+        f"({plain.p10:.1f}-{plain.p90:.1f}; {profile.session_ms:.1f} under the profiler, to which "
+        f"the shares refer), {profile.rounds} runs; {profile.machine['cpu']}, {profile.threads} "
+        f"threads {pinning}"
     )
 
 
-def _summary(found: Profile) -> list[str]:
-    lines = [f"int8 kernels: {found.int8_share:.1f} % of the time"]
-    lines += [_reached(group, found.peaks.get(group.name)) for group in found.multiplying]
-    others = not_multiplying(found)
+def _summary(profile: Profile) -> list[str]:
+    lines = [f"int8 kernels: {profile.int8_share:.1f} % of the time"]
+    lines += [_reached(group, profile.peaks.get(group.name)) for group in profile.multiplying]
+    others = not_multiplying(profile)
     lines.append(
         f"not convolution or product: {sum(other.share for other in others):.1f} % ("
         + ", ".join(f"{other.name} {other.share:.1f}" for other in others)
-        + f"); between kernels: {100 * found.between_ms / found.session_ms:.1f} %"
+        + f"); between kernels: {100 * profile.between_ms / profile.session_ms:.1f} %"
     )
-    if found.found_macs != found.macs:
+    if profile.found_macs != profile.macs:
         lines.append(
-            f"MACs: {found.found_macs / 1e9:.3f} G in kernels, {found.macs / 1e9:.3f} G in the file"
+            f"MACs: {profile.found_macs / 1e9:.3f} G in kernels, "
+            f"{profile.macs / 1e9:.3f} G in the file"
         )
-    return lines + disturbed(found.others)
+    return lines + disturbed(profile.others)
 
 
-def not_multiplying(found: Profile) -> Sequence[KernelGroup]:
+def not_multiplying(profile: Profile) -> Sequence[KernelGroup]:
     """Return the operator types that have no MACs."""
-    return [group for group in found.operators if not group.macs]
+    return [group for group in profile.operators if not group.macs]
 
 
 def _reached(group: KernelGroup, peak: float | None) -> str:

@@ -44,14 +44,14 @@ def kernel_times(
         for _ in range(WARM_UP + rounds):
             for session in sessions:
                 run(session, image)
-        found = []
+        times = []
         for file, place, session in zip(files, places, sessions, strict=True):
             recording = read_recording(Path(session.end_profiling()), WARM_UP)
             model = onnx.load(file)
             layers = Layers(model, onnx.load(place / _OPTIMIZED), image.shape)
             operators = {node.name: node.op_type for node in model.graph.node}
-            found.append([_time(kernel, layers, operators) for kernel in recording.kernels])
-    return found
+            times.append([_time(kernel, layers, operators) for kernel in recording.kernels])
+    return times
 
 
 def _profiled(file: Path, place: Path) -> InferenceSession:

@@ -9,19 +9,19 @@ from validate.result.cells import Cell, interval, number
 _HEAD = ("artifact", "mIoU A", "mIoU B", "B - A", "95 %", "agree A", "agree B", "size", "time")
 
 
-def comparison_lines(found: Comparison) -> str:
+def comparison_lines(comparison: Comparison) -> str:
     """Return the table, what it compares, and what a reader must know."""
     lines = [
         terminal(
-            f"A {found.names[0]}, B {found.names[1]}: {found.protocol}, {found.images} images of "
-            f"{found.dataset}"
+            f"A {comparison.names[0]}, B {comparison.names[1]}: {comparison.protocol}, "
+            f"{comparison.images} images of {comparison.dataset}"
         ),
         "",
-        tabulate(map(_row, found.artifacts), _HEAD, tablefmt="simple", disable_numparse=True),
+        tabulate(map(_row, comparison.artifacts), _HEAD, tablefmt="simple", disable_numparse=True),
         "B - A in points of mIoU, more than 0 where B is better; size and time are B / A.",
-        *map(terminal, found.notes),
+        *map(terminal, comparison.notes),
     ]
-    for side, ids in zip("AB", found.alone, strict=True):
+    for side, ids in zip("AB", comparison.alone, strict=True):
         if ids:
             lines.append(terminal(f"only in {side}: {', '.join(ids)}"))
     return "\n".join(lines)

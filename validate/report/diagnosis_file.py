@@ -15,7 +15,7 @@ def load_diagnosis(folder: Path) -> Diagnosis:
     """Return the diagnosis in `folder`; raise DataError when it is missing or damaged."""
     path = folder / DIAGNOSIS_FILE
     try:
-        found = TypeAdapter(Diagnosis).validate_json(file_bytes(path))
+        diagnosis = TypeAdapter(Diagnosis).validate_json(file_bytes(path))
     except OSError as error:
         raise DataError(
             f"{path}: cannot read ({error.strerror}); 'segport diagnose' makes it"
@@ -24,6 +24,6 @@ def load_diagnosis(folder: Path) -> Diagnosis:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "content"
         raise DataError(f"{path}: no diagnosis ({where}: {first['msg']})") from error
-    if not 0 <= found.suspect.index < len(found.layers):
-        raise DataError(f"{path}: no diagnosis (it has no layer {found.suspect.index})")
-    return found
+    if not 0 <= diagnosis.suspect.index < len(diagnosis.layers):
+        raise DataError(f"{path}: no diagnosis (it has no layer {diagnosis.suspect.index})")
+    return diagnosis

@@ -63,12 +63,12 @@ def find_entries(folder: Path) -> list[Entry]:
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder")
     # a dot marks files that are still being written
-    found = [
+    entries = [
         path
         for path in folder.glob(f"*/*/{RESULT_FILE}")
         if not any(part.startswith(".") for part in path.relative_to(folder).parts)
     ]
-    if not found:
+    if not entries:
         raise DataError(
             f"{folder}: no results; 'segport report RESULT.json -o {folder}/NAME/PROTOCOL' "
             "puts one there"
@@ -79,7 +79,7 @@ def find_entries(folder: Path) -> list[Entry]:
             load_result(path),
             path.with_name(REPORT_FILE).is_file(),
         )
-        for path in sorted(found)
+        for path in sorted(entries)
     ]
 
 
@@ -128,7 +128,9 @@ def _images(result: Result) -> str:
 
 def _warnings(entries: Sequence[Entry]) -> list[str]:
     overlapping = [entry.result for entry in entries if entry.result.overlap_allowed]
-    return [markdown(f"{one.name}, {one.protocol}: {OVERLAP_WARNING}") for one in overlapping]
+    return [
+        markdown(f"{result.name}, {result.protocol}: {OVERLAP_WARNING}") for result in overlapping
+    ]
 
 
 def _machine_table(entries: Sequence[Entry]) -> tuple[list[list[Cell]], list[str]]:

@@ -12,8 +12,8 @@ from export.common.escaping import markdown, markdown_code, terminal
 from export.common.files import new_files
 from export.common.tables import known
 from validate.gating.verdict import Verdict
+from validate.report.content import ReportContent
 from validate.report.diagnosis_file import load_diagnosis
-from validate.report.material import Material
 from validate.report.report_text import (
     CLASS_NOTE,
     class_rows,
@@ -55,9 +55,9 @@ def report(
     """
     chosen = list(REPORT_FORMATS) if formats is None else list(dict.fromkeys(formats))
     writers = {name: known("report format", name, REPORT_FORMATS) for name in chosen}
-    material = Material(result_file, verdicts, _diagnoses(result_file, diagnoses))
-    texts = {f"report.{name}": writer.text(material) for name, writer in writers.items()}
-    texts[RESULT_FILE] = material.result.to_json()
+    content = ReportContent(result_file, verdicts, _diagnoses(result_file, diagnoses))
+    texts = {f"report.{name}": writer.text(content) for name, writer in writers.items()}
+    texts[RESULT_FILE] = content.result.to_json()
     beside = [result_file.with_name(name) for name in (CONFUSION_FILE, PICTURE_FILE)]
     copied = [path for path in beside if path.is_file()]
     targets = [folder / name for name in (*texts, *(path.name for path in copied))]
@@ -77,7 +77,7 @@ def _diagnoses(result_file: Path, folders: Sequence[Path]) -> list[Diagnosis]:
     if not folders:
         return []
     files = [a.file for a in load_result(result_file).artifacts if a.file]
-    found = []
+    loaded = []
     for folder in folders:
         diagnosis = load_diagnosis(folder)
         if diagnosis.other not in files:
@@ -85,8 +85,8 @@ def _diagnoses(result_file: Path, folders: Sequence[Path]) -> list[Diagnosis]:
                 f"{folder}: diagnoses {diagnosis.other}, which is no artifact of {result_file} "
                 f"({', '.join(files)})"
             )
-        found.append(diagnosis)
-    return found
+        loaded.append(diagnosis)
+    return loaded
 
 
 def terminal_report(result: Result) -> str:
@@ -133,9 +133,9 @@ def markdown_report(result: Result, verdicts: Sequence[Verdict] = ()) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def markdown_of(material: Material) -> str:
+def markdown_of(content: ReportContent) -> str:
     """Return report.md of a result and its verdicts."""
-    return markdown_report(material.result, material.verdicts)
+    return markdown_report(content.result, content.verdicts)
 
 
 _WIDE = frozenset(

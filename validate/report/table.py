@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 from export.common.tables import Lazy
 
 if TYPE_CHECKING:
-    from validate.report.material import Material
+    from validate.report.content import ReportContent
 
 
 @dataclass(frozen=True)
 class ReportFormat:
-    """`text(material)` is what report.NAME holds."""
+    """`text(content)` is what report.NAME holds."""
 
     help: str
-    text: "Callable[[Material], str]"
+    text: "Callable[[ReportContent], str]"
 
 
 REPORT_FORMATS: dict[str, ReportFormat] = {

@@ -33,17 +33,23 @@ def verdict_lines(result: Result, judgements: Sequence[Verdict]) -> list[Line]:
     judged = [a for a in result.artifacts if a.id != result.reference] or result.artifacts
     base = result.artifact("fp32") or result.artifact(result.reference)
     sentences = {a.id: _sentence(a, base, result.reference) for a in judged}
-    others = dict.fromkeys(one.id for one in judgements if one.id not in sentences)
+    others = dict.fromkeys(
+        judgement.id for judgement in judgements if judgement.id not in sentences
+    )
     return [_line(id, sentences.get(id, ""), judgements) for id in (*sentences, *others)]
 
 
 def _line(id: str, sentence: str, judgements: Sequence[Verdict]) -> Line:
-    own = [one for one in judgements if one.id == id]
-    found = {str(one.outcome) for one in own}
-    outcome = next((name for name in _GRAVEST_FIRST if name in found), "")
-    inconclusive = any(one.inconclusive for one in own)
+    own = [judgement for judgement in judgements if judgement.id == id]
+    outcomes = {str(verdict.outcome) for verdict in own}
+    outcome = next((name for name in _GRAVEST_FIRST if name in outcomes), "")
+    inconclusive = any(verdict.inconclusive for verdict in own)
     return Line(
-        id, outcome, inconclusive, sentence, [f"{one.outcome}: {one.reason}" for one in own]
+        id,
+        outcome,
+        inconclusive,
+        sentence,
+        [f"{verdict.outcome}: {verdict.reason}" for verdict in own],
     )
 
 

@@ -17,7 +17,7 @@ def load_confusions(result: Result, result_file: Path) -> dict[str, PerImage]:
     if not path.is_file():
         raise DataError(f"{path}: cannot read (no such file); it belongs beside {result_file}")
     evidence = read_evidence(path).by_id
-    found: dict[str, PerImage] = {}
+    confusions: dict[str, PerImage] = {}
     for artifact in result.artifacts:
         if artifact.miou is None:
             continue
@@ -30,5 +30,5 @@ def load_confusions(result: Result, result_file: Path) -> dict[str, PerImage]:
             raise DataError(
                 f"{path}: {artifact.id} is {matrices.shape}, but {result_file} means {shape}"
             )
-        found[artifact.id] = matrices
-    return found
+        confusions[artifact.id] = matrices
+    return confusions

@@ -82,14 +82,14 @@ def read_evidence(path: Path) -> EvidenceFile:
 
 def digest(arrays: Mapping[str, NDArray[Any]]) -> str:
     """Return the hex sha256 of what arrays hold, however a file stores them."""
-    found = hashlib.sha256()
+    hashed = hashlib.sha256()
     for name in sorted(arrays):
         array = arrays[name]
         if array.dtype.kind in "iu":  # the same counts in fewer bytes are the same counts
             array = array.astype("<i8", copy=False)
-        found.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
-        found.update(np.ascontiguousarray(array).data)
-    return found.hexdigest()
+        hashed.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
+        hashed.update(np.ascontiguousarray(array).data)
+    return hashed.hexdigest()
 
 
 def _arrays(by_id: Mapping[str, Evidence], images: Sequence[str]) -> dict[str, NDArray[Any]]:

@@ -43,14 +43,14 @@ def write_pictures(thumbnails: Sequence[Thumbnail], result: Result, file: Path) 
     """Write the zip; the same thumbnails give the same bytes."""
     entries = []
     with ZipFile(file, "w") as archive:
-        for number, one in enumerate(thumbnails, start=1):
-            names = _names(number, one)
-            _add(archive, names["image"], _jpeg(one.image))
-            if one.label is not None:
-                _add(archive, names["label"], indexed_png(one.label))
-            for key, classes in one.predicted.items():
+        for number, thumbnail in enumerate(thumbnails, start=1):
+            names = _names(number, thumbnail)
+            _add(archive, names["image"], _jpeg(thumbnail.image))
+            if thumbnail.label is not None:
+                _add(archive, names["label"], indexed_png(thumbnail.label))
+            for key, classes in thumbnail.predicted.items():
                 _add(archive, names["predicted"][key], indexed_png(classes))
-            entries.append({"id": one.id, "agreement": dict(one.agreement), **names})
+            entries.append({"id": thumbnail.id, "agreement": dict(thumbnail.agreement), **names})
         index = {"result": _identity(result), "pictures": entries}
         _add(archive, _INDEX, (json.dumps(index, indent=1) + "\n").encode())
 
@@ -64,7 +64,7 @@ def read_pictures(result: Result, file: Path) -> list[Picture]:
         raise DataError(f"{file}: no such file, or not a regular one")
     try:
         with ZipFile(file) as archive:
-            refuse_beyond(sum(one.file_size for one in archive.infolist()), str(file))
+            refuse_beyond(sum(member.file_size for member in archive.infolist()), str(file))
             index = json.loads(archive.read(_INDEX))
             if index["result"] != _identity(result):
                 raise DataError(f"{file}: holds the pictures of another result; remove it")

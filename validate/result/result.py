@@ -259,6 +259,6 @@ def load_result(path: Path) -> Result:
 
 
 def result_files(folder: Path) -> list[Path]:
-    """Return the files that `validate` wrote to `folder`; that of pictures may not be there."""
+    """Return the files that `validate` wrote to `folder`; the file of pictures may be missing."""
     files = [folder / name for name in (RESULT_FILE, CONFUSION_FILE, PICTURE_FILE)]
     return [path for path in files if path.is_file()]

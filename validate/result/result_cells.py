@@ -45,10 +45,10 @@ WORST_COLUMNS = ("artifact", "image", "agreement")
 
 def class_drop_rows(artifact: ArtifactResult) -> list[list[Cell]]:
     """Return CLASS_DROP_COLUMNS of every class that has labels, the largest drop first."""
-    found = sorted(artifact.class_drop.items(), key=lambda item: -item[1].drop)
+    drops = sorted(artifact.class_drop.items(), key=lambda item: -item[1].drop)
     return [
         [name, one.images, number(one.drop, 2, sign=True), interval(one.ci95, 2)]
-        for name, one in found
+        for name, one in drops
     ]
 
 

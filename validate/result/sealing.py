@@ -29,12 +29,12 @@ def broken_seals(result: Result) -> list[str]:
 
     A result without checksums, of an earlier version, has none that could be broken.
     """
-    found = [
+    broken = [
         a.id for a in result.artifacts if a.facts_sha256 and a.facts_sha256 != _artifact_digest(a)
     ]
     if result.facts_sha256 and result.facts_sha256 != _result_digest(result):
-        found.append("")
-    return found
+        broken.append("")
+    return broken
 
 
 def _artifact_digest(artifact: ArtifactResult) -> str:

@@ -41,8 +41,8 @@ class Runtime:
 
     def mask(self, outputs: Outputs) -> NDArray[np.uint8]:
         """Return the class of every pixel, uint8 (1, H, W)."""
-        found = outputs.get("mask")
-        return class_map(outputs["logits"]) if found is None else found
+        given = outputs.get("mask")
+        return class_map(outputs["logits"]) if given is None else given
 
 
 def fed(image: NDArray[np.float32], manifest: Manifest) -> NDArray[np.floating]:
@@ -53,8 +53,8 @@ def fed(image: NDArray[np.float32], manifest: Manifest) -> NDArray[np.floating]:
 
 def collected(manifest: Manifest, arrays: Sequence[NDArray[Any]]) -> Outputs:
     """Name a file's outputs, in manifest order, by kind; the first image only, logits float32."""
-    found = {spec.kind: array[:1] for spec, array in zip(manifest.outputs, arrays, strict=True)}
+    outputs = {spec.kind: array[:1] for spec, array in zip(manifest.outputs, arrays, strict=True)}
     return {
         kind: array.astype(np.float32, copy=False) if kind == "logits" else array
-        for kind, array in found.items()
+        for kind, array in outputs.items()
     }

@@ -30,12 +30,12 @@ class OpenVinoEngine:
     def outputs(self, image: NDArray[np.float32]) -> Outputs:
         """Run one image."""
         try:
-            found = self._request.infer([fed(image, self._manifest)])
+            results = self._request.infer([fed(image, self._manifest)])
         except RuntimeError as error:
             raise RuntimeUnavailableError(
                 f"{self._manifest.name} on OpenVINO: {first_line(error)}"
             ) from error
-        return collected(self._manifest, [found[output] for output in self._outputs])
+        return collected(self._manifest, [results[output] for output in self._outputs])
 
 
 def open_openvino(artifact: Artifact, weights: str | None) -> Runtime:
@@ -90,15 +90,15 @@ def int8_layers(compiled: "CompiledModel") -> frozenset[str]:
     From its execution graph: the kernel's name ends with its precision, and a node lists the
     layers of the file that were fused into it.
     """
-    found: set[str] = set()
+    names: set[str] = set()
     for node in compiled.get_runtime_model().get_ops():
         facts = node.get_rt_info()
         if _fact(facts, "layerType") not in _MULTIPLYING:
             continue
         if _fact(facts, "primitiveType").upper().endswith(("_I8", "_U8")):
             layers = _fact(facts, "originalLayersNames").split(",")
-            found.update(name.removesuffix("/WithoutBiases") for name in layers)
-    return frozenset(found)
+            names.update(name.removesuffix("/WithoutBiases") for name in layers)
+    return frozenset(names)
 
 
 def _fact(facts: Any, name: str) -> str:

@@ -47,12 +47,12 @@ class OrtEngine:
     def outputs(self, image: NDArray[np.float32]) -> Outputs:
         """Run one image; a provider that fails is an error, never a reason to take another."""
         try:
-            found = run(self.session, fed(image, self._manifest), self._names)
+            results = run(self.session, fed(image, self._manifest), self._names)
         except Exception as error:  # onnxruntime raises classes of its C++ side
             raise RuntimeUnavailableError(
                 f"{self._manifest.name} on {self._provider}: {first_line(error)}"
             ) from error
-        return collected(self._manifest, found)
+        return collected(self._manifest, results)
 
 
 def on_cpu(

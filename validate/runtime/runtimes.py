@@ -49,9 +49,9 @@ def open_runtime(
                 "--allow-fallback to take what is there"
             ) from error
         other = entry.then or _without_gpu(chosen, manifest)
-        found = open_runtime(artifact, other, weights=weights, allow_fallback=True)
-        warning = f"{chosen} was asked for, {found.name} ran ({error})"
-        return replace(found, warnings=(warning, *found.warnings))
+        substitute = open_runtime(artifact, other, weights=weights, allow_fallback=True)
+        warning = f"{chosen} was asked for, {substitute.name} ran ({error})"
+        return replace(substitute, warnings=(warning, *substitute.warnings))
     return opened
 
 

@@ -58,8 +58,8 @@ class LabelMap:
         """Return the class of every pixel, 255 for void, UNKNOWN for what the map does not say."""
         import numpy as np
 
-        found, where = np.unique(values, return_inverse=True)
-        table = np.array([self.class_of(int(value), count) for value in found], np.int16)
+        present, where = np.unique(values, return_inverse=True)
+        table = np.array([self.class_of(int(value), count) for value in present], np.int16)
         return table[where].reshape(values.shape)
 
 

@@ -130,13 +130,13 @@ def _of_picture(
     return _decoded(pixels, mask, _table(colours, labels)), True
 
 
-def _refuse_other_size(found: tuple[int, ...], size: tuple[int, int] | None) -> None:
-    if size is None or found == size:
+def _refuse_other_size(actual: tuple[int, ...], size: tuple[int, int] | None) -> None:
+    if size is None or actual == size:
         return
-    shown = "x".join(str(side) for side in found[::-1])
+    shown = "x".join(str(side) for side in actual[::-1])
     hint = (
         "where EXIF turns an image, the mask has to be upright"
-        if found == size[::-1]
+        if actual == size[::-1]
         else "--accept mask-size resizes masks to their images"
     )
     raise DataError(f"mask is {shown}, the image {size[1]}x{size[0]}; {hint}")
@@ -154,8 +154,8 @@ def _decoded(
 ) -> NDArray[np.uint8]:
     """Turn RGB, uint8 (H, W, 3), into class indices; a colour that is no class's is an error."""
     packed = pixels.astype(np.int32) @ np.array([1 << 16, 1 << 8, 1], np.int32)
-    found, where = np.unique(packed, return_inverse=True)
-    table = [indices.get((int(c) >> 16, int(c) >> 8 & 255, int(c) & 255), -1) for c in found]
+    colours, where = np.unique(packed, return_inverse=True)
+    table = [indices.get((int(c) >> 16, int(c) >> 8 & 255, int(c) & 255), -1) for c in colours]
     decoded = np.array(table)[where].reshape(packed.shape)
     if (decoded < 0).any():
         y, x = np.argwhere(decoded < 0)[0]

@@ -45,7 +45,7 @@ def read_image(item: Item, mode: str = "RGB") -> tuple[Image.Image, str]:
     """
     try:
         data = read_file(item.image)
-        picture = decode(open_picture(BytesIO(data)), lambda found: _as_mode(found, mode))
+        picture = decode(open_picture(BytesIO(data)), lambda picture_: _as_mode(picture_, mode))
         return picture, hashlib.sha256(data).hexdigest()
     except DataError as error:
         raise DataError(f"image {item.id}: cannot read {item.image} ({error})") from error

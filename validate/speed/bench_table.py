@@ -13,26 +13,26 @@ _HEAD = (
 )  # fmt: skip
 
 
-def bench_lines(found: Bench) -> str:
+def bench_lines(bench: Bench) -> str:
     """Return the table, what it was measured on, and what a reader must know."""
-    parallel = next((t.throughput for t in found.timings if t.throughput), None)
+    parallel = next((t.throughput for t in bench.timings if t.throughput), None)
     head = [*_HEAD, *([f"images/s ({parallel.sessions} sessions)"] if parallel else [])]
-    pinning = "not pinned" if found.cpus is None else f"pinned to {_listed(found.cpus)}"
+    pinning = "not pinned" if bench.cpus is None else f"pinned to {_listed(bench.cpus)}"
     lines = [
-        tabulate(map(_row, found.timings), head, disable_numparse=True),
+        tabulate(map(_row, bench.timings), head, disable_numparse=True),
         "",
-        f"{found.machine['cpu']}, {found.threads} threads {pinning}; {found.rounds} rounds of one "
-        f"run each after {found.warm_up} to warm up; picture: {found.picture}.",
+        f"{bench.machine['cpu']}, {bench.threads} threads {pinning}; {bench.rounds} rounds of one "
+        f"run each after {bench.warm_up} to warm up; picture: {bench.picture}.",
         "Times: median (10th-90th percentile). Ratio: image to mask time by the first's, in the "
         "same round; less than 1 is faster.",
         "MB: resident memory beyond onnxruntime's own, in a process of its own.",
     ]
     if parallel:
         lines.append(f"images/s: {parallel.sessions} sessions on {parallel.threads} threads each.")
-    if len({timing.shape for timing in found.timings}) > 1:
+    if len({timing.shape for timing in bench.timings}) > 1:
         lines.append("warning: inputs differ in shape, so ratios are between different work")
-    lines += disturbed(found.others)
-    lines += [f"warning: {t.file}: {text}" for t in found.timings for text in t.warnings]
+    lines += disturbed(bench.others)
+    lines += [f"warning: {t.file}: {text}" for t in bench.timings for text in t.warnings]
     return "\n".join(lines)
 
 
@@ -52,9 +52,9 @@ def _row(one: BenchTiming) -> list[Cell]:
     ]
 
 
-def _spread(found: Spread, digits: int) -> str:
-    low, high = number(found.p10, digits), number(found.p90, digits)
-    return f"{number(found.median, digits)} ({low}-{high})"
+def _spread(latency: Spread, digits: int) -> str:
+    low, high = number(latency.p10, digits), number(latency.p90, digits)
+    return f"{number(latency.median, digits)} ({low}-{high})"
 
 
 def _listed(cpus: tuple[int, ...]) -> str:

@@ -70,8 +70,8 @@ def _siblings(cpu: int) -> list[int]:
         text = Path(_SIBLINGS.format(cpu)).read_text(encoding="ascii").strip()
     except OSError:
         return [cpu]
-    found: list[int] = []
+    cpus: list[int] = []
     for part in text.split(","):
         first, _, last = part.partition("-")
-        found += range(int(first), int(last or first) + 1)
-    return found if cpu in found else [cpu]
+        cpus += range(int(first), int(last or first) + 1)
+    return cpus if cpu in cpus else [cpu]

@@ -57,7 +57,7 @@ def measure_latency(
     """Time every runtime on `image` in 20 rounds, fewer where a round is slow; see `take_turns`."""
     timed = {key: (runtime, image) for key, runtime in runtimes.items()}
     rounds = take_turns(timed, ROUNDS, progress, seconds=SECONDS)
-    return {key: found.latency for key, found in rounds.items()}
+    return {key: measured.latency for key, measured in rounds.items()}
 
 
 def take_turns(
@@ -73,7 +73,7 @@ def take_turns(
     spreads slow phases of the machine over all of them, so ratios hold even where absolute times
     do not.
     """
-    found = {key: Rounds([], []) for key in timed}
+    turns = {key: Rounds([], []) for key in timed}
     begun = time.perf_counter()
     for done in range(WARM_UP + rounds):
         if done == WARM_UP:
@@ -87,10 +87,10 @@ def take_turns(
             runtime.mask(outputs)
             masked = time.perf_counter()
             if done >= WARM_UP:
-                found[key].session.append(1000 * (inferred - start))
-                found[key].mask.append(1000 * (masked - start))
+                turns[key].session.append(1000 * (inferred - start))
+                turns[key].mask.append(1000 * (masked - start))
         progress(done + 1, WARM_UP + rounds)
-    return found
+    return turns
 
 
 def spread(times: Sequence[float]) -> Spread:

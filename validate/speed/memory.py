@@ -60,14 +60,14 @@ def measure_footprint(
     return _footprint(json.loads(done.stdout.splitlines()[-1]))
 
 
-def _footprint(found: dict[str, Any]) -> Footprint:
-    baseline, loaded, peak = (found[key] for key in ("baseline", "loaded", "peak"))
+def _footprint(measured: dict[str, Any]) -> Footprint:
+    baseline, loaded, peak = (measured[key] for key in ("baseline", "loaded", "peak"))
     return Footprint(
-        load_ms=spread(found["load_ms"]),
+        load_ms=spread(measured["load_ms"]),
         loaded_mb=_megabytes(loaded, baseline),
         peak_mb=_megabytes(peak, baseline),
         baseline_mb=_megabytes(baseline, 0),
-        runs=found["runs"],
+        runs=measured["runs"],
     )
 
 

@@ -55,8 +55,14 @@ def main(file: str, runtime: str, weights: str, picture: str) -> None:
     peak = resident("VmHWM")
     del opened  # the first is gone before the next is there
     load_ms = [first_ms, *(_timed_load(artifact, runtime, weights)[1] for _ in range(LOADS - 1))]
-    found = {"baseline": baseline, "loaded": loaded, "peak": peak, "load_ms": load_ms, "runs": RUNS}
-    print(json.dumps(found))
+    measured = {
+        "baseline": baseline,
+        "loaded": loaded,
+        "peak": peak,
+        "load_ms": load_ms,
+        "runs": RUNS,
+    }
+    print(json.dumps(measured))
 
 
 def _timed_load(artifact: Artifact, runtime: str, weights: str) -> tuple[Runtime, float]:

@@ -95,7 +95,7 @@ def _closed(graph: GraphProto, first: NodeProto) -> Iterator[tuple[NodeProto, ..
             continue
         nodes.append(node)
         inside.update(node.output)
-        names = {one.name for one in nodes}
+        names = {pooled.name for pooled in nodes}
         last = node.output[0]
         leaving = [
             t for t in inside if t in outputs or any(r.name not in names for r in readers[t])
@@ -111,8 +111,8 @@ def _pools(model: ModelProto, place: Pooling) -> bool:
         return False
     values = np.random.default_rng(0).normal(size=place.shape).astype(np.float32)
     wanted = windows(h, height) @ values @ windows(w, width).T
-    found = run(open_session(_alone(model, place).SerializeToString()), values)[0]
-    return found.shape == wanted.shape and bool(np.abs(found - wanted).max() < _TOLERANCE)
+    pooled = run(open_session(_alone(model, place).SerializeToString()), values)[0]
+    return pooled.shape == wanted.shape and bool(np.abs(pooled - wanted).max() < _TOLERANCE)
 
 
 def _alone(model: ModelProto, place: Pooling) -> ModelProto:

@@ -84,14 +84,14 @@ def geometry(
     strides, dilations = (list(given.get(name, [1, 1])) for name in ("strides", "dilations"))
     if dilations != [1, 1] or (strides[0] != strides[1] and None in source):
         return None
-    found = []
+    axes = []
     for axis in (0, 1):
         size, kernel, stride = source[axis + 2], weight[axis + 2], strides[axis]
         around = _padding(given, axis, size, kernel, stride)
         if around is None or not 0 <= around[0] < kernel:
             return None
-        found.append(phases(kernel, stride, around[0], around[1], size))
-    return found[0], found[1]
+        axes.append(phases(kernel, stride, around[0], around[1], size))
+    return axes[0], axes[1]
 
 
 def _padding(
@@ -132,8 +132,10 @@ def phases(kernel: int, stride: int, begin: int, more: int, size: int | None) ->
         index[(index < 0) | (index >= kernel)] = kernel
         further = kernel - stride - begin + more + shift  # results beyond stride * size
         positions = max(-(-further // stride), -highest)  # beyond size
-        found = Phases(index, (-lowest, highest + positions), (shift, stride * positions - further))
-        return len(offsets) * ((size or _UNKNOWN) + positions), sum(found.crop), found
+        phases = Phases(
+            index, (-lowest, highest + positions), (shift, stride * positions - further)
+        )
+        return len(offsets) * ((size or _UNKNOWN) + positions), sum(phases.crop), phases
 
     return min((grouped(shift) for shift in range(stride)), key=lambda one: one[:2])[2]
 

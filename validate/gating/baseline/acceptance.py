@@ -58,8 +58,8 @@ def update_baseline(
     old = load_baseline(path) if path.exists() else Baseline()
     today = date or datetime.now(UTC).date().isoformat()
     kept = {entry.key: entry for entry in old.entries}
-    scopes = {key_of(one.result, a)[:3] for one in results for a in one.result.artifacts}
-    present = {key_of(one.result, a)[:4] for one in results for a in one.result.artifacts}
+    scopes = {key_of(result.result, a)[:3] for result in results for a in result.result.artifacts}
+    present = {key_of(result.result, a)[:4] for result in results for a in result.result.artifacts}
     retired = [
         key
         for key, entry in kept.items()
@@ -105,7 +105,11 @@ def _entry(
     anchor: bool,
 ) -> BaselineEntry:
     """Return the entry with one more acceptance; only the last one keeps its counts."""
-    history = [one.model_copy(update={"counts": None}) for one in before.accepted] if before else []
+    history = (
+        [acceptance.model_copy(update={"counts": None}) for acceptance in before.accepted]
+        if before
+        else []
+    )
     last = new.model_copy(update={"anchor": anchor or not history})
     last = last.sealed(history[-1].seal if history else None)
     name, protocol, ids_sha256, id, runtime = key_of(result, artifact)

@@ -209,12 +209,12 @@ def _counts_of(entry: BaselineEntry, baseline: Path, classes: Sequence[str]) -> 
     path = baseline.parent / last.counts.file
     stored = read_counts(path, last.counts.sha256)
     for counts, figure in ((stored.labels, last.miou), (stored.against, last.fidelity_miou)):
-        found = None if counts is None else counts_miou(counts)
-        if counts is not None and (found is None) != (figure is None):
-            raise DataError(f"baseline counts {path}: say mIoU {found}, the baseline says {figure}")
-        if found is not None and figure is not None and not np.isclose(found, figure, 0, 1e-6):
+        miou = None if counts is None else counts_miou(counts)
+        if counts is not None and (miou is None) != (figure is None):
+            raise DataError(f"baseline counts {path}: say mIoU {miou}, the baseline says {figure}")
+        if miou is not None and figure is not None and not np.isclose(miou, figure, 0, 1e-6):
             raise DataError(
-                f"baseline counts {path}: add up to mIoU {found}, not to the {figure} of {baseline}"
+                f"baseline counts {path}: add up to mIoU {miou}, not to the {figure} of {baseline}"
             )
     _check_figures(last, stored, classes, path)
     return stored
@@ -226,9 +226,11 @@ def _check_figures(
     """Raise DataError where counts give other agreement or class IoU than the entry states."""
     if stored.against is not None:
         hits, pixels, _ = stored.against.sum((0, 2))
-        found = 100 * int(hits) / max(int(pixels), 1)
-        if not np.isclose(found, last.agreement, 0, 1e-6):
-            raise DataError(f"baseline counts {path}: give agreement {found}, not {last.agreement}")
+        percent = 100 * int(hits) / max(int(pixels), 1)
+        if not np.isclose(percent, last.agreement, 0, 1e-6):
+            raise DataError(
+                f"baseline counts {path}: give agreement {percent}, not {last.agreement}"
+            )
     if stored.labels is None or stored.labels.shape[2] != len(classes):
         return
     if last.class_iou is None:  # of a version that did not keep it

@@ -113,7 +113,7 @@ class BaselineEntry(_Model):
     @property
     def since_anchor(self) -> Sequence[Acceptance]:
         """The last anchor and what was accepted after it."""
-        starts = [index for index, one in enumerate(self.accepted) if one.anchor]
+        starts = [index for index, acceptance in enumerate(self.accepted) if acceptance.anchor]
         return self.accepted[starts[-1] if starts else 0 :]
 
 
@@ -134,13 +134,13 @@ class Baseline(_Model):
     def _nothing_was_changed(self) -> "Baseline":
         for entry in self.entries:
             before = None
-            for number, one in enumerate(entry.accepted, start=1):
-                if not one.is_sound(before):
+            for number, acceptance in enumerate(entry.accepted, start=1):
+                if not acceptance.is_sound(before):
                     raise ValueError(
                         f"acceptance {number} of {entry.name} {entry.id} was changed after it was "
                         "written; take the file from your history"
                     )
-                before = one.seal
+                before = acceptance.seal
         return self
 
     def find(self, key: Key) -> BaselineEntry | None:
@@ -185,7 +185,12 @@ def written(baseline: Baseline) -> bytes:
 
 def files_of(entries: Iterable[BaselineEntry]) -> set[str]:
     """Return the files of counts that entries name."""
-    return {one.counts.file for entry in entries for one in entry.accepted if one.counts}
+    return {
+        acceptance.counts.file
+        for entry in entries
+        for acceptance in entry.accepted
+        if acceptance.counts
+    }
 
 
 class _EntryOne(_Model):

@@ -39,8 +39,8 @@ def stored_of(evidence: Evidence) -> StoredCounts:
 def pack_counts(evidence: Evidence) -> bytes:
     """Return the content of a file that `read_counts` reads; equal counts give equal bytes."""
     stored, file = stored_of(evidence), io.BytesIO()
-    found = {_LABELS: stored.labels, _AGAINST: stored.against}
-    arrays: Any = {name: one.astype(np.uint32) for name, one in found.items() if one is not None}
+    counts = {_LABELS: stored.labels, _AGAINST: stored.against}
+    arrays: Any = {name: one.astype(np.uint32) for name, one in counts.items() if one is not None}
     np.savez_compressed(file, **arrays)
     return file.getvalue()
 
@@ -55,5 +55,5 @@ def read_counts(path: Path, sha256: str) -> StoredCounts:
     for name, array in arrays.items():
         if array.ndim != 3 or array.shape[1] != 3 or array.dtype.kind not in "iu":
             raise DataError(f"baseline counts {path}: {name} holds no counts")
-    found = (arrays.get(_LABELS), arrays.get(_AGAINST))
-    return StoredCounts(*(None if one is None else one.astype(np.int64) for one in found))
+    counts = (arrays.get(_LABELS), arrays.get(_AGAINST))
+    return StoredCounts(*(None if one is None else one.astype(np.int64) for one in counts))

@@ -142,11 +142,11 @@ def _drifts(
     if len(history) < 2:
         return []
     since = f"since the anchor{_on(history[0])}"
-    mious = [found for one in history if (found := _figure(one, labelled)) is not None]
+    mious = [miou for earlier in history if (miou := _figure(earlier, labelled)) is not None]
     now = _figure(artifact, labelled)
     drifts = [
         FigureChange(
-            f"agreement {since}", artifact.agreement - max(one.agreement for one in history),
+            f"agreement {since}", artifact.agreement - max(past.agreement for past in history),
             DRIFT * _allowed(rules.agreement_tolerance, entry.last, "agreement"),
         ),
     ]  # fmt: skip
@@ -157,7 +157,7 @@ def _drifts(
         drifts.insert(0, FigureChange(f"{noun} {since}", now - max(mious), bound))
     allowed = DRIFT * _allowed(rules.class_tolerance, entry.last, "class_iou")
     for name, value in artifact.class_iou.items():
-        reached = [ious[name] for one in history if name in (ious := one.class_iou or {})]
+        reached = [ious[name] for earlier in history if name in (ious := earlier.class_iou or {})]
         best = max(reached, default=None)
         if best is not None and value is not None and name not in artifact.invented_classes:
             drifts.append(FigureChange(f"{name} {since}", value - best, allowed))
@@ -179,8 +179,8 @@ def _interval(sides: Sides) -> tuple[float, float] | None:
         return 0.0, 0.0
     if not np.array_equal(sides.before[:, 1], sides.now[:, 1]):  # the reference is another one
         return None
-    found = class_figures({"before": sides.before, "now": sides.now})
-    return (found["now"] - found["before"]).mean().interval()
+    by_class = class_figures({"before": sides.before, "now": sides.now})
+    return (by_class["now"] - by_class["before"]).mean().interval()
 
 
 def _reason(
@@ -198,7 +198,9 @@ def _reason(
     if interval is not None and interval != (0.0, 0.0):
         said[0] += " (other images: {:+.3f} to {:+.3f})".format(*interval)
     lost = [change for change in others if change.lost]
-    said += [f"{one.what} {one.value:+.3f}, tolerance {one.allowed:.3g}" for one in lost[:_LISTED]]
+    said += [
+        f"{loss.what} {loss.value:+.3f}, tolerance {loss.allowed:.3g}" for loss in lost[:_LISTED]
+    ]
     if len(lost) > _LISTED:
         said.append(f"and {len(lost) - _LISTED} more beyond their tolerance")
     return "; ".join(said)

@@ -57,8 +57,8 @@ def judge_other_images(
         outcome = decide([nothing], None, same_images=False, on_inconclusive=choice)
         reason = "other images than the baseline's, and no counts of drops on both sides"
         return Verdict(id, outcome, f"{reason}; {_HINT}", check, inconclusive=True)
-    found, interval = growth(before, now)
-    change = FigureChange(found.what, found.value, rules.tolerance)
+    growing, interval = growth(before, now)
+    change = FigureChange(growing.what, growing.value, rules.tolerance)
     outcome = decide([change], interval, same_images=False, on_inconclusive=choice)
     inconclusive = decide([change], interval, same_images=False) is Outcome.UNKNOWN
     reason = (

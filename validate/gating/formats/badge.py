@@ -32,10 +32,12 @@ def badge(judged: Sequence[Judged]) -> str:
 
 
 def _worst(judged: Sequence[Judged]) -> list[str]:
-    found = [(one.result.name, artifact) for one in judged for artifact in _artifacts(one)]
-    if not found:
+    artifacts = [
+        (gated.result.name, artifact) for gated in judged for artifact in _artifacts(gated)
+    ]
+    if not artifacts:
         return []
-    name, artifact = max(found, key=lambda pair: _badness(pair[1]))
+    name, artifact = max(artifacts, key=lambda pair: _badness(pair[1]))
     names = [name, artifact.id] if len(judged) > 1 else [artifact.id]
     who = " ".join(shortened(visible(text), _NAME) for text in names)
     if artifact.drop is None:

@@ -25,9 +25,9 @@ def code_quality(judged: Sequence[Judged]) -> str:
     """
     seen = Counter[tuple[str, ...]]()
     entries = []
-    for one in judged:
-        for verdict in filter(needs_a_look, one.verdicts):
-            key = (one.result.name, one.result.protocol, verdict.id, verdict.check)
+    for gated in judged:
+        for verdict in filter(needs_a_look, gated.verdicts):
+            key = (gated.result.name, gated.result.protocol, verdict.id, verdict.check)
             seen[key] += 1
             named = json.dumps([*key, seen[key]])
             entries.append(
@@ -37,7 +37,7 @@ def code_quality(judged: Sequence[Judged]) -> str:
                     "fingerprint": sha256(named.encode()).hexdigest(),
                     "severity": _SEVERITIES.get(verdict.outcome, "minor"),
                     "location": {
-                        "path": visible(one.file.as_posix()),
+                        "path": visible(gated.file.as_posix()),
                         "lines": {"begin": 1},
                     },
                 }

@@ -25,7 +25,9 @@ def comment(judged: Sequence[Judged], command: str = "") -> str:
     most ROOM characters, and no text of a result formats, links or mentions anything.
     """
     rows = [
-        row for name, one in zip(titles(judged), judged, strict=True) for row in _rows(name, one)
+        row
+        for name, gated in zip(titles(judged), judged, strict=True)
+        for row in _rows(name, gated)
     ]
     looked = [cells for verdict, cells in rows if needs_a_look(verdict)]
     passed = [cells for verdict, cells in rows if not needs_a_look(verdict)]
@@ -60,8 +62,8 @@ def _rows(name: str, one: Judged) -> Iterable[tuple[Verdict, list[Cell]]]:
 
 
 def _evidence(judged: Sequence[Judged]) -> Iterable[str]:
-    for one in judged:
-        for verdict in one.verdicts:
+    for gated in judged:
+        for verdict in gated.verdicts:
             if verdict.outcome is Outcome.FAIL:
                 for sentence in verdict.evidence:
                     said = f"{shortened(verdict.check, _NAME)}: {shortened(sentence, _REASON)}"
@@ -69,9 +71,9 @@ def _evidence(judged: Sequence[Judged]) -> Iterable[str]:
 
 
 def _worst(judged: Sequence[Judged]) -> Iterable[str]:
-    for one in judged:
-        failing = dict.fromkeys(v.id for v in one.verdicts if v.outcome is Outcome.FAIL)
-        for artifact in filter(None, map(one.result.artifact, failing)):
+    for gated in judged:
+        failing = dict.fromkeys(v.id for v in gated.verdicts if v.outcome is Outcome.FAIL)
+        for artifact in filter(None, map(gated.result.artifact, failing)):
             if images := artifact.worst_images[:_IMAGES]:
                 said = ", ".join(f"{_code(i.id)} ({number(i.agreement, 2)} %)" for i in images)
                 yield f"- {_code(artifact.id)}: {said}"

@@ -23,11 +23,11 @@ def annotations(judged: Sequence[Judged]) -> list[str]:
     passed although its interval was inconclusive.
     """
     lines = []
-    for one in judged:
-        for verdict in one.verdicts:
+    for gated in judged:
+        for verdict in gated.verdicts:
             level = _LEVELS.get(verdict.outcome, "warning" if verdict.inconclusive else None)
             if level is not None:
-                names = (one.result.name, one.result.protocol, verdict.id, verdict.check)
+                names = (gated.result.name, gated.result.protocol, verdict.id, verdict.check)
                 title = workflow_property(f"segport: {' '.join(names)}")
                 message = workflow_data("\n".join([verdict.reason, *verdict.evidence]))
                 lines.append(f"::{level} title={title}::{message}")

@@ -17,10 +17,10 @@ def junit_xml(judged: Sequence[Judged]) -> str:
     passes or fails like any other and says so in `system-out` or in the failure, where the
     evidence is, too. Warnings go to the suite's `system-out`.
     """
-    totals = _totals(verdict for one in judged for verdict in one.verdicts)
+    totals = _totals(verdict for gated in judged for verdict in gated.verdicts)
     root = ET.Element("testsuites", {"name": "segport gate", **totals, "time": "0"})
-    for title, one in zip(titles(judged), judged, strict=True):
-        _add_suite(root, title, one)
+    for title, gated in zip(titles(judged), judged, strict=True):
+        _add_suite(root, title, gated)
     ET.indent(root)
     return ET.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
 
@@ -70,8 +70,8 @@ def _add_case(suite: ET.Element, prefix: str, verdict: Verdict) -> None:
         ET.SubElement(case, "system-out").text = xml(verdict.reason)
         return
     kind = "inconclusive" if verdict.inconclusive else _TYPES[tag]
-    found = ET.SubElement(case, tag, {"message": xml(verdict.reason), "type": kind})
-    found.text = xml("\n".join([f"{verdict.id}: {verdict.reason}", *verdict.evidence]))
+    element = ET.SubElement(case, tag, {"message": xml(verdict.reason), "type": kind})
+    element.text = xml("\n".join([f"{verdict.id}: {verdict.reason}", *verdict.evidence]))
 
 
 _TYPES = {"failure": "regression", "error": "cannot tell"}

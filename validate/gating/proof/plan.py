@@ -67,8 +67,8 @@ def plan_images(counted: Counted, points: float) -> list[ImagePlan]:
 
 def side_of(counted: Counted, id: str) -> Side | None:
     """Return the counts of an artifact and its reference; None without labels."""
-    found = [counted.evidence.get(one) for one in (counted.result.reference, id)]
-    labels = [None if one is None else one.labels for one in found]
+    pair = [counted.evidence.get(one) for one in (counted.result.reference, id)]
+    labels = [None if one is None else one.labels for one in pair]
     if labels[0] is None or labels[1] is None:
         return None
     return Side(counts_of(labels[0]), counts_of(labels[1]))

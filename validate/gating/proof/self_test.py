@@ -120,10 +120,10 @@ def planted_evidence(evidence: Evidence, plant: str, points: float, seed: int) -
 def judged_miou(evidence: Evidence) -> float:
     """Return mIoU, or without labels fidelity mIoU, counted from the matrices, percent."""
     matrices = evidence.against if evidence.labels is None else evidence.labels
-    found = None if matrices is None else miou(matrices.sum(0))
-    if found is None:
+    counted_miou = None if matrices is None else miou(matrices.sum(0))
+    if counted_miou is None:
         raise DataError("self-test: no labelled pixel, so no mIoU that could be lost")
-    return found
+    return counted_miou
 
 
 def judge_copy(
@@ -140,11 +140,11 @@ def judge_copy(
 def _copy(counted: Counted, evidence: Mapping[str, Evidence]) -> Result:
     """Return the result with the figures of other evidence."""
     result = counted.result
-    found = figures(
+    recounted = figures(
         evidence, result.reference, result.class_names, counted.images, resamples=_RESAMPLES
     )
     used = result.bootstrap and result.bootstrap.model_copy(update={"resamples": _RESAMPLES})
-    artifacts = [a.model_copy(update=dict(found[a.id])) for a in result.artifacts]
+    artifacts = [a.model_copy(update=dict(recounted[a.id])) for a in result.artifacts]
     return result.model_copy(update={"artifacts": artifacts, "bootstrap": used})
 
 
@@ -159,7 +159,7 @@ def _accepted_miou(result: Result, artifact: ArtifactResult, baseline: Path) -> 
     entry = load_baseline(baseline).find(key_of(result, artifact))
     if entry is None:
         raise DataError(f"self-test: {baseline} has no entry for {result.name} {artifact.id}")
-    found = entry.last.fidelity_miou if entry.last.miou is None else entry.last.miou
-    if found is None:
+    accepted = entry.last.fidelity_miou if entry.last.miou is None else entry.last.miou
+    if accepted is None:
         raise DataError(f"self-test: {baseline} has no mIoU for {result.name} {artifact.id}")
-    return found
+    return accepted

@@ -14,11 +14,11 @@ def has_drops(result: Result) -> bool:
 
 def drop_chart(result: Result, width: Width) -> Figure:
     """Return a dot with its 95 % interval per artifact, and a line where nothing is lost."""
-    found = [(a, a.drop) for a in result.artifacts if a.drop is not None]
+    drops = [(a, a.drop) for a in result.artifacts if a.drop is not None]
     colours = series_colours([a.id for a in result.artifacts], result.reference)
-    figure = Figure(figsize=(width.inches, 0.8 + 0.38 * len(found)), layout="constrained")
+    figure = Figure(figsize=(width.inches, 0.8 + 0.38 * len(drops)), layout="constrained")
     axes = figure.add_subplot()
-    for place, (artifact, drop) in enumerate(found):
+    for place, (artifact, drop) in enumerate(drops):
         colour = colours[artifact.id]
         text = f"{artifact.id}: {number(drop, 2, sign=True)} points"
         if artifact.drop_ci95:
@@ -28,8 +28,8 @@ def drop_chart(result: Result, width: Width) -> Figure:
         (dot,) = axes.plot([drop], [place], "o", color=colour, markersize=8)
         say(dot, text)
     axes.axvline(0, color=INK, linewidth=1)
-    axes.set_yticks(range(len(found)), [width.shortened(artifact.id) for artifact, _ in found])
-    axes.set_ylim(len(found) - 0.4, -0.6)
+    axes.set_yticks(range(len(drops)), [width.shortened(artifact.id) for artifact, _ in drops])
+    axes.set_ylim(len(drops) - 0.4, -0.6)
     axes.margins(x=0.08)
     axes.set_xlabel("points of mIoU lost (below 0: gained)")
     axes.grid(axis="x", linewidth=0.8)

@@ -19,13 +19,13 @@ def difference(expected: Classes, predicted: Classes, label: Classes | None) -> 
 
     `label` may be None, and holds 255 where it says nothing.
     """
-    found = np.full(expected.shape, SAME, np.uint8)
-    found[:-1][expected[:-1] != expected[1:]] = OUTLINE
-    found[:, :-1][expected[:, :-1] != expected[:, 1:]] = OUTLINE
+    kinds = np.full(expected.shape, SAME, np.uint8)
+    kinds[:-1][expected[:-1] != expected[1:]] = OUTLINE
+    kinds[:, :-1][expected[:, :-1] != expected[:, 1:]] = OUTLINE
     differs = predicted != expected
-    found[differs] = OTHER
+    kinds[differs] = OTHER
     if label is not None:
         said = differs & (label != VOID)
-        found[said & (label == expected)] = LOST
-        found[said & (label == predicted)] = GAINED
-    return found
+        kinds[said & (label == expected)] = LOST
+        kinds[said & (label == predicted)] = GAINED
+    return kinds

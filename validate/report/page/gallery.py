@@ -47,22 +47,25 @@ class Swatch:
 
 def cards(pictures: Sequence[Picture], reference: str) -> list[Card]:
     """Return as many cards as the page has room for, worst first."""
-    found: list[Card] = []
+    drawn_cards: list[Card] = []
     room = ROOM
-    for one in pictures:
-        card = _card(one, reference)
+    for drawn in pictures:
+        card = _card(drawn, reference)
         room -= sum(len(picture.source) for picture in card.shown)
         if room < 0:
             break
-        found.append(card)
-    return found
+        drawn_cards.append(card)
+    return drawn_cards
 
 
 def class_legend(pictures: Iterable[Picture], classes: Sequence[str]) -> list[Swatch]:
     """Return the colours of the classes that occur in labels or predictions."""
     counts = np.zeros(256, np.int64)
-    for one in pictures:
-        for pixels in (*one.predicted.values(), *([] if one.label is None else [one.label])):
+    for picture in pictures:
+        for pixels in (
+            *picture.predicted.values(),
+            *([] if picture.label is None else [picture.label]),
+        ):
             counts += np.bincount(pixels.reshape(-1), minlength=256)
     colours = palette(256)
     names = dict(enumerate(classes)) | {VOID: "no label"}
@@ -86,11 +89,11 @@ def _card(one: Picture, reference: str) -> Card:
         if key == reference:
             continue
         share = f"{number(one.agreement[key], 2)} %"
-        found = difference(expected, predicted, one.label)
-        if 100 * (found >= LOST).mean() < ALIKE:
+        differing = difference(expected, predicted, one.label)
+        if 100 * (differing >= LOST).mean() < ALIKE:
             alike.append(f"{key} ({share})")
             continue
-        png = indexed_png(found, COLOURS)
+        png = indexed_png(differing, COLOURS)
         shown += [
             _prediction(one, key, f"{key}: {share} agree"),
             Shown(

@@ -12,10 +12,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from export.artifact.diagnosis import Diagnosis
+from validate.report.content import ReportContent
 from validate.report.diagnosis_plot import plot_diagnosis
 from validate.report.diagnosis_report import conclusion, verdict, worst_layers
 from validate.report.frontier_plot import frontier_reading, frontier_table, plot_frontier
-from validate.report.material import Material
 from validate.report.page.charts import charted_classes, class_chart, drop_chart, has_drops
 from validate.report.page.confusion import FAINT, confusion_chart, largest_changes, shares
 from validate.report.page.gallery import ALIKE, cards, class_legend, difference_legend
@@ -38,21 +38,23 @@ _CHANGES = 6
 """Rows of the table below a confusion map."""
 
 
-def html_report(material: Material) -> str:
+def html_report(content: ReportContent) -> str:
     """Return report.html: one page without a request to anywhere, not even from its script.
 
-    The same material gives the same text. Raises DataError for files beside the result that
+    The same content gives the same text. Raises DataError for files beside the result that
     are damaged or belong to another one.
     """
     with page_style():
         return page_template("report.html").render(
             **page_files(),
-            **_accuracy(material),
-            **_charts(material.result),
-            confusions=_confusions(material),
-            **_pictures(material),
-            searches=_searches(material.result),
-            diagnoses=[_diagnosis(one, n) for n, one in zip(count(1), material.diagnoses)],
+            **_accuracy(content),
+            **_charts(content.result),
+            confusions=_confusions(content),
+            **_pictures(content),
+            searches=_searches(content.result),
+            diagnoses=[
+                _diagnosis(diagnosis, n) for n, diagnosis in zip(count(1), content.diagnoses)
+            ],
         )
 
 
@@ -79,16 +81,16 @@ def page_files() -> dict[str, Any]:
     }
 
 
-def _accuracy(material: Material) -> dict[str, Any]:
-    result = material.result
+def _accuracy(content: ReportContent) -> dict[str, Any]:
+    result = content.result
     reference = result.artifact(result.reference)
     miou = reference.miou if reference else None
     return {
         "result": result,
         "reference_miou": None if miou is None else number(miou, 2),
         "overlap_warning": OVERLAP_WARNING,
-        "no_gate": None if material.verdicts else NO_GATE.replace("`", ""),
-        "verdicts": verdict_lines(result, material.verdicts),
+        "no_gate": None if content.verdicts else NO_GATE.replace("`", ""),
+        "verdicts": verdict_lines(result, content.verdicts),
         "artifact_head": list(ARTIFACT_COLUMNS),
         "artifact_rows": artifact_rows(result, ARTIFACT_COLUMNS),
         "notes": notes(result),
@@ -118,15 +120,15 @@ def _charts(result: Result) -> dict[str, Any]:
     }
 
 
-def _confusions(material: Material) -> list[dict[str, Any]]:
-    result, confusions = material.result, material.confusions
+def _confusions(content: ReportContent) -> list[dict[str, Any]]:
+    result, confusions = content.result, content.confusions
     if result.reference not in confusions:
         return []
     reference = confusions[result.reference]
     classes = result.class_names
-    others = {key: one for key, one in confusions.items() if key != result.reference}
-    differences = {key: shares(one) - shares(reference) for key, one in others.items()}
-    found = []
+    others = {key: confusion for key, confusion in confusions.items() if key != result.reference}
+    differences = {key: shares(other) - shares(reference) for key, other in others.items()}
+    charts = []
     for place, (key, difference) in enumerate(differences.items()):
         svg = None
         if np.abs(difference).max() >= FAINT:
@@ -136,21 +138,21 @@ def _confusions(material: Material) -> list[dict[str, Any]]:
         changes = largest_changes(reference, others[key], classes, _CHANGES)
         rows = [
             [
-                one.label,
-                one.predicted,
-                number(one.reference, 2),
-                number(one.artifact, 2),
-                number(one.artifact - one.reference, 2, sign=True),
+                change.label,
+                change.predicted,
+                number(change.reference, 2),
+                number(change.artifact, 2),
+                number(change.artifact - change.reference, 2, sign=True),
             ]
-            for one in changes
+            for change in changes
         ]
         reading = confusion_reading(changes) if svg else None
-        found.append({"id": key, "svg": svg, "rows": rows, "reading": reading})
-    return found
+        charts.append({"id": key, "svg": svg, "rows": rows, "reading": reading})
+    return charts
 
 
-def _pictures(material: Material) -> dict[str, Any]:
-    result, pictures = material.result, material.pictures
+def _pictures(content: ReportContent) -> dict[str, Any]:
+    result, pictures = content.result, content.pictures
     shown = cards(pictures, result.reference)
     visible = pictures[: len(shown)]
     return {
@@ -168,14 +170,14 @@ def _pictures(material: Material) -> dict[str, Any]:
 
 
 def _searches(result: Result) -> list[dict[str, Any]]:
-    found = []
+    searches = []
     for place, artifact in enumerate(result.artifacts):
         if artifact.search is None:
             continue
         facts = artifact.search.model_dump()
         head, rows = frontier_table(facts)
         alt = f"What was tried for {artifact.id}, as in the table below"
-        found.append(
+        searches.append(
             {
                 "id": artifact.id,
                 "svg": inline_svg(partial(plot_frontier, facts), f"frontier-{place}", alt),
@@ -184,7 +186,7 @@ def _searches(result: Result) -> list[dict[str, Any]]:
                 "rows": rows,
             }
         )
-    return found
+    return searches
 
 
 def _diagnosis(diagnosis: Diagnosis, place: int) -> dict[str, Any]:

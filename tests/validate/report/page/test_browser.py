@@ -17,7 +17,7 @@ from tests.validate.report.page.folders import HOSTILE, result_folder
 from tests.validate.results import artifact_result, lost, result_of
 from validate.history.page import history_html
 from validate.history.store import points_of
-from validate.report.material import Material
+from validate.report.content import ReportContent
 from validate.report.page.page import html_report
 from validate.report.report import report
 from validate.result.result import ImageAgreement
@@ -204,7 +204,7 @@ def charts_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
             }  # fmt: skip
     file.write_text(json.dumps(document | {"facts_sha256": None}))
     page = folder / "charts.html"
-    page.write_text(html_report(Material(file, (), [found])))
+    page.write_text(html_report(ReportContent(file, (), [found])))
     return page
 
 

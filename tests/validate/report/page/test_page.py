@@ -18,7 +18,7 @@ from export.common.errors import DataError
 from tests.validate.report.page.folders import HOSTILE, result_folder, thumbnail
 from tests.validate.results import artifact_result, result_of
 from validate.gating.verdict import Outcome, Verdict
-from validate.report.material import Material
+from validate.report.content import ReportContent
 from validate.report.page.gallery import ROOM, cards
 from validate.report.page.page import html_report
 from validate.report.report import markdown_report
@@ -73,7 +73,7 @@ class Said:
 
 
 def _page(file: Path, *verdicts: Said | Verdict) -> tuple[str, Page]:
-    html = html_report(Material(file, verdicts))
+    html = html_report(ReportContent(file, verdicts))
     return html, Page(html)
 
 

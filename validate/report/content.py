@@ -1,4 +1,4 @@
-"""All that a report can show, read when it is shown."""
+"""What a report shows, each part read when it is first needed."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ if TYPE_CHECKING:  # report.md waits for none of them
 
 
 @dataclass(frozen=True)
-class Material:
+class ReportContent:
     """A result and what lies beside it; `verdicts` and `diagnoses` where the caller has some."""
 
     result_file: Path
@@ -38,8 +38,8 @@ class Material:
 
         if not self.result_file.with_name(CONFUSION_FILE).is_file():
             return {}
-        found = load_confusions(self.result, self.result_file)
-        return {key: matrices.sum(0) for key, matrices in found.items()}
+        per_image = load_confusions(self.result, self.result_file)
+        return {key: matrices.sum(0) for key, matrices in per_image.items()}
 
     @cached_property
     def pictures(self) -> "Sequence[Picture]":

@@ -1,4 +1,4 @@
-"""What a recipe asks for, in the words of the functions that do it."""
+"""What a recipe says, as arguments of the functions that do it."""
 
 from export.artifact.artifact import Artifact, artifact_id
 from quantize.settings import Settings
@@ -28,7 +28,7 @@ def request_of(section: ArtifactSection, recipe: Recipe) -> Request | None:
     return requested(section.max_drop, section.min_agreement, data, section.search_minutes)
 
 
-def id_of(section: ArtifactSection) -> str:
+def artifact_id_of(section: ArtifactSection) -> str:
     """Return the id that the artifact will have, such as `int8@npu`."""
     return artifact_id(section.precision, section.target if section.precision == "int8" else None)
 
