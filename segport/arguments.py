@@ -75,7 +75,7 @@ Name = Annotated[str | None, typer.Option(help="Name of the artifacts.")]
 Threshold = Annotated[
     float, typer.Option(help="Of a binary network: the probability its class begins at.")
 ]
-Force = Annotated[bool, typer.Option("--force", help="Write the file all the same.")]
+Force = Annotated[bool, typer.Option("--force", help="Write the file anyway.")]
 Numbers = str | None
 """Of an option that takes one number or several; see `join_numbers`."""
 _NUMBERS = ("--mean", "--std")

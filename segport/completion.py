@@ -47,7 +47,9 @@ def _named(shell: Shell) -> str:
         name = ""
     if name in set(Shell):
         return str(name)
-    raise UsageError(f"completion: this is none of {', '.join(_SHELLS)}; name the shell you mean")
+    raise UsageError(
+        f"completion: this is not one of {', '.join(_SHELLS)}; name the shell you mean"
+    )
 
 
 def _show(context: typer.Context, shell: Shell | None) -> None:

@@ -219,7 +219,7 @@ class Manifest(_Strict):
     def _knows_its_precision(self) -> "Manifest":
         if self.precision not in _PRECISIONS and self.precision not in self.checks:
             raise ValueError(
-                f"precision: {self.precision} is none of {', '.join(_PRECISIONS)}, and no check "
+                f"precision: {self.precision} is not one of {', '.join(_PRECISIONS)}, and no check "
                 "says how it was made"
             )
         return self

@@ -197,7 +197,7 @@ class _Border:
                 continue
             alone = len(readers[before.output[0]]) == 1 and before.output[0] not in ends
             if alone and before.op_type == "Cast" and node.op_type == "Transpose":
-                # a byte is laid out anew as well as a float
+                # a byte is reordered as well as a float
                 _exchange(before, node)
                 return True
             if _take_back(before, node):

@@ -1,4 +1,4 @@
-"""A third-party ONNX file, read: its graph, how it takes pictures, and what it gives for some."""
+"""A third-party ONNX file, read: graph, input conventions, and outputs for sample images."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field

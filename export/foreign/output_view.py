@@ -99,7 +99,7 @@ def chosen_outputs(
         known("kind", asked.kind, OUTPUT_KINDS)
     if not 0 < asked.threshold < 1:
         raise UsageError(
-            f"import: --threshold {asked.threshold:g} is no probability between 0 and 1"
+            f"import: --threshold {asked.threshold:g} is not a probability between 0 and 1"
         )
     if asked.name is not None and asked.name not in arrays:
         raise UsageError(unknown("output", asked.name, arrays))
@@ -139,7 +139,7 @@ def _output(
     asked: Asked,
     sides: tuple[int, int],
 ) -> OutputView | None:
-    """Return how one output is to be read, None for one that is no segmentation."""
+    """Return how one output is to be read, None for one that is not a segmentation."""
     if array.ndim not in (3, 4):
         return None
     real = array.dtype.kind == "f" or array.dtype.name == "bfloat16"

@@ -70,7 +70,7 @@ def quantize(
         accept: Traps in labels that are known and meant.
         search_minutes: Minutes for the search.
         min_self_agreement: Percent of pixels as in fp32, below which nothing is written.
-        force: Write the file all the same.
+        force: Write the file anyway.
         download: Fetch VOC or SBD where it is not there.
         progress: Show progress on standard error.
 

@@ -34,10 +34,10 @@ def bench(
         int | None,
         typer.Option(min=1, help="Measure images/s of N sessions that share the threads, too."),
     ] = None,
-    rounds: Annotated[int, typer.Option(min=1, help="Runs of each artifact, in turns.")] = 30,
+    rounds: Annotated[int, typer.Option(min=1, help="Interleaved runs of each artifact.")] = 30,
     as_json: AsJson = False,
 ) -> None:
-    """Time artifacts in turns on CPUs held fixed; also load time, memory and throughput."""
+    """Time artifacts, interleaved, on fixed CPUs; also load time, memory and throughput."""
     from segport.progress import stages
 
     with stages() as progress:
