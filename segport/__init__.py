@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from export.common.errors import SegportError
     from segport.api.artifacts import Artifact, export, import_, load
+    from segport.api.packaging import package, verify
     from segport.api.quantizing import quantize
     from segport.api.running import Run, run
     from segport.api.validating import Gate, Validation, gate, report, validate
@@ -30,16 +31,18 @@ _HOMES = {
     "gate": "segport.api.validating",
     "import_": "segport.api.artifacts",
     "load": "segport.api.artifacts",
+    "package": "segport.api.packaging",
     "quantize": "segport.api.quantizing",
     "report": "segport.api.validating",
     "run": "segport.api.running",
     "validate": "segport.api.validating",
+    "verify": "segport.api.packaging",
 }
 """Where each public name lives."""
 
 __all__ = [
     "Artifact", "Gate", "Run", "SegportError", "Validation", "export", "gate", "import_", "load",
-    "quantize", "report", "run", "validate",
+    "package", "quantize", "report", "run", "validate", "verify",
 ]  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from quantize.int8.methods import METHODS
 from quantize.precisions import IO_TYPES, PRECISIONS
 from quantize.ranges.table import RANGE_RULES
 from quantize.targets import TARGETS
+from segport.packaging.layouts import LAYOUTS as PACKAGE_LAYOUTS
 from validate.data import layouts
 from validate.gating.formats.formats import FORMATS
 from validate.gating.kinds import KINDS
@@ -42,6 +43,7 @@ TABLES: dict[str, tuple[str, Table]] = {
     "Traps in labels": ("`--accept`", TRAPS),
     "Runtimes": ("`--runtime`", RUNTIMES),
     "Report formats": ("`segport report --format`", REPORT_FORMATS),
+    "Layouts of a package": ("`segport package --layout`", PACKAGE_LAYOUTS),
     "Budgets": ("`segport gate`, with dashes", KINDS),
     "What an interval across a limit means": ("`segport gate --on-inconclusive`", ON_INCONCLUSIVE),
     "Forms of verdicts": ("`segport gate`", FORMATS),

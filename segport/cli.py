@@ -26,12 +26,14 @@ from segport.commands.index import index
 from segport.commands.inspect import inspect
 from segport.commands.lint import lint
 from segport.commands.models import models
+from segport.commands.package import package
 from segport.commands.predict import predict
 from segport.commands.profile import profile
 from segport.commands.quantize import quantize
 from segport.commands.report import report
 from segport.commands.run import run
 from segport.commands.validate import validate
+from segport.commands.verify import verify
 from segport.completion import InstallCompletion, ShowCompletion, name_shell
 from segport.defect import defect
 from segport.progress import be_quiet
@@ -59,6 +61,8 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "index": index,
     "gate": gate,
     "run": run,
+    "package": package,
+    "verify": verify,
     "predict": predict,
     "doctor": doctor,
 }
@@ -79,6 +83,8 @@ EXAMPLES = {
     "index": "segport index results",
     "gate": "segport gate result/result.json --max-drop int8=0.5",
     "run": "segport run demo",
+    "package": "segport package out/net-fp32.onnx out/net-int8.onnx -o package",
+    "verify": "segport verify package",
     "predict": "segport predict out/net-int8.onnx photos -o masks",
     "doctor": "segport doctor",
 }
@@ -87,6 +93,7 @@ STAGES = {
     "Make files": ("models", "inspect", "import", "export", "quantize", "run"),
     "Judge them": ("validate", "compare", "report", "index", "gate", "history"),
     "Look inside": ("lint", "bench", "profile", "diagnose"),
+    "Hand over": ("package", "verify"),
     "Use": ("predict", "doctor"),
 }
 """Panels of `segport --help`."""

@@ -80,5 +80,6 @@ PARSERS = {
     "mask": Parser(seeds.mask, lambda file: read_mask(Item("x", file, file), (9, 9), 21)),
     "diagnosis": Parser(seeds.diagnosis, seeds.load_diagnosis_file),
     "history": Parser(seeds.history, seeds.load_history),
+    "package": Parser(seeds.package, seeds.load_package),
     "preprocessor": Parser(seeds.preset, seeds.load_preset),
 }

@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
+import segport
 from export.artifact.artifact import Artifact
 from export.artifact.classes import VOC_CLASSES
 from export.artifact.diagnosis import Suspect
@@ -51,6 +52,21 @@ LABEL_MAP = (
     'void = [0, 255]\noffset = -1\nothers = "void"\n'
     '[classes]\n255 = "person"\n[colours]\n"#ff0000" = 1\n'
 )
+
+
+def package(folder: Path, tiny: Artifact) -> Path:
+    """A zip, which holds every other file of a package."""
+    picture = Image.new("RGB", (40, 30), "red")
+    (folder / "pictures").mkdir()
+    picture.save(folder / "pictures/x.png")
+    return segport.package(
+        [tiny.path], folder / "package.zip", samples=folder / "pictures", force=True, progress=False
+    )
+
+
+def load_package(file: Path) -> None:
+    """A package that is not refused computes what it promises."""
+    assert segport.verify(file, progress=False).verdict == "exact"
 
 
 def record(folder: Path, tiny: Artifact) -> Path:

@@ -59,7 +59,7 @@ pytest_add_cli_args = [
 pytest_add_cli_args_test_selection = {tests}
 # torch and onnxruntime have threads, which a fork of a process that ran them lacks
 process_isolation = "forkserver"
-timeout_multiplier = 6.0
+timeout_multiplier = 15.0
 timeout_constant = 5.0
 use_git_change_detection = false
 """

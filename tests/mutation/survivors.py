@@ -69,7 +69,10 @@ def verdicts(modules: Sequence[str]) -> Iterator[tuple[Path, str, str]]:
 
 
 def forget_survivors(modules: Sequence[str]) -> None:
-    """Let mutmut try again what lives without a reason: there may be new tests."""
+    """Let mutmut try again what lives without a reason: there may be new tests.
+
+    And what ran out of time: a busy machine stops sound mutants, too.
+    """
     reset_config()
     reasons = tomllib.loads((HERE / "reasons.toml").read_text())
     for path in {path for path, _, _ in verdicts(modules)}:
@@ -84,7 +87,7 @@ def forget_survivors(modules: Sequence[str]) -> None:
 
 def _settled(path: Path, key: str, status: str, reasons: Reasons) -> bool:
     if status in KILLED:
-        return True
+        return status != "timeout"
     there = status == "survived" and Path("mutants", path).exists()  # else its code is made anew
     return there and reason(_survivor(path, key), reasons) != UNKNOWN
 

@@ -85,6 +85,12 @@ def test_one_towering_row_is_enough_to_try_others() -> None:
     assert len(candidate_scales(values * 0, scale)) == 1
 
 
+def test_a_row_towers_over_itself_alone() -> None:
+    values = np.full((1001, 64), 1e-6, np.float32)
+    values[7] = np.tile([1, -1], 32)  # large, and even; of both signs, so that they add up to 0
+    assert len(candidate_scales(values, np.ones(1001, np.float32))) == 1
+
+
 def _settled(values: list[list[float]], cost: list[float]) -> Settled:
     rows = np.array(cost)
     return Settled(np.array(values), rows * 10, rows / 2, rows * 3, rows)
@@ -98,6 +104,7 @@ def test_every_row_takes_what_costs_least() -> None:
     np.testing.assert_array_equal(best.values, [[0.5], [2]])
     np.testing.assert_array_equal(best.shift, [20, 10])
     np.testing.assert_array_equal(best.error, [1, 0.5])
+    np.testing.assert_array_equal(best.cost, [2, 1])
     # the gain is over rounding to nearest with the whole range: 12 + 3 against 1.5
     assert best.gain == pytest.approx(10)
 
@@ -108,6 +115,10 @@ def test_rows_of_one_scale_are_chosen_together() -> None:
     scale, best = best_rows(scales, [wide, narrow])
     np.testing.assert_array_equal(scale, [1])
     np.testing.assert_array_equal(best.values, wide.values)
+    cheaper = _settled([[0.5], [3]], [3, 1])
+    scale, best = best_rows(scales, [wide, cheaper])
+    np.testing.assert_array_equal(scale, [0.5])
+    np.testing.assert_array_equal(best.values, cheaper.values)
 
 
 def test_powers_of_two_stay_powers_of_two() -> None:
