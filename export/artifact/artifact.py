@@ -216,7 +216,7 @@ class Manifest(_Strict):
     versions: dict[str, str]
 
     @model_validator(mode="after")
-    def _knows_its_precision(self) -> "Manifest":
+    def _check_precision(self) -> "Manifest":
         if self.precision not in _PRECISIONS and self.precision not in self.checks:
             raise ValueError(
                 f"precision: {self.precision} is not one of {', '.join(_PRECISIONS)}, and no check "
@@ -225,7 +225,7 @@ class Manifest(_Strict):
         return self
 
     @model_validator(mode="after")
-    def _tells_facts_of_their_types(self) -> "Manifest":
+    def _check_fact_types(self) -> "Manifest":
         for precision, facts in _FACTS.items():
             if precision in self.checks:
                 try:
@@ -237,7 +237,7 @@ class Manifest(_Strict):
         return self
 
     @model_validator(mode="after")
-    def _counts_its_classes_once(self) -> "Manifest":
+    def _check_unique_classes(self) -> "Manifest":
         logits = self.output("logits")
         channels = logits.shape[1:2] if logits else ()
         counts = {len(self.classes), len(self.palette), *(c for c in channels if c is not None)}
