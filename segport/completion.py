@@ -72,7 +72,7 @@ def _install(context: typer.Context, shell: Shell | None) -> None:
 
 InstallCompletion = Annotated[
     Shell | None,
-    typer.Option(callback=_install, is_eager=True, help="Write completion for a shell."),
+    typer.Option(callback=_install, is_eager=True, help="Install completion for a shell."),
 ]
 ShowCompletion = Annotated[
     Shell | None,

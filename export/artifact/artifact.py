@@ -299,7 +299,9 @@ def artifact_name(text: str) -> str:
     """Return `text` (a model or a user's name) as a file name part."""
     name = re.sub(r"[/:.]", "-", text)
     if len(name) > LONGEST:
-        raise UsageError(f"name '{text[:20]}...': has {len(name)} characters, {LONGEST} are enough")
+        raise UsageError(
+            f"name '{text[:20]}...': has {len(name)} characters, at most {LONGEST} are allowed"
+        )
     if not is_file_name(name):
         raise UsageError(f"name '{text}': use letters, digits, '-' and '_' only")
     return name
