@@ -1,4 +1,4 @@
-"""PyTorch to ONNX: the whole way in one function."""
+"""PyTorch to ONNX, end to end in one function."""
 
 import gc
 from collections.abc import Sequence

@@ -26,7 +26,7 @@ from export.common.files import check_writable, sha256_of
 from export.common.versions import versions
 from export.foreign.border import with_border
 from export.foreign.onnx_source import OnnxSource, Size, SourceOptions, read_source
-from export.foreign.output_view import Asked
+from export.foreign.output_view import OutputRequest
 from export.foreign.signature import resize_logits, resize_mask, with_output_shapes
 from export.foreign.view import MODES
 from export.onnx_graph.graph import infer_shapes, normalise, opset, with_input_shape
@@ -77,8 +77,8 @@ def import_model(
     check_writable(folder)
     class_names = read_classes(classes, binary=True)
     base_name = artifact_name(name or file.stem)
-    asked = Asked(output_name, kind, threshold)
-    reading = SourceOptions(mean, std, size, layout, channels, range_, asked)
+    request = OutputRequest(output_name, kind, threshold)
+    reading = SourceOptions(mean, std, size, layout, channels, range_, request)
     with _naming(file):
         source = read_source(file, len(class_names), reading)
         model, checks, parity = _model(source, len(class_names))
@@ -136,7 +136,7 @@ def _model(source: OnnxSource, classes: int) -> tuple[ModelProto, dict[str, obje
     model = normalise(model)
     parity = measure_parity(zip(source.probes, _outputs(source, model), strict=True))
     if parity.problem_within(limits) and newer is not source.model:
-        _blame_conversion(source, limits)
+        _explain_difference(source, limits)
     require_parity(parity, f"{source.file.name}: original against imported", limits)
     if "logits" in own[0]:
         resize_logits(model, own[0]["logits"].shape[2:], source.shape[2:], source.counted_at)
@@ -160,7 +160,7 @@ def _outputs(source: OnnxSource, model: ModelProto) -> list[Outputs]:
     return [{INPUT_NAME: image} | named_outputs(session, image) for image in images]
 
 
-def _blame_conversion(source: OnnxSource, limits: ParityLimits) -> None:
+def _explain_difference(source: OnnxSource, limits: ParityLimits) -> None:
     """Raise ExportError that names the operators which a newer opset changes, if it does."""
 
     def alike(older: ModelProto) -> bool:

@@ -1,4 +1,4 @@
-"""The way through torch's exporter, and nothing behind it."""
+"""The call of torch's exporter, and nothing after it."""
 
 import contextlib
 import io

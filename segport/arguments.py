@@ -31,12 +31,12 @@ Runtime = Annotated[
 AllowFallback = Annotated[
     bool,
     typer.Option(
-        "--allow-fallback", help="Where a GPU runtime is not there, take what is and say so."
+        "--allow-fallback", help="If a GPU runtime is missing, use what is available and say so."
     ),
 ]
 Threads = Annotated[
     int | None,
-    typer.Option(min=1, help="CPUs to hold fixed, a thread on each. Default: all there are."),
+    typer.Option(min=1, help="CPUs to pin, one thread on each. Default: all."),
 ]
 SizeText = Annotated[
     tuple[str, str] | None, typer.Option("--size", help="Height and width, or 'dynamic'.")
@@ -65,17 +65,17 @@ MaskSuffix = Annotated[
 ]
 Accept = Annotated[
     list[str] | None,
-    table_option(help="Odd labels that are meant: {names}.", table=TRAPS),
+    table_option(help="Label oddities to accept: {names}.", table=TRAPS),
 ]
 Weights = Annotated[
     str | None,
-    typer.Option(help="With torch as reference or runtime: the checkpoint exported from."),
+    typer.Option(help="For torch as reference or runtime: the checkpoint exported from."),
 ]
 Name = Annotated[str | None, typer.Option(help="Name of the artifacts.")]
 Threshold = Annotated[
-    float, typer.Option(help="Of a binary network: the probability its class begins at.")
+    float, typer.Option(help="Binary networks: probability from which a pixel is the class.")
 ]
-Force = Annotated[bool, typer.Option("--force", help="Write the file all the same.")]
+Force = Annotated[bool, typer.Option("--force", help="Write the file anyway.")]
 Numbers = str | None
 """Of an option that takes one number or several; see `join_numbers`."""
 _NUMBERS = ("--mean", "--std")

@@ -47,7 +47,9 @@ def _named(shell: Shell) -> str:
         name = ""
     if name in set(Shell):
         return str(name)
-    raise UsageError(f"completion: this is none of {', '.join(_SHELLS)}; name the shell you mean")
+    raise UsageError(
+        f"completion: this is not one of {', '.join(_SHELLS)}; name the shell you mean"
+    )
 
 
 def _show(context: typer.Context, shell: Shell | None) -> None:
@@ -70,7 +72,7 @@ def _install(context: typer.Context, shell: Shell | None) -> None:
 
 InstallCompletion = Annotated[
     Shell | None,
-    typer.Option(callback=_install, is_eager=True, help="Write completion for a shell."),
+    typer.Option(callback=_install, is_eager=True, help="Install completion for a shell."),
 ]
 ShowCompletion = Annotated[
     Shell | None,

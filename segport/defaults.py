@@ -8,4 +8,4 @@ SAMPLES = 64
 SEED = 0
 IO_TYPE = "fp32"
 MIN_SELF_AGREEMENT = 95.0
-"""Percent of pixels as in fp32."""
+"""Percent of pixels that match fp32."""

@@ -1,4 +1,4 @@
-"""The last line of defence: an error that nobody foresaw, as one line, its traceback kept."""
+"""The last line of defence: an unexpected error as one line, its traceback kept."""
 
 import os
 import tempfile

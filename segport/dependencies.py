@@ -142,7 +142,7 @@ def _required() -> dict[str, str]:
 
 
 def _named(source: str | None) -> Any:
-    """Return name and contents where `source` is a file; the words that are none as they are."""
+    """Return name and sha256 where `source` is a file; anything else stays as it is."""
     path = Path(source or "")
     return [path.name, sha256_of(path)] if path.is_file() else source
 

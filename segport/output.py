@@ -1,4 +1,4 @@
-"""What all commands print alike."""
+"""What all commands print the same way."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The whole way in one function: export, quantize, validate, report, gate."""
+"""The pipeline in one function: export, quantize, validate, report, gate."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -75,7 +75,7 @@ class _Lines(Stages):
                 self._write(f"{start}{time.strftime('%H:%M:%S')} {name}")
 
     def remind(self) -> None:
-        """Show that work goes on, if nothing was shown for a while."""
+        """Show a sign of life if nothing was shown for a while."""
         with self._lock:
             silent = time.monotonic() - self._spoke
             if self._stage is not None and silent >= QUIET_SECONDS:

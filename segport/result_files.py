@@ -32,6 +32,6 @@ def _named(text: str) -> list[Path]:
         try:
             matches = sorted(anchor.glob(str(path.relative_to(anchor))))
         except (ValueError, NotImplementedError) as error:
-            raise UsageError(f"{text}: no pattern of files ({error})") from error
+            raise UsageError(f"{text}: not a valid file pattern ({error})") from error
         return [file for match in matches for file in _named(str(match))]
     return [path]

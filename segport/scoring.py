@@ -162,7 +162,7 @@ class Agreement(_Score):
 def session_times(
     artifact: Artifact, image: NDArray[np.float32], models: Sequence[ModelProto | Path]
 ) -> list[float]:
-    """Return the median milliseconds of each of an artifact's variants, measured in turns.
+    """Return the median milliseconds of each of an artifact's variants, measured interleaved.
 
     `image` is float32 (1, 3, H, W), prepared for the artifact.
     """

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM as exceptions: what was begun is cleared away on their way out."""
+"""SIGINT and SIGTERM as exceptions, so that unfinished files are removed on the way out."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""This user's signature: what Segport wrote for him is told from what anybody else wrote."""
+"""This user's signature: tells what Segport wrote for them from what anybody else wrote."""
 
 import hashlib
 import hmac

@@ -17,7 +17,7 @@ _EXPORT = "export.onnx_export:export_model"
 def make_fp32(recipe: Recipe, folder: Path) -> Artifact:
     """Export the network, or import the file, into `folder`. Raises SegportError as they do.
 
-    An export goes on in a process of its own, so that the exporter's memory is free afterwards,
+    An export runs in a process of its own, so that the exporter's memory is free afterwards,
     and torch's 650 MB as long as nothing here needs it; a network that only this process has is
     exported here.
     """
@@ -38,8 +38,8 @@ def make_fp32(recipe: Recipe, folder: Path) -> Artifact:
             kind=model.kind,
             threshold=model.threshold,
         )
-    named = _asked(recipe)
-    if _only_here(model):
+    named = _export_options(recipe)
+    if _only_in_this_process(model):
         from export.onnx_export import export_model  # brings torch, which takes its time
 
         return export_model(folder=folder, **named)
@@ -50,7 +50,7 @@ def make_fp32(recipe: Recipe, folder: Path) -> Artifact:
         return write_artifact(artifact.path.read_bytes(), artifact.manifest, folder)
 
 
-def _asked(recipe: Recipe) -> dict[str, Any]:
+def _export_options(recipe: Recipe) -> dict[str, Any]:
     """Return the arguments of `export_model`, all but the folder."""
     model = recipe.model
     return {
@@ -72,7 +72,7 @@ def _asked(recipe: Recipe) -> dict[str, Any]:
     }
 
 
-def _only_here(model: ModelSection) -> bool:
+def _only_in_this_process(model: ModelSection) -> bool:
     """Whether the network's code is in this process and in no file that another could import."""
     code, colon, _ = (model.name or "").partition(":")
     if code == "__main__":

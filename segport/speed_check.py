@@ -20,9 +20,9 @@ _LAYOUT = ("ReorderInput", "ReorderOutput", "QuantizeLinear", "DequantizeLinear"
 def speed_lines(fp32: Artifact, made: Artifact, image: Sample) -> list[str]:
     """Return the time of both and their ratio, in a line, and a table of what takes it.
 
-    And a warning where fp32 is faster. Measured in turns on `image`, prepared for `fp32`; nothing
-    for an int8 file of another machine's kind. The manifest does not record it: the same command is
-    to give the same bytes.
+    And a warning where fp32 is faster. Measured interleaved on `image`, prepared for `fp32`;
+    nothing for an int8 file of another kind of machine. The manifest does not record it: the same
+    command must give the same bytes.
     """
     facts = made.manifest.int8
     if facts is None or facts["int8_unverified"]:

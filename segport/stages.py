@@ -1,7 +1,7 @@
-"""Stages of a run, not run again where nothing that they depend on has changed.
+"""Stages of a run, skipped where nothing that they depend on has changed.
 
 Contents decide, never dates: of everything that bears on a stage, and of every file it wrote,
-the sha256 is compared, all of them anew each time. The record of them is signed: what somebody
+the sha256 is compared, all of them again each time. The record of them is signed: what somebody
 else wrote or edited is nobody's word.
 """
 

@@ -216,16 +216,16 @@ class Manifest(_Strict):
     versions: dict[str, str]
 
     @model_validator(mode="after")
-    def _knows_its_precision(self) -> "Manifest":
+    def _check_precision(self) -> "Manifest":
         if self.precision not in _PRECISIONS and self.precision not in self.checks:
             raise ValueError(
-                f"precision: {self.precision} is none of {', '.join(_PRECISIONS)}, and no check "
+                f"precision: {self.precision} is not one of {', '.join(_PRECISIONS)}, and no check "
                 "says how it was made"
             )
         return self
 
     @model_validator(mode="after")
-    def _tells_facts_of_their_types(self) -> "Manifest":
+    def _check_fact_types(self) -> "Manifest":
         for precision, facts in _FACTS.items():
             if precision in self.checks:
                 try:
@@ -237,7 +237,7 @@ class Manifest(_Strict):
         return self
 
     @model_validator(mode="after")
-    def _counts_its_classes_once(self) -> "Manifest":
+    def _check_unique_classes(self) -> "Manifest":
         logits = self.output("logits")
         channels = logits.shape[1:2] if logits else ()
         counts = {len(self.classes), len(self.palette), *(c for c in channels if c is not None)}
@@ -299,7 +299,9 @@ def artifact_name(text: str) -> str:
     """Return `text` (a model or a user's name) as a file name part."""
     name = re.sub(r"[/:.]", "-", text)
     if len(name) > LONGEST:
-        raise UsageError(f"name '{text[:20]}...': has {len(name)} characters, {LONGEST} are enough")
+        raise UsageError(
+            f"name '{text[:20]}...': has {len(name)} characters, at most {LONGEST} are allowed"
+        )
     if not is_file_name(name):
         raise UsageError(f"name '{text}': use letters, digits, '-' and '_' only")
     return name

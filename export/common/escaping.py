@@ -1,4 +1,4 @@
-"""Strangers' texts, made harmless for whatever reads them next.
+"""Untrusted text, escaped for whatever reads it next.
 
 Names of networks, artifacts, classes, images and files come from other people. Whoever writes
 one of them into a document takes the function of that document here, once, at the place of

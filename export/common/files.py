@@ -48,7 +48,7 @@ def read_file(path: Path) -> bytes:
 
 
 def sha256_of(path: Path) -> str:
-    """Return the hex sha256 of a file. Raises OSError, also for what is no regular one."""
+    """Return the hex sha256 of a file. Raises OSError, also for what is not a regular file."""
     _refuse_irregular(path)
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,4 +1,4 @@
-"""Names that come from outside: what they may be."""
+"""Names that users and files give: what they may be."""
 
 import re
 import unicodedata

@@ -1,4 +1,4 @@
-"""How long work tells how far it is: one signature, and the stages of a command."""
+"""Progress of long work: one signature, and the stages of a command."""
 
 from collections.abc import Callable
 from functools import partial
@@ -8,11 +8,11 @@ Progress = Callable[[int, int], None]
 
 
 def silent(done: int, total: int) -> None:
-    """Show nobody how far the work is."""
+    """Show nothing."""
 
 
 class Stages:
-    """What is going on: each stage has a name and its own Progress. Subclasses show it."""
+    """Stages of a command: each has a name and its own Progress. Subclasses show them."""
 
     def stage(self, name: str) -> Progress:
         """Begin a stage; return what is told how far it is."""
@@ -27,9 +27,9 @@ class Stages:
         """Report that `done` of `total` steps of stage `name` are over; total 0 is unknown."""
 
     def note(self, text: str) -> None:
-        """Say something that is no stage, in one line that stays."""
+        """Print a remark that is not a stage, in one line that stays."""
         self(text, 0, 0)
 
 
 SILENT = Stages()
-"""Shows nobody what goes on."""
+"""Shows nothing."""

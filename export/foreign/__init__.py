@@ -1,4 +1,4 @@
-"""ONNX files that somebody else wrote: how they take pictures and what they give.
+"""Third-party ONNX files: their input conventions and their outputs.
 
 The whole way is `export.onnx_import`; a look without importing is `preview`.
 """

@@ -37,7 +37,7 @@ def with_border(
     copy = ModelProto()
     copy.CopyFrom(model)
     border = _Border(copy)
-    border.step_aside([INPUT_NAME, *(seen.becomes for seen in outputs)])
+    border.make_room_for([INPUT_NAME, *(seen.becomes for seen in outputs)])
     border.put_input(view, shape)
     border.put_outputs(outputs)
     border.cancel()
@@ -53,7 +53,7 @@ class _Border:
         self._ends: dict[str, str] = {}
         self._kinds: dict[str, int] = {}
 
-    def step_aside(self, names: Sequence[str]) -> None:
+    def make_room_for(self, names: Sequence[str]) -> None:
         """Rename the tensors that bear the names of an artifact's."""
         graph = self._graph
         self._aside = {name: f"{name}_inner" for name in names}
@@ -197,10 +197,10 @@ class _Border:
                 continue
             alone = len(readers[before.output[0]]) == 1 and before.output[0] not in ends
             if alone and before.op_type == "Cast" and node.op_type == "Transpose":
-                # a byte is laid out anew as well as a float
+                # a byte is reordered as well as a float
                 _exchange(before, node)
                 return True
-            if _take_back(before, node):
+            if _invert(before, node):
                 self._skip(node, before.input[0])
                 return True
         return False
@@ -245,7 +245,7 @@ def _exchange(first: NodeProto, second: NodeProto) -> None:
         node.attribute.extend(work.attribute)
 
 
-def _take_back(before: NodeProto, node: NodeProto) -> bool:
+def _invert(before: NodeProto, node: NodeProto) -> bool:
     """Whether the second node gives what went into the first."""
     if before.op_type != node.op_type:
         return False

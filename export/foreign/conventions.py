@@ -1,4 +1,4 @@
-"""The tables of how third-party files take pictures; `export.foreign.view` reads a file by them."""
+"""The tables of third-party input conventions; `export.foreign.view` reads a file by them."""
 
 from dataclasses import dataclass
 

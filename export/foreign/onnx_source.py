@@ -1,4 +1,4 @@
-"""A third-party ONNX file, read: its graph, how it takes pictures, and what it gives for some."""
+"""A third-party ONNX file, read: graph, input conventions, and outputs for sample images."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ from export.artifact.scale import Scale, find_scale
 from export.artifact.size import MIN_SIZE, NOMINAL_SIZE
 from export.common.errors import ArtifactError, UsageError
 from export.foreign.conventions import CHANNELS
-from export.foreign.output_view import Asked, OutputView, chosen_outputs
+from export.foreign.output_view import OutputRequest, OutputView, chosen_outputs
 from export.foreign.probing import MAX_INPUT, Arrays, run_safely
 from export.foreign.view import MODES, InputView, image_input
 from export.onnx_graph.graph import opset
@@ -43,7 +43,7 @@ class SourceOptions:
     layout: str | None = None
     channels: str | None = None
     range: str | None = None
-    output: Asked = field(default_factory=Asked)
+    output: OutputRequest = field(default_factory=OutputRequest)
 
 
 @dataclass(frozen=True)

@@ -73,7 +73,7 @@ class OutputView:
 
 
 @dataclass(frozen=True)
-class Asked:
+class OutputRequest:
     """What the user said about the output; None: see for yourself."""
 
     name: str | None = None
@@ -87,7 +87,7 @@ def chosen_outputs(
     arrays: Mapping[str, NDArray[Any]],
     classes: int,
     view: InputView,
-    asked: Asked,
+    request: OutputRequest,
     sides: tuple[int, int],
 ) -> list[OutputView]:
     """Return the outputs to keep: logits, a mask, or both.
@@ -95,19 +95,19 @@ def chosen_outputs(
     `arrays` are what the file gave for an image of height and width `sides`. Raises UsageError
     where several could be meant, ArtifactError where none can.
     """
-    if asked.kind is not None:
-        known("kind", asked.kind, OUTPUT_KINDS)
-    if not 0 < asked.threshold < 1:
+    if request.kind is not None:
+        known("kind", request.kind, OUTPUT_KINDS)
+    if not 0 < request.threshold < 1:
         raise UsageError(
-            f"import: --threshold {asked.threshold:g} is no probability between 0 and 1"
+            f"import: --threshold {request.threshold:g} is not a probability between 0 and 1"
         )
-    if asked.name is not None and asked.name not in arrays:
-        raise UsageError(unknown("output", asked.name, arrays))
-    looked_at = {n: a for n, a in arrays.items() if asked.name in (None, n)}
+    if request.name is not None and request.name not in arrays:
+        raise UsageError(unknown("output", request.name, arrays))
+    looked_at = {n: a for n, a in arrays.items() if request.name in (None, n)}
     views = {
         name: seen
         for name, array in looked_at.items()
-        if (seen := _output(name, array, graph, classes, view, asked, sides))
+        if (seen := _output(name, array, graph, classes, view, request, sides))
     }
     if not views:
         raise ArtifactError(f"{file}: {_no_output(looked_at, classes, view)}")
@@ -136,16 +136,16 @@ def _output(
     graph: GraphProto,
     classes: int,
     view: InputView,
-    asked: Asked,
+    request: OutputRequest,
     sides: tuple[int, int],
 ) -> OutputView | None:
-    """Return how one output is to be read, None for one that is no segmentation."""
+    """Return how one output is to be read, None for one that is not a segmentation."""
     if array.ndim not in (3, 4):
         return None
     real = array.dtype.kind == "f" or array.dtype.name == "bfloat16"
-    if _wants_mask(asked.kind) or (not real and asked.kind is None):
+    if _wants_mask(request.kind) or (not real and request.kind is None):
         layout = _mask_layout(array)
-        kind = asked.kind or ("binary-mask" if classes == 2 and white(array) else "mask")
+        kind = request.kind or ("binary-mask" if classes == 2 and white(array) else "mask")
         if layout is None or not like_image(mask_sides(array), sides):
             return None
         return OutputView(name, kind, layout, array.dtype.name)
@@ -155,11 +155,11 @@ def _output(
     if not like_image(_map_sides(array, layout), sides):
         return None
     if count == 1 and classes == 2:
-        kind = asked.kind or _binary_kind(name, array, graph)
-        return OutputView(name, kind, layout, array.dtype.name, asked.threshold)
-    if count != classes or asked.kind in BINARY_KINDS:
+        kind = request.kind or _binary_kind(name, array, graph)
+        return OutputView(name, kind, layout, array.dtype.name, request.threshold)
+    if count != classes or request.kind in BINARY_KINDS:
         return None
-    kind = asked.kind or ("probabilities" if _ends_in(graph, name, ("Softmax",)) else "logits")
+    kind = request.kind or ("probabilities" if _ends_in(graph, name, ("Softmax",)) else "logits")
     return OutputView(name, kind, layout, array.dtype.name)
 
 

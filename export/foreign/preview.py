@@ -1,4 +1,4 @@
-"""What an ONNX file of any make shows of itself, and how it would be imported."""
+"""What any ONNX file tells about itself, and how it would be imported."""
 
 import re
 from collections import Counter

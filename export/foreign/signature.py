@@ -45,7 +45,7 @@ def resize_mask(
         if (
             value.name == "mask" and value.type.tensor_type.elem_type != _BYTE
         ):  # onnxruntime has no Resize of int64
-            _set_aside(model.graph, "mask", "mask_indices")
+            _rename(model.graph, "mask", "mask_indices")
             cast = helper.make_node("Cast", ["mask_indices"], ["mask"], name="mask_cast", to=_BYTE)
             model.graph.node.append(cast)
             value.type.tensor_type.elem_type = _BYTE
@@ -63,7 +63,7 @@ def _resize(
     if tuple(shape) == tuple(image or wanted):
         return
     graph, small = model.graph, f"{output}_small"
-    _set_aside(graph, output, small)
+    _rename(graph, output, small)
     leading = [1] * (len(_AXES[output]) - 2)
     height, width = wanted
     if height is None or width is None:
@@ -86,7 +86,7 @@ def _resize(
     )
 
 
-def _set_aside(graph: GraphProto, name: str, other: str) -> None:
+def _rename(graph: GraphProto, name: str, other: str) -> None:
     """Give a tensor another name, so that what is appended may have its own."""
     for node in graph.node:
         rename_reads(node, {name: other})

@@ -1,4 +1,4 @@
-"""How a third-party file takes its pictures, beside Segport's own way.
+"""The input conventions of a third-party file, translated to Segport's.
 
 Segport's files take float32 RGB (N, 3, H, W) and give logits (N, classes, H, W) or a mask
 (N, H, W). A view says what is different in a file, of its answer that in

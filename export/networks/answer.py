@@ -1,4 +1,4 @@
-"""What a torch network gives: a tensor, or a dict, tuple, dataclass or ModelOutput of several."""
+"""What a torch network returns: a tensor, or a dict, tuple, dataclass or ModelOutput of several."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass

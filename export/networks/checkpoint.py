@@ -68,7 +68,7 @@ def read_state_dict(path: Path, key: str | None = None) -> dict[str, Tensor]:
         others = [str(k) for k, v in content.items() if not isinstance(v, Tensor)]
         named = shortened(others or [str(k) for k in content])
         raise CheckpointError(
-            f"checkpoint {path}: not a state_dict, {named} are no tensors with a name, and nothing "
+            f"checkpoint {path}: not a state_dict, {named} are not named tensors, and nothing "
             "in it is one; save network.state_dict()"
         )
     return dict(next(iter(states.values())))

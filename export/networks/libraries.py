@@ -88,7 +88,7 @@ def default_name(model: str) -> str:
 
 
 def preset_of(model: str) -> Preset:
-    """Return what comes with a model; an empty preset for what is no library's."""
+    """Return what comes with a model; an empty preset for a model of no library."""
     library = library_of(model)
     return library[0].preset(library[1]) if library else Preset()
 

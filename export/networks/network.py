@@ -81,7 +81,7 @@ def load_network(
     the message then names the zoo model they do fit, if there is one.
     """
     if isinstance(model, nn.Module):
-        module, origin = _as_it_is(model)
+        module, origin = _given_module(model)
         return Network(Logits(module, answer, classes).eval(), origin)
     entry = zoo_entry(model)
     if weights == "random":
@@ -99,7 +99,7 @@ def load_network(
     return Network(Logits(module, answer, classes).eval(), origin)
 
 
-def _as_it_is(model: nn.Module) -> tuple[nn.Module, Weights]:
+def _given_module(model: nn.Module) -> tuple[nn.Module, Weights]:
     try:
         module = copy.deepcopy(model).cpu().float()
     except Exception as error:  # a user's network may hold anything

@@ -1,4 +1,4 @@
-"""Read an ONNX file of any make, and tidy its graph without changing what it computes."""
+"""Read any ONNX file, and tidy its graph without changing what it computes."""
 
 from collections import Counter
 from pathlib import Path
@@ -76,12 +76,12 @@ def tidied(file: Path, model: ModelProto) -> ModelProto:
     del graph.node[:]
     graph.node.extend(ordered)
     _free_sides(graph)
-    del graph.value_info[:]  # what is declared inside may be wrong; it is inferred anew
+    del graph.value_info[:]  # what is declared inside may be wrong; it is inferred again
     return copy
 
 
 def _broken_name(graph: GraphProto) -> object:
-    """Return a name that is no text, or None; protobuf gives such a one as bytes."""
+    """Return a name that is not text, or None; protobuf gives those as bytes."""
     for node in nodes_within(graph):
         for name in (node.name, node.op_type, node.domain, *node.input, *node.output):
             if not isinstance(name, str):
@@ -127,7 +127,7 @@ def _refuse_not_finite(file: Path, graph: GraphProto) -> None:
 
 
 def _end_training(file: Path, graph: GraphProto) -> None:
-    """Drop Dropout's unread mask; a normalisation by the batch at hand is no inference."""
+    """Drop Dropout's unread mask; normalising by batch statistics is training, not inference."""
     read = {name for node in graph.node for name in [*node.input, *captured(node)]}
     read |= {value.name for value in graph.output}
     for node in graph.node:

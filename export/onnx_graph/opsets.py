@@ -76,7 +76,7 @@ def culprit(file: Path, model: ModelProto, alike: Callable[[ModelProto], bool]) 
 
 
 def _changed(operator: str, version: int) -> bool:
-    """Whether a version of the standard operators defines this one anew."""
+    """Whether a version of the standard operators redefines this one."""
     try:
         return bool(onnx.defs.get_schema(operator, version).since_version == version)
     except onnx.defs.SchemaError:

@@ -23,7 +23,7 @@ class Optimized:
     """The graph onnxruntime's CPU provider executes.
 
     `int8_macs_share` is MACs of int8 nodes / all MACs, 0-1. `layers` maps layer names of the
-    file to the operators they became; float layers that were merged or laid out anew lose their
+    file to the operators they became; float layers that were merged or reordered lose their
     name and are missing.
     """
 

@@ -98,7 +98,7 @@ def _pass(
     @lru_cache(SHAPES)
     def opened(shape: tuple[int, ...]) -> tuple[Probe, InferenceSession]:
         probe = probe_graph(model, working, (batch, *shape[1:]))
-        session = open_session(probe.model.SerializeToString(), CPU, _frugal(streams))
+        session = open_session(probe.model.SerializeToString(), CPU, _low_memory_options(streams))
         return replace(probe, model=ModelProto()), session  # the session has the weights now
 
     def measure(sample: Sample) -> tuple[Probe, dict[str, Any]]:
@@ -220,7 +220,7 @@ def _in_streams(
             yield done, future.result()
 
 
-def _frugal(streams: int) -> SessionOptions:
+def _low_memory_options(streams: int) -> SessionOptions:
     """Reduce each tensor as soon as it is there and free it, instead of keeping all."""
     options = session_options()
     options.execution_order = ExecutionOrder.PRIORITY_BASED

@@ -28,7 +28,7 @@ def float_layers(
     told: Mapping[str, str],
     macs: Mapping[str, int],
 ) -> list[FloatLayerFacts]:
-    """Return the float layers of `model` in graph order; those that only move values are none.
+    """Return the float layers of `model` in graph order; those that only move values do not count.
 
     `quantized` are the layers in int8, `told` the reasons that are known of some others, `macs`
     those of each layer that has any.

@@ -92,7 +92,9 @@ class QdqGraph:
 
     def _linear(self, node: NodeProto) -> Linear:
         if missing := set(node.input[1:]) - self.constants.keys():
-            raise ArtifactError(f"{node.name}: {missing.pop()} is no constant; Q/DQ need constants")
+            raise ArtifactError(
+                f"{node.name}: {missing.pop()} is not a constant; Q/DQ need constants"
+            )
         zero = self.constants[node.input[2]] if len(node.input) > 2 else np.zeros(1, np.uint8)
         return Linear(node, self.constants[node.input[1]].reshape(-1), zero.reshape(-1))
 

@@ -1,4 +1,4 @@
-"""The steps of int8 quantization that can be taken or left, by name."""
+"""The optional steps of int8 quantization, by name."""
 
 from collections import ChainMap
 from collections.abc import Mapping, Sequence

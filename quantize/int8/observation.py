@@ -1,4 +1,4 @@
-"""What is collected of a float network before it becomes int8, and what follows from it."""
+"""The statistics that int8 needs of a float network, and the ranges that follow from them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,1 +1,1 @@
-"""Rules that a file can break, each yielding where and by what numbers: `lint` lists them."""
+"""Lint rules, each yielding where a file breaks it and by what numbers; `lint` lists them."""

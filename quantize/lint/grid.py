@@ -73,7 +73,7 @@ def power_of_two(subject: LintSubject) -> Found:
     for linear in _scaled(subject):
         odd = linear.scale[np.frexp(linear.scale)[0] != 0.5]
         if odd.size:
-            yield linear.tensor, f"{odd.size} scales are none, such as {odd[0]:.6g}"
+            yield linear.tensor, f"{odd.size} scales are not positive numbers, such as {odd[0]:.6g}"
 
 
 def bias_type(subject: LintSubject) -> Found:

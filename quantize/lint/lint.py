@@ -42,7 +42,7 @@ class LintRule:
 _ALL = ("fp32", "fp16", "int8")
 
 RULES: dict[str, LintRule] = {
-    "loads": LintRule(structure.loads, "a file that no runtime loads is none", _ALL),
+    "loads": LintRule(structure.loads, "a file must load in a runtime", _ALL),
     "ir-version": LintRule(structure.ir_version, "older runtimes refuse newer files", _ALL),
     "finite-weights": LintRule(
         weights.finite_weights, "one inf or NaN spreads over the mask", _ALL

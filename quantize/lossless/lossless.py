@@ -1,4 +1,4 @@
-"""Apply the rewrites that a target wants, and check that no integer is another one."""
+"""Apply the rewrites that a target wants, and check that no integer changed."""
 
 from collections.abc import Callable, Sequence
 

@@ -53,7 +53,7 @@ class Search:
     """What a search needs from outside: the budget, and who judges a candidate.
 
     `score` gives a model's readings in the unit of the budget; `images` are those it looked at,
-    asked for afterwards. `latency` measures models in turns, ms; None where the target is not
+    asked for afterwards. `latency` measures models interleaved, ms; None where the target is not
     this machine. `minutes` limits the time, None does not. `say` is told in words what goes on.
     """
 
@@ -70,7 +70,7 @@ class SearchResult:
     """What was asked and chosen, all that was scored, the frontier, and what the order came from.
 
     `times` are milliseconds of candidates by what they keep in float, and of fp32, which keeps
-    everything; measured in turns, empty where they could not be. `images` are those the ranking
+    everything; measured interleaved, empty where they could not be. `images` are those the ranking
     used.
     """
 
@@ -157,7 +157,7 @@ def _spread(samples: Sequence[Sample]) -> list[Sample]:
 def _mixed(sets: Sequence[Foreseen], trials: Trials, clock: Clock) -> Candidate | None:
     """Return the candidate of `sets` with most int8 that is within budget, None if none is.
 
-    Sets in between are scored then all the same: they show what to ask for instead.
+    Sets in between are scored even then: they show what to ask for instead.
     """
     if (candidate := find(sets, trials, clock)) is not None:
         return candidate
@@ -186,7 +186,7 @@ def _times(
     )
     others = [] if clock.over() else within[:TIMED]
     kept = list(dict.fromkeys([frozenset[str](), *(one.kept_float for one in (chosen, *others))]))
-    clock.say(f"timing {len(kept)} candidates and fp32 in turns")
+    clock.say(f"timing {len(kept)} candidates and fp32, interleaved")
     measured = latency([fp32, *(build(names) for names in kept)])
     return dict(zip([everything, *kept], measured, strict=True))
 

@@ -102,7 +102,7 @@ class Trials:
         return self._over(self._until)
 
     def _readings(self, kept: frozenset[str]) -> Iterator[ScoreReading]:
-        """Go on with the readings that wait, or begin anew.
+        """Continue suspended readings, or begin.
 
         One candidate at most waits, the last that may be settled: each holds a session.
         """

@@ -21,7 +21,7 @@ Data = AnyPath | Iterable[Any]
 
 
 def path_of(value: object, name: str) -> Path:
-    """Return a path; raise UsageError for what is none."""
+    """Return a path; raise UsageError for anything else."""
     if isinstance(value, str | PathLike):
         return Path(value)
     raise UsageError(f"{name}: give a path, not {type(value).__name__}")

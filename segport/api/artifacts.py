@@ -173,9 +173,9 @@ def import_(
         layout: "nchw" or "nhwc". Default: what the input's shape says.
         channels: "rgb", "bgr", "grey", "rgba" or "bgra".
         range_: "0-1" or "0-255".
-        output_name: The output to keep, where several could be meant.
+        output_name: The output to keep, if several qualify.
         kind: One of `export.foreign.output_view.KINDS`, such as "binary-logit" or "mask".
-        threshold: Of a binary network: the probability its class begins at.
+        threshold: Binary networks: probability from which a pixel is the class.
         progress: Show progress on standard error.
 
     Raises:

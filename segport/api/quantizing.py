@@ -53,7 +53,7 @@ def quantize(
         images: Calibration images: DATA (`ROOT[:SPLIT]`, split train by default), a folder, or
             uint8 arrays, PIL images or files. int8 needs them, fp16 checks ranges with them.
         samples: How many of them are used.
-        seed: Seed of their choice.
+        seed: Seed for choosing them.
         protocol: How they are prepared: "squash", "center-crop", "full" or "torchvision".
         target: Hardware of the int8 file. Default: that of this machine.
         range_: "minmax", "moving-average", "percentile[:P]", "entropy" or "mse".
@@ -63,14 +63,14 @@ def quantize(
         guard: fp16: leave in fp32 what float16 cannot hold.
         keep_float: Globs of layer names to leave in float.
         max_drop: int8: leave layers in float until mIoU drops by no more points than this.
-        min_agreement: int8: the same until so many percent of pixels are as in fp32.
+        min_agreement: int8: the same until so many percent of pixels match fp32.
         data: Images that judge this search. Default: `images`.
         labels: What values of masks mean: a label map's name or file.
         mask_suffix: What masks' names have after those of images.
         accept: Traps in labels that are known and meant.
         search_minutes: Minutes for the search.
-        min_self_agreement: Percent of pixels as in fp32, below which nothing is written.
-        force: Write the file all the same.
+        min_self_agreement: Percent of pixels that must match fp32, or nothing is written.
+        force: Write the file anyway.
         download: Fetch VOC or SBD where it is not there.
         progress: Show progress on standard error.
 

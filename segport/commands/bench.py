@@ -17,7 +17,7 @@ def bench(
     runtime: Annotated[
         list[str] | None,
         table_option(
-            help="{names}; several: every artifact on each. Default: ort-cpu; for fp16 ort-cuda "
+            help="{names}; repeat it to time on several. Default: ort-cpu; for fp16 ort-cuda "
             "where there is a GPU.",
             table=RUNTIMES,
         ),
@@ -32,12 +32,12 @@ def bench(
     threads: Threads = None,
     parallel: Annotated[
         int | None,
-        typer.Option(min=1, help="Measure images/s of N sessions that share the threads, too."),
+        typer.Option(min=1, help="Also measure images/s of N sessions that share the threads."),
     ] = None,
-    rounds: Annotated[int, typer.Option(min=1, help="Runs of each artifact, in turns.")] = 30,
+    rounds: Annotated[int, typer.Option(min=1, help="Interleaved runs of each artifact.")] = 30,
     as_json: AsJson = False,
 ) -> None:
-    """Time artifacts in turns on CPUs held fixed; also load time, memory and throughput."""
+    """Time artifacts, interleaved, on fixed CPUs; also load time, memory and throughput."""
     from segport.progress import stages
 
     with stages() as progress:

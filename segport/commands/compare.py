@@ -12,7 +12,9 @@ from segport.output import say
 
 def compare(
     first: Annotated[Path, typer.Argument(metavar="A.json", help="A result.json.")],
-    second: Annotated[Path, typer.Argument(metavar="B.json", help="Another of the same images.")],
+    second: Annotated[
+        Path, typer.Argument(metavar="B.json", help="Another result on the same images.")
+    ],
     as_json: AsJson = False,
 ) -> None:
     """Compare two results of the same images, artifact by artifact."""

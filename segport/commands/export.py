@@ -46,14 +46,14 @@ def export(
     output: Annotated[str, table_option(help="{names}.", table=OUTPUTS)] = defaults.OUTPUT,
     weights_key: Annotated[
         str | None,
-        typer.Option(help="Which weights, where a checkpoint holds several (an average beside)."),
+        typer.Option(help="Which weights, if a checkpoint holds several (such as an EMA)."),
     ] = None,
     output_name: Annotated[
-        str | None, typer.Option(help="Which result, where your network gives several.")
+        str | None, typer.Option(help="Which output, if the network has several.")
     ] = None,
     kind: Annotated[
         str | None,
-        table_option(help="Of a network with one channel: {names}.", table=BINARY_KINDS),
+        table_option(help="Networks with one channel: {names}.", table=BINARY_KINDS),
     ] = None,
     threshold: Threshold = defaults.THRESHOLD,
     mean: Annotated[

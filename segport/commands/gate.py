@@ -35,7 +35,7 @@ def gate(
         typer.Argument(help="Files result.json, folders, or a quoted glob."),
     ],
     baseline: Annotated[Path | None, typer.Option(help="Baseline file to compare with.")] = None,
-    tolerance: Annotated[float, typer.Option(help="mIoU points below it that pass.")] = TOLERANCE,
+    tolerance: Annotated[float, typer.Option(help="mIoU points it may fall below.")] = TOLERANCE,
     class_tolerance: Annotated[
         float, typer.Option(help="The same for the IoU of every class.")
     ] = CLASS_TOLERANCE,
@@ -44,18 +44,18 @@ def gate(
     ] = AGREEMENT_TOLERANCE,
     max_drift: Annotated[
         float | None,
-        typer.Option(help="Points below the anchor; default: twice --tolerance."),
+        typer.Option(help="Points below the anchor. Default: twice --tolerance."),
     ] = None,
     confidence: Annotated[
         float | None,
-        typer.Option(help="Budgets hold for this interval's end, percent."),
+        typer.Option(help="Judge budgets by this interval's end, percent."),
     ] = None,
     on_inconclusive: Annotated[
         str | None,
         table_option(help="{names}, if the interval straddles a limit.", table=ON_INCONCLUSIVE),
     ] = None,
     trust: Annotated[
-        bool, typer.Option("--trust", help="Judge figures that no counts bear out.")
+        bool, typer.Option("--trust", help="Judge figures that no counts confirm.")
     ] = False,
     allow_overlap: Annotated[
         bool, typer.Option("--allow-overlap", help="Judge files on images that influenced them.")
@@ -66,17 +66,17 @@ def gate(
     update_baseline: Annotated[
         bool, typer.Option("--update-baseline", help="Accept these results into --baseline.")
     ] = False,
-    reason: Annotated[str, typer.Option(help="Why; --update-baseline needs it.")] = "",
+    reason: Annotated[str, typer.Option(help="Reason; --update-baseline needs it.")] = "",
     new_anchor: Annotated[
         bool, typer.Option("--new-anchor", help="With --update-baseline: count drift from here.")
     ] = False,
     plan: Annotated[
         float | None,
-        typer.Option(help="Say how many images show a drop of X points."),
+        typer.Option(help="How many images show a drop of X points."),
     ] = None,
     self_test: Annotated[
         bool,
-        typer.Option("--self-test", help="Plant regressions into copies, and see them caught."),
+        typer.Option("--self-test", help="Check that planted regressions are caught."),
     ] = False,
     as_json: AsJson = False,
     budgets: Budgets,

@@ -12,7 +12,7 @@ from segport.arguments import AsJson
 from segport.output import say
 
 history = typer.Typer(help="Results of many runs by commit, and where one got worse.")
-Database = Annotated[Path, typer.Argument(metavar="DB", help="The history's file.")]
+Database = Annotated[Path, typer.Argument(metavar="DB", help="History file.")]
 
 
 @history.command()
@@ -20,7 +20,7 @@ def add(
     database: Database,
     results: Annotated[list[Path], typer.Argument(metavar="RESULT.json...", help="Results.")],
     commit: Annotated[
-        str | None, typer.Option(help="Default: HEAD where the result lies, else $GITHUB_SHA.")
+        str | None, typer.Option(help="Default: HEAD of the result's repository, else $GITHUB_SHA.")
     ] = None,
     date: Annotated[str | None, typer.Option(help="ISO 8601. Default: the commit's.")] = None,
     as_json: AsJson = False,
@@ -44,9 +44,9 @@ def add(
 @history.command()
 def show(
     database: Database,
-    name: Annotated[str | None, typer.Option(help="This network alone.")] = None,
-    artifact: Annotated[str | None, typer.Option(help="This artifact alone.")] = None,
-    protocol: Annotated[str | None, typer.Option(help="This protocol alone.")] = None,
+    name: Annotated[str | None, typer.Option(help="Only this network.")] = None,
+    artifact: Annotated[str | None, typer.Option(help="Only this artifact.")] = None,
+    protocol: Annotated[str | None, typer.Option(help="Only this protocol.")] = None,
     out: Annotated[
         Path | None, typer.Option("-o", "--out", help="Folder for history.md, .html and .svg.")
     ] = None,

@@ -47,14 +47,14 @@ def import_(
     size: SizeText = None,
     layout: Annotated[
         str | None,
-        table_option(help="Of the input: {names}. Default: what its shape says.", table=LAYOUTS),
+        table_option(help="Input layout: {names}. Default: from its shape.", table=LAYOUTS),
     ] = None,
     channels: Annotated[
         str | None,
-        table_option(help="{names}. Default: rgb, or grey where there is one.", table=CHANNELS),
+        table_option(help="{names}. Default: rgb, or grey for one channel.", table=CHANNELS),
     ] = None,
     output_name: Annotated[
-        str | None, typer.Option(help="The output to keep, where several could be meant.")
+        str | None, typer.Option(help="The output to keep, if several qualify.")
     ] = None,
     kind: Annotated[
         str | None,

@@ -11,7 +11,7 @@ from segport.output import say
 
 
 def inspect(
-    file: Annotated[Path, typer.Argument(help="An .onnx of any make.")],
+    file: Annotated[Path, typer.Argument(help="Any .onnx file.")],
     as_json: AsJson = False,
 ) -> None:
     """Say what is in an ONNX file, and how it would be imported: the command to type.

@@ -12,7 +12,7 @@ from segport.output import say
 def models(
     as_json: AsJson = False,
     as_markdown: Annotated[
-        bool, typer.Option("--markdown", help="Print a page with the published figures beside.")
+        bool, typer.Option("--markdown", help="Print a page that has the published figures, too.")
     ] = False,
 ) -> None:
     """List the networks Segport can build, with their cost and published figures."""

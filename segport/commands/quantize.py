@@ -43,7 +43,7 @@ def quantize(
     ] = None,
     protocol: Protocol = DEFAULT_PROTOCOL,
     samples: Annotated[int, typer.Option(help="Calibration images.")] = defaults.SAMPLES,
-    seed: Annotated[int, typer.Option(help="Seed of their choice.")] = defaults.SEED,
+    seed: Annotated[int, typer.Option(help="Seed for choosing them.")] = defaults.SEED,
     range_: Annotated[
         str | None,
         table_option("--range", help="{names}. Default: the target's.", table=RANGE_RULES),
@@ -70,19 +70,19 @@ def quantize(
     ] = None,
     min_agreement: Annotated[
         float | None,
-        typer.Option(help="int8: the same until X % of pixels are as in fp32."),
+        typer.Option(help="int8: the same until X % of pixels match fp32."),
     ] = None,
     data: Annotated[
         str | None,
-        typer.Option(help="Images of this search. Default: --calibration."),
+        typer.Option(help="Images for this search. Default: --calibration."),
     ] = None,
     labels: LabelMap = None,
     mask_suffix: MaskSuffix = None,
     accept: Accept = None,
-    search_minutes: Annotated[float, typer.Option(help="Minutes of this search.")] = MINUTES,
+    search_minutes: Annotated[float, typer.Option(help="Minutes for this search.")] = MINUTES,
     min_self_agreement: Annotated[
         float,
-        typer.Option(help="Write nothing below X % as in fp32."),
+        typer.Option(help="Write nothing below X % match with fp32."),
     ] = defaults.MIN_SELF_AGREEMENT,
     force: Force = False,
     download: Download = False,

@@ -20,7 +20,7 @@ def report(
     ] = None,
     diagnosis: Annotated[
         list[Path] | None,
-        typer.Option(help="Folder of 'segport diagnose', for the layer errors in report.html."),
+        typer.Option(help="Folder that 'segport diagnose' wrote: layer errors for report.html."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:

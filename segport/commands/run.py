@@ -19,7 +19,7 @@ def run(
     ] = None,
     download: Download = False,
     force: Annotated[
-        bool, typer.Option("--force", help="Also do again what an earlier run did alike.")
+        bool, typer.Option("--force", help="Redo every stage, reuse nothing.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:

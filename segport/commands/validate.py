@@ -56,7 +56,7 @@ def validate(
         bool,
         typer.Option(
             "--noise",
-            help="Run every file again under other settings of its runtime: the noise that a "
+            help="Also run every file under other runtime settings: the noise that a "
             "baseline allows for.",
         ),
     ] = False,

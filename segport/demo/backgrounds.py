@@ -1,4 +1,4 @@
-"""What stands behind the objects: two textured grounds and clutter that is no class."""
+"""What stands behind the objects: two textured grounds and clutter of no class."""
 
 import numpy as np
 from numpy.typing import NDArray

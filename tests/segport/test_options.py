@@ -1,6 +1,7 @@
 """What is said twice, in the signatures of commands and of Python, says the same."""
 
 import inspect
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -35,6 +36,11 @@ MEANT = {
 }
 """Where defaults differ, and why."""
 
+RENAMED = {"out": "folder", "model": "network", "calibration": "images", "no_guard": "guard"}
+"""Options whose argument in Python has another name."""
+ONE_SIDED = {"as_json", "progress", "command"}
+"""What only one of the two needs."""
+
 
 def _defaults(function: Callable[..., Any]) -> dict[str, Any]:
     parameters = inspect.signature(function).parameters.values()
@@ -47,6 +53,19 @@ def test_commands_and_python_have_the_same_defaults(name: str) -> None:
     shared = {key for key in command.keys() & function.keys() if (name, key) not in MEANT}
     assert len(shared) >= 2
     assert {key: command[key] for key in shared} == {key: function[key] for key in shared}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_every_option_is_an_argument_and_every_argument_an_option(name: str) -> None:
+    options = {RENAMED.get(key, key) for key in _defaults(COMMANDS[name])}
+    assert options ^ _defaults(FUNCTIONS[name]).keys() <= ONE_SIDED
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_the_documentation_of_a_function_lists_its_arguments(name: str) -> None:
+    text = inspect.cleandoc(FUNCTIONS[name].__doc__ or "").split("Args:")[1].split("Raises:")[0]
+    documented = re.findall(r"^    (\w+): ", text, re.MULTILINE)
+    assert documented == list(_defaults(FUNCTIONS[name]))
 
 
 @pytest.mark.parametrize("name", SECTIONS)

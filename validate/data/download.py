@@ -72,7 +72,7 @@ def _wanted(root: Path, split: str) -> _Wanted:
     if root.suffix == ".json" or "coco" in root.name.lower():
         raise DataError(f"--download {root}: {_COCO}")
     raise DataError(
-        f"--download {root}: the folder's name says what to fetch, and it is none of VOCdevkit, "
+        f"--download {root}: the folder's name says what to fetch, and it is not one of VOCdevkit, "
         "VOCdevkit/VOC2007 to VOC2012, or SBD"
     )
 

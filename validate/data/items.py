@@ -134,7 +134,7 @@ def refuse_unsafe(source: Path, ids: Iterable[str]) -> None:
 
 
 def refuse_absent(source: Path, listed_in: str, items: Iterable[Item]) -> None:
-    """Raise DataError when a listed image or mask is no file."""
+    """Raise DataError when a listed image or mask is not a file."""
     absent = [path for path in _files(items) if not is_regular(path)]
     if absent:
         raise DataError(

@@ -98,5 +98,5 @@ def _pixels(array: _Array, order: str) -> NDArray[np.uint8]:
     if len(array.dims) != 2 or min(array.dims) < 1 or values.size != np.prod(array.dims):
         raise ValueError("no picture of classes")
     if not np.array_equal(values, values.astype(np.uint8)):
-        raise ValueError("classes are no integers from 0 to 255")
+        raise ValueError("classes are not integers from 0 to 255")
     return values.astype(np.uint8).reshape(array.dims, order="F")

@@ -55,7 +55,7 @@ def count(result: Result, folder: Path | None, rules: Rules) -> Counted:
     path = folder / CONFUSION_FILE if folder else None
     if path is None or not path.exists():
         where = f"no {CONFUSION_FILE} beside it" if folder else "no folder was given"
-        doubt = _unverified(f"unverified: {where}", "--trust judges it all the same", rules)
+        doubt = _unverified(f"unverified: {where}", "--trust judges it anyway", rules)
         verdicts = (doubt, *_seals(result), *_overlap(result, rules))
         return Counted(result, altered=_broken(result), verdicts=verdicts)
     file = read_evidence(path)
@@ -189,7 +189,7 @@ def _gaps(result: Result, known: Mapping[str, Evidence], rules: Rules) -> Iterat
         missing = missing or [result.reference]
     if missing:
         reason = f"unverified: {CONFUSION_FILE} has no counts of {', '.join(missing)}"
-        yield _unverified(reason, "--trust judges them all the same", rules)
+        yield _unverified(reason, "--trust judges them anyway", rules)
     elif any(not evidence.complete for evidence in known.values()):
         reason = "agreement and fidelity are unverified: the result is of an earlier version"
         yield _unverified(reason, "validate again, or --trust", rules)

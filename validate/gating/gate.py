@@ -36,8 +36,8 @@ def gate(
     UsageError for wrong budgets and where there is neither budget nor baseline, DataError for
     files that cannot be read.
     """
-    asked = _asked(budgets, baseline)
-    return _judge([count(result, folder, rules)], asked, baseline, artifacts, rules)[0]
+    wanted = _all_budgets(budgets, baseline)
+    return _judge([count(result, folder, rules)], wanted, baseline, artifacts, rules)[0]
 
 
 def gate_files(
@@ -53,10 +53,10 @@ def gate_files(
     An artifact of the baseline may be in any of them. Raises UsageError, too, for a budget of a
     network that none of them is of.
     """
-    asked = _asked(budgets, baseline)
+    wanted = _all_budgets(budgets, baseline)
     results = [load_result(file) for file in files]
     names = {result.name for result in results}
-    for budget in asked:
+    for budget in wanted:
         if budget.key.network not in (None, *names):
             raise UsageError(
                 f"{option(budget.kind)} {budget.key}: no result is of the network "
@@ -65,16 +65,16 @@ def gate_files(
     counted = [
         count(result, file.parent, rules) for file, result in zip(files, results, strict=True)
     ]
-    verdicts = _judge(counted, asked, baseline, artifacts, rules)
+    verdicts = _judge(counted, wanted, baseline, artifacts, rules)
     return [Judged(*one) for one in zip(files, results, verdicts, strict=True)]
 
 
-def _asked(budgets: Mapping[str, Budgets], baseline: Path | None) -> list[GateBudget]:
-    asked = read_budgets(budgets)
-    if not asked and baseline is None:
+def _all_budgets(budgets: Mapping[str, Budgets], baseline: Path | None) -> list[GateBudget]:
+    wanted = read_budgets(budgets)
+    if not wanted and baseline is None:
         first = option(next(iter(KINDS)))
         raise UsageError(f"gate: no budget; give {first} ID=X or --baseline FILE")
-    return asked
+    return wanted
 
 
 def _judge(

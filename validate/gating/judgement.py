@@ -17,7 +17,7 @@ class Reading:
 
 @dataclass(frozen=True)
 class Judgement:
-    """The outcome, whether the value itself is inside, and what decided where that is no answer."""
+    """The outcome, whether the value itself is inside, and what else decided."""
 
     outcome: Outcome
     inside: bool

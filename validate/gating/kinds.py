@@ -92,7 +92,7 @@ def _fidelity(subject: BudgetSubject) -> Answer:
 
 def _size(subject: BudgetSubject) -> Answer:
     size = subject.artifact.size_bytes
-    return "no size: it is no file" if size is None else Reading(size)
+    return "no size: it is not a file" if size is None else Reading(size)
 
 
 def _size_ratio(subject: BudgetSubject) -> Answer:
@@ -100,7 +100,7 @@ def _size_ratio(subject: BudgetSubject) -> Answer:
     size, whole = subject.artifact.size_bytes, base.size_bytes if base else None
     if whole is None:
         return f"no size ratio: {BASE} is not in the result"
-    return "no size ratio: it is no file" if size is None else Reading(size / whole)
+    return "no size ratio: it is not a file" if size is None else Reading(size / whole)
 
 
 def _latency_ratio(subject: BudgetSubject) -> Answer:

@@ -33,7 +33,7 @@ def headline(judged: Sequence[Judged]) -> str:
     return f"{mark} {', '.join(said)}"
 
 
-def needs_a_look(verdict: Verdict) -> bool:
+def needs_attention(verdict: Verdict) -> bool:
     """Return whether a verdict is more than a plain pass."""
     return verdict.outcome is not Outcome.PASS or verdict.inconclusive
 

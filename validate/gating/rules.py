@@ -1,6 +1,6 @@
 """How to judge: every setting of the gate in one frozen object.
 
-Where the defaults come from (`benchmarks/gate.py` measures it anew): one and the same int8 file,
+Where the defaults come from (`benchmarks/gate.py` measures it again): the same int8 file,
 run without graph optimizations on the same images, changes mIoU by 0.064 points and one class by
 1.03 on the demo's 40 scenes, by 0.005 and 0.99 on 200 images of VOC; 1, 2 and 4 threads give the
 same pixels; another CPU moved mIoU by 0.002. So 0.2 points of mIoU and 2 points of a class are

@@ -41,7 +41,7 @@ def break_lines(points: Sequence[HistoryPoint]) -> list[str]:
         for field, figure in FIGURES.items():
             for start in breaks([getattr(p, field) for p in series], figure.tolerance):
                 word = "better" if start.change * figure.sign > 0 else "worse"
-                how = "little by little, beyond tolerance" if start.gradual else "at once"
+                how = "gradually, beyond tolerance" if start.gradual else "at once"
                 lines.append(
                     f"{name} {protocol} {artifact}: {figure.word} {word} by "
                     f"{number(start.change, 3, sign=True)} at {series[start.index].commit_sha[:10]}"

@@ -12,7 +12,7 @@ _SIGMAS = 5.0
 
 @dataclass(frozen=True)
 class Figure:
-    """What is followed: changes within `tolerance` are none; `sign` is +1 where more is better."""
+    """What is tracked. Changes within `tolerance` do not count; `sign` is +1 if more is better."""
 
     word: str
     tolerance: float

@@ -86,7 +86,7 @@ def read_points(file: Path) -> list[HistoryPoint]:
         raise DataError(f"{file}: no such file; 'segport history add' makes it")
     with _opened(file) as database:
         if _application(database) != _OURS:
-            raise DataError(f"{file}: a database, but none of segport's history")
+            raise DataError(f"{file}: a database, but not a segport history")
         rows = database.execute(f"SELECT {', '.join(_COLUMNS)} FROM points ORDER BY date, rowid")
         records = [dict(zip(_COLUMNS, row, strict=True)) for row in rows]
     try:
@@ -110,7 +110,7 @@ def _check_or_make(database: sqlite3.Connection, file: Path) -> None:
     application = _application(database)
     tables = database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
     if application != _OURS and (application or tables):
-        raise DataError(f"{file}: a database, but none of segport's history")
+        raise DataError(f"{file}: a database, but not a segport history")
     if not tables:
         columns = ", ".join(_COLUMNS)
         database.execute(f"CREATE TABLE points ({columns}, UNIQUE (commit_sha, digest, artifact))")

@@ -1,4 +1,4 @@
-"""From counts to figures: the one way in which a result's figures come about.
+"""From counts to figures: the only place where a result's figures are computed.
 
 `validate` writes what this finds, and `gate` finds it again before it believes a result.
 """

@@ -61,7 +61,7 @@ def find_losses(
 
 
 def bootstrap_facts(artifacts: Iterable[Figures]) -> BootstrapFacts | None:
-    """Return how the intervals were made; None where there are none."""
+    """Return how the intervals were made; None without intervals."""
     if all(artifact.miou_ci95 is None for artifact in artifacts):
         return None
     return BootstrapFacts(method=METHOD, level=LEVEL, resamples=RESAMPLES, seed=SEED)

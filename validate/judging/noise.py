@@ -1,4 +1,4 @@
-"""How much one and the same file gives other numbers: the noise that a gate must not fail for.
+"""How much the numbers of one file vary: noise that must not fail a gate.
 
 The file runs again on the same images under every other setting of the runtime that may not
 change what it computes: other numbers of threads, which split sums elsewhere, no fused kernels,

@@ -1,4 +1,4 @@
-"""Counts of image after image that wait in a file, so that memory does not grow with the images."""
+"""Per-image counts, spooled to a file so that memory does not grow with the images."""
 
 import tempfile
 import weakref

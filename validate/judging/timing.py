@@ -33,7 +33,7 @@ def measured(
     preparation: Preparation,
     progress: Progress,
 ) -> ResultTiming:
-    """Time all runtimes in turns on the data set's first image; emulations on the file itself."""
+    """Time all runtimes, interleaved, on the first image; emulations on the file itself."""
     timed = {
         key: run if run.times_artifact else open_runtime(artifacts[key], "ort-cpu")
         for key, run in runtimes.items()

@@ -1,4 +1,4 @@
-"""The images on which artifacts disagree most with their reference, kept while they pass by."""
+"""The images on which artifacts disagree most with their reference, kept as they stream past."""
 
 from collections.abc import Mapping
 

@@ -12,7 +12,7 @@ from validate.profiling.kernels import Kernel
 
 _APPENDED = re.compile(r"(_token_\d+|_nchwc|/MatMulAddFusion)+$")
 _PREPENDED = re.compile(r"^(fused |InsertedPrecisionFreeCast_)+")
-"""What onnxruntime adds to the name of a layer or, laying it out anew, of the tensor it makes."""
+"""What onnxruntime adds to the name of a layer or, reordering it, of the tensor it makes."""
 
 _NORMALIZATION = "_bn"
 """The same for a BatchNormalization that became a convolution."""

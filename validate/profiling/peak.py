@@ -56,7 +56,7 @@ above all; but the larger a matrix, the less of it stays in the caches."""
 def measure_peak(kind: str) -> float:
     """Return GMAC/s of the fastest of PRODUCTS on the CPUs of the calling thread.
 
-    All have fixed weights, as a network's layers do, and are timed in turns until none gets
+    All have fixed weights, as a network's layers do, and are timed interleaved until none gets
     faster. The one fastest run counts: a limit is not what a busy moment leaves of it.
     """
     runs = {

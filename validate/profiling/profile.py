@@ -36,7 +36,7 @@ _OPTIMIZED = "optimized.onnx"
 class Profile:
     """The time of one artifact, ms and percent of the session's time under the profiler.
 
-    `session_ms` is that time, `plain_ms` the session's without the profiler, measured in turns
+    `session_ms` is that time, `plain_ms` the session's without the profiler, measured interleaved
     with it; `others` is the percent of the CPUs that others took meanwhile. `between_ms` is what
     no kernel accounts for. `peaks` are the machine's GMAC/s by kind. `macs` are those of the file;
     `found_macs` those of the kernels, less where onnxruntime folded or hid some.
@@ -118,7 +118,7 @@ def _speeds(kernels: Iterable[Kernel], layers: Layers) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class _Runs:
-    """`rounds` runs under the profiler and, in turns with them, as many without: `plain_ms`."""
+    """`rounds` runs under the profiler and, interleaved, as many without: `plain_ms`."""
 
     recording: Recording
     plain_ms: Spread

@@ -17,7 +17,7 @@ from validate.speed.latency import WARM_UP
 
 _OPTIMIZED = "optimized.onnx"
 _REORDERING = ("ReorderInput", "ReorderOutput")
-"""They lay a tensor out anew and compute no layer."""
+"""They reorder a tensor and compute no layer."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Time:
 def kernel_times(
     files: Sequence[Path], image: NDArray[np.floating], rounds: int
 ) -> list[list[Time]]:
-    """Return what each kernel of every file takes for `image`, the files in turns."""
+    """Return what each kernel of every file takes for `image`, the files interleaved."""
     with scratch_folder() as scratch:
         places = [Path(scratch, str(index)) for index in range(len(files))]
         sessions = [_profiled(file, place) for file, place in zip(files, places, strict=True)]

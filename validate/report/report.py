@@ -82,7 +82,7 @@ def _diagnoses(result_file: Path, folders: Sequence[Path]) -> list[Diagnosis]:
         diagnosis = load_diagnosis(folder)
         if diagnosis.other not in files:
             raise DataError(
-                f"{folder}: diagnoses {diagnosis.other}, which is no artifact of {result_file} "
+                f"{folder}: diagnoses {diagnosis.other}, which is not an artifact of {result_file} "
                 f"({', '.join(files)})"
             )
         loaded.append(diagnosis)

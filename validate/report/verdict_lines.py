@@ -1,4 +1,4 @@
-"""The first thing a reader wants: what each artifact lost, in a sentence, and the gate's word."""
+"""What a reader wants first: each artifact's loss in a sentence, and the gate's verdict."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

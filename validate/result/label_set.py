@@ -1,4 +1,4 @@
-"""Which labels figures were made with, as far as a file says."""
+"""Which labels the figures were computed with, as far as a file says."""
 
 from dataclasses import dataclass
 

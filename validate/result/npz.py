@@ -1,4 +1,4 @@
-"""npz files from anywhere: read whole, or refused in one line."""
+"""Untrusted npz files: read whole, or refused in one line."""
 
 import zipfile
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""From files to what is compared: decoded, prepared as a protocol says, made small.
+"""From files to what is compared: decoding, protocols, labels, thumbnails.
 
 Which files there are is said by `validate.data`.
 """

@@ -1,4 +1,4 @@
-"""Decode pictures that anybody may have made: sized by their headers before they are decoded."""
+"""Decode untrusted pictures: sized by their headers before they are decoded."""
 
 import warnings
 from collections.abc import Callable

@@ -152,7 +152,7 @@ def _table(colours: Sequence[Colour], labels: LabelMap) -> Mapping[Colour, int]:
 def _decoded(
     pixels: NDArray[np.uint8], mask: Path | None, indices: Mapping[Colour, int]
 ) -> NDArray[np.uint8]:
-    """Turn RGB, uint8 (H, W, 3), into class indices; a colour that is no class's is an error."""
+    """Turn RGB, uint8 (H, W, 3), into class indices; a colour of no class is an error."""
     packed = pixels.astype(np.int32) @ np.array([1 << 16, 1 << 8, 1], np.int32)
     colours, where = np.unique(packed, return_inverse=True)
     table = [indices.get((int(c) >> 16, int(c) >> 8 & 255, int(c) & 255), -1) for c in colours]

@@ -35,6 +35,6 @@ TRAPS: dict[str, Trap] = {
 
 
 def check_accepted(names: Iterable[str]) -> None:
-    """Raise UsageError for a name that is no trap's."""
+    """Raise UsageError for an unknown trap."""
     for name in names:
         known("name to accept", name, TRAPS)

@@ -1,4 +1,4 @@
-"""Labels that would give a number which means nothing: said before there is one."""
+"""Labels that would give a meaningless figure: reported before there is one."""
 
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor

@@ -1,4 +1,4 @@
-"""Latency, measured fairly: in turns, after everything else, on the same image."""
+"""Latency, measured fairly: interleaved, after everything else, on the same image."""
 
 import time
 from collections.abc import Mapping, Sequence

@@ -11,7 +11,7 @@ from quantize.rewrites.change import Rewritten, Seen
 
 
 def order_gelu(model: ModelProto, seen: Seen) -> Rewritten:
-    """Multiply by what is no constant first; `seen` is not needed."""
+    """Multiply by what is not a constant first; `seen` is not needed."""
     changed = ModelProto()
     changed.CopyFrom(model)
     graph = changed.graph

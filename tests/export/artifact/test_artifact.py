@@ -191,7 +191,7 @@ def test_names_that_are_no_file_names(text: str) -> None:
 def test_a_name_may_be_as_long_as_a_file_name_part() -> None:
     longest = "x" * LONGEST
     assert artifact_name(longest) == longest
-    found = f"^name '{'x' * 20}...': has {LONGEST + 1} characters, {LONGEST} are enough$"
+    found = f"^name '{'x' * 20}...': has {LONGEST + 1} characters, at most {LONGEST} are allowed$"
     with pytest.raises(UsageError, match=found):
         artifact_name(longest + "x")
 

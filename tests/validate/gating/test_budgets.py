@@ -96,8 +96,8 @@ def test_every_kind_is_tested_above() -> None:
         ),
         ("max_class_drop", "int8:cta", {}, "unknown class 'cta': did you mean 'cat'?"),
         ("min_fidelity", "int8", {"fidelity_miou": None}, "no fidelity mIoU in the result"),
-        ("max_size", "int8", {"size_bytes": None}, "no size: it is no file"),
-        ("max_size_ratio", "int8", {"size_bytes": None}, "no size ratio: it is no file"),
+        ("max_size", "int8", {"size_bytes": None}, "no size: it is not a file"),
+        ("max_size_ratio", "int8", {"size_bytes": None}, "no size ratio: it is not a file"),
         (
             "max_latency_ratio",
             "int8",

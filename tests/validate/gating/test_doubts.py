@@ -56,7 +56,7 @@ def test_a_result_without_counts_says_where_they_should_be(result: Result, tmp_p
     ):
         found = count(result, folder, Rules())
         assert found.result == result and found.evidence == {} and found.altered == {}
-        assert found.verdicts == (doubt(f"unverified: {where}; --trust judges it all the same"),)
+        assert found.verdicts == (doubt(f"unverified: {where}; --trust judges it anyway"),)
         trusting = count(result, folder, Rules(trust=True)).verdicts
         assert trusting == (doubt(f"unverified: {where}; trusted", outcome=Outcome.WARN),)
 
@@ -75,7 +75,7 @@ def test_an_artifact_that_was_not_counted_is_named(
     repacked(tmp_path, lambda arrays: [arrays.pop(name) for name in gone])
     first = counted(tmp_path).verdicts[0]
     assert first == doubt(
-        f"unverified: confusion.npz has no counts of {of}; --trust judges them all the same"
+        f"unverified: confusion.npz has no counts of {of}; --trust judges them anyway"
     )
     first = counted(tmp_path, trust=True).verdicts[0]
     assert first == doubt(

@@ -131,7 +131,7 @@ class Baseline(_Model):
         return self
 
     @model_validator(mode="after")
-    def _nothing_was_changed(self) -> "Baseline":
+    def _check_seal(self) -> "Baseline":
         for entry in self.entries:
             before = None
             for number, acceptance in enumerate(entry.accepted, start=1):

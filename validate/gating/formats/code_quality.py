@@ -10,7 +10,7 @@ from hashlib import sha256
 
 from export.common.escaping import visible
 from validate.gating.judged import Judged
-from validate.gating.overall import needs_a_look
+from validate.gating.overall import needs_attention
 from validate.gating.verdict import Outcome
 
 _SEVERITIES = {Outcome.FAIL: "critical", Outcome.UNKNOWN: "major", Outcome.WARN: "info"}
@@ -26,7 +26,7 @@ def code_quality(judged: Sequence[Judged]) -> str:
     seen = Counter[tuple[str, ...]]()
     entries = []
     for gated in judged:
-        for verdict in filter(needs_a_look, gated.verdicts):
+        for verdict in filter(needs_attention, gated.verdicts):
             key = (gated.result.name, gated.result.protocol, verdict.id, verdict.check)
             seen[key] += 1
             named = json.dumps([*key, seen[key]])

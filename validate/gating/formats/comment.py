@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from export.common.escaping import Markdown, markdown, markdown_code, shortened
 from validate.gating.formats.sections import Section, fitted, table_section
 from validate.gating.judged import Judged
-from validate.gating.overall import MARKS, headline, needs_a_look, titles
+from validate.gating.overall import MARKS, headline, needs_attention, titles
 from validate.gating.verdict import Outcome, Verdict
 from validate.result.cells import Cell, number
 
@@ -29,8 +29,8 @@ def comment(judged: Sequence[Judged], command: str = "") -> str:
         for name, gated in zip(titles(judged), judged, strict=True)
         for row in _rows(name, gated)
     ]
-    looked = [cells for verdict, cells in rows if needs_a_look(verdict)]
-    passed = [cells for verdict, cells in rows if not needs_a_look(verdict)]
+    looked = [cells for verdict, cells in rows if needs_attention(verdict)]
+    passed = [cells for verdict, cells in rows if not needs_attention(verdict)]
     folded = f"<details><summary>{len(passed)} checks pass</summary>\n\n"
     sections = [
         table_section(looked, _HEAD),
