@@ -73,6 +73,7 @@ def run(
     for section in recipe.artifact:
         check_settings(section.precision, settings_of(section))
         request_of(section, recipe)
+    _packaged_ids(recipe)
     for source, split in recipe.sources if download else ():
         fetch(source, split, progress.stage("download"))
     validation = open_dataset(recipe.data.validation, "val", suffix=recipe.data.mask_suffix).first(
@@ -150,14 +151,11 @@ def run(
     return RunResult(artifacts, results, verdicts, package=packaged)
 
 
-def _packaged(recipe: Recipe, artifacts: Sequence[Artifact]) -> list[Artifact]:
-    """Return the artifacts that the recipe's package has, in its order.
-
-    Raises UsageError for an id that none of them has.
-    """
-    by_id = {artifact.manifest.id: artifact for artifact in artifacts}
+def _packaged_ids(recipe: Recipe) -> list[str]:
+    """Return what the recipe's package has, in its order; UsageError for what no run makes."""
+    made = {id: id for id in ("fp32", *map(id_of, recipe.artifact))}
     wanted = recipe.package.variants if recipe.package else None
-    return [known("variant of [package]", id, by_id) for id in (wanted or by_id)]
+    return [known("variant of [package]", id, made) for id in (wanted or made)]
 
 
 def _package(
@@ -172,7 +170,8 @@ def _package(
     section, target = recipe.package, folder / PACKAGE
     if section is None:
         return None
-    chosen = _packaged(recipe, artifacts)
+    by_id = {artifact.manifest.id: artifact for artifact in artifacts}
+    chosen = [by_id[id] for id in _packaged_ids(recipe)]
     own = [verdict for protocol, verdict in verdicts if protocol == judged.name]
     stage = reuse.stage("package", dependencies.of_package(recipe, chosen, judged, own))
     if not stage.done:
