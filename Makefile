@@ -1,4 +1,4 @@
-# make demo: install everything into .venv and run the whole job on generated scenes.
+# make demo: install everything into .venv, run the whole job on generated scenes, verify its package.
 # make test: install and run the tests. make lint: ruff and mypy.
 # make fuzz: 5,000 mutations of a file per parser. make faults: 50 kills of a run, and what else may happen to it.
 # make fuzz-guided: each parser for SECONDS=60, guided by coverage; a crash-* in runs/fuzz goes to tests/fuzz/corpus.
@@ -31,6 +31,7 @@ LOWEST := .venv-lowest
 
 demo: $(STAMP)
 	@$(BIN)/segport run demo -o runs/demo
+	@$(BIN)/segport verify runs/demo/package
 
 test: $(STAMP)
 	$(BIN)/pytest
