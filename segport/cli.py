@@ -31,6 +31,7 @@ from segport.commands.profile import profile
 from segport.commands.quantize import quantize
 from segport.commands.report import report
 from segport.commands.run import run
+from segport.commands.serve import serve
 from segport.commands.validate import validate
 from segport.completion import InstallCompletion, ShowCompletion, name_shell
 from segport.defect import defect
@@ -60,6 +61,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "gate": gate,
     "run": run,
     "predict": predict,
+    "serve": serve,
     "doctor": doctor,
 }
 
@@ -80,6 +82,7 @@ EXAMPLES = {
     "gate": "segport gate result/result.json --max-drop int8=0.5",
     "run": "segport run demo",
     "predict": "segport predict out/net-int8.onnx photos -o masks",
+    "serve": "segport serve out/net-fp32.onnx out/net-int8.onnx",
     "doctor": "segport doctor",
 }
 """What is shown at the end of each command's help."""
@@ -87,7 +90,7 @@ STAGES = {
     "Make files": ("models", "inspect", "import", "export", "quantize", "run"),
     "Judge them": ("validate", "compare", "report", "index", "gate", "history"),
     "Look inside": ("lint", "bench", "profile", "diagnose"),
-    "Use": ("predict", "doctor"),
+    "Use": ("predict", "serve", "doctor"),
 }
 """Panels of `segport --help`."""
 _PANEL = {name: panel for panel, names in STAGES.items() for name in names}

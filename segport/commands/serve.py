@@ -1,0 +1,38 @@
+"""`segport serve`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from segport.output import say
+
+
+def serve(
+    artifacts: Annotated[
+        list[Path], typer.Argument(help="Artifacts of one network, or folders that hold them.")
+    ],
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port of 127.0.0.1; 0 takes a free one.")
+    ] = 8000,
+    export: Annotated[
+        Path | None,
+        typer.Option(help="Write the page into this folder, for any web server, and end."),
+    ] = None,
+) -> None:
+    """Try artifacts in a browser: drop an image, compare two files under a slider.
+
+    The page runs them with onnxruntime-web and asks no other machine. Ctrl-C ends it.
+    """
+    from segport.web.server import address, open_server
+    from segport.web.site import build_site, export_site
+    from segport.web.variants import find_variants
+
+    site = build_site(find_variants(artifacts))
+    if export is not None:
+        export_site(site, export)
+        say(f"{len(site)} files in {export}; show it with 'python -m http.server -d {export}'", False)
+        return
+    with open_server(site, port) as server:
+        say(f"{address(server)} - Ctrl-C ends it", as_json=False)
+        server.serve_forever()
