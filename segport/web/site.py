@@ -15,7 +15,7 @@ _TEMPLATES = _HERE.parent / "package/templates"
 
 POLICY = (
     "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; "
-    "connect-src 'self'; img-src 'self' blob:; worker-src 'self'; "
+    "connect-src 'self'; img-src 'self' data:; worker-src 'self'; "
     "base-uri 'none'; form-action 'none'"
 )
 """Everything from the page's own server. WebAssembly has to be compiled; nothing else is."""

@@ -3,7 +3,6 @@ import * as ort from "./ort.wasm.bundle.min.mjs";
 import { networkMask, prepare, sizeOf } from "./infer.mjs";
 
 ort.env.wasm.numThreads = 1;
-ort.env.wasm.wasmPaths = new URL("./", import.meta.url).href;
 
 const opened = new Map();
 
