@@ -31,7 +31,10 @@ def serve(
     site = build_site(find_variants(artifacts))
     if export is not None:
         export_site(site, export)
-        say(f"{len(site)} files in {export}; show it with 'python -m http.server -d {export}'", False)
+        say(
+            f"{len(site)} files in {export}; show it with 'python -m http.server -d {export}'",
+            False,
+        )
         return
     with open_server(site, port) as server:
         say(f"{address(server)} - Ctrl-C ends it", as_json=False)
