@@ -1,1 +1,1 @@
-"""Two files of the npm package onnxruntime-web, unchanged; `segport serve` gives them to a browser."""
+"""Two files of the npm package onnxruntime-web, unchanged, for `segport serve`."""

@@ -54,7 +54,7 @@ def test_it_serves_the_files_of_the_table(port: int) -> None:
 )
 def test_nothing_else_is_served(port: int, path: str) -> None:
     answer = _ask(port, path)
-    assert answer.status == 404 and b"no" != answer.read()
+    assert answer.status == 404 and answer.read() != b"no"
 
 
 def test_a_foreign_name_for_this_machine_is_refused(port: int) -> None:
