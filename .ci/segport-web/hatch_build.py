@@ -1,5 +1,6 @@
 """Take onnxruntime-web from the npm registry when the wheel is built, and only as it was pinned."""
 
+import shutil
 import subprocess
 import tarfile
 import tempfile
@@ -20,7 +21,7 @@ class CustomBuildHook(BuildHookInterface):  # type: ignore[type-arg]
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Fetch, check, and unpack what the wheel needs."""
-        folder = Path(tempfile.mkdtemp())
+        folder = self._folder = Path(tempfile.mkdtemp())
         package = f"onnxruntime-web@{self.metadata.version}"
         subprocess.run(["npm", "pack", "--silent", package], cwd=folder, check=True)
         (tarball,) = folder.glob("*.tgz")
@@ -32,3 +33,7 @@ class CustomBuildHook(BuildHookInterface):  # type: ignore[type-arg]
                 assert member is not None, name
                 (folder / name).write_bytes(member.read())
                 build_data["force_include"][str(folder / name)] = f"segport_web/{name}"
+
+    def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
+        """Remove what was unpacked."""
+        shutil.rmtree(self._folder)

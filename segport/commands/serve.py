@@ -1,10 +1,12 @@
 """`segport serve`."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from segport.arguments import AsJson
 from segport.output import say
 
 
@@ -19,6 +21,7 @@ def serve(
         Path | None,
         typer.Option(help="Write the page into this folder, for any web server, and end."),
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Try artifacts in a browser: drop an image, compare two files under a slider.
 
@@ -31,11 +34,11 @@ def serve(
     site = build_site(find_variants(artifacts))
     if export is not None:
         export_site(site, export)
-        say(
-            f"{len(site)} files in {export}; show it with 'python -m http.server -d {export}'",
-            False,
-        )
+        shown = f"{len(site)} files in {export}; 'python -m http.server -d {export}' shows them"
+        say({"folder": export, "files": sorted(site)} if as_json else shown, as_json)
         return
     with open_server(site, port) as server:
-        say(f"{address(server)} - Ctrl-C ends it", as_json=False)
-        server.serve_forever()
+        url = address(server)
+        say({"url": url} if as_json else f"{url} - Ctrl-C ends it", as_json)
+        with suppress(KeyboardInterrupt):  # how this command is meant to end
+            server.serve_forever()
