@@ -153,7 +153,7 @@ def run(
 
 def _packaged_ids(recipe: Recipe) -> list[str]:
     """Return what the recipe's package has, in its order; UsageError for what no run makes."""
-    made = {id: id for id in ("fp32", *map(id_of, recipe.artifact))}
+    made = {id: id for id in ("fp32", *map(artifact_id_of, recipe.artifact))}
     wanted = recipe.package.variants if recipe.package else None
     return [known("variant of [package]", id, made) for id in (wanted or made)]
 

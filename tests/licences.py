@@ -106,6 +106,7 @@ def page() -> str:
         "| package | licence (SPDX) | needed for |",
         "|---|---|---|",
         *rows,
+        "| onnxruntime-web (npm), in segport-web | MIT | extra web |",
     ]) + "\n"  # fmt: skip
 
 
