@@ -11,7 +11,7 @@ from segport.web.onnxruntime_web import onnxruntime_web
 
 _HERE = Path(__file__).parent
 _PAGE = ("index.html", "style.css", "page.mjs", "worker.mjs")
-_TEMPLATES = _HERE.parent / "package/templates"
+_TEMPLATES = _HERE.parent / "packaging/inside"
 
 POLICY = (
     "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; "

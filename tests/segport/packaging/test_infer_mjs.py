@@ -10,9 +10,9 @@ from PIL import Image
 
 import segport
 from export.artifact.artifact import Artifact
-from tests.segport.package.pictures import SHAPES, mask_only, picture_of, predicted
+from tests.segport.packaging.pictures import SHAPES, mask_only, picture_of, predicted
 
-SCRIPT = Path(segport.__file__).parent / "package/templates/infer.mjs"
+SCRIPT = Path(segport.__file__).parent / "packaging/inside/infer.mjs"
 _RESIZE = """
 import { readFileSync, writeFileSync } from "node:fs";
 import { resize } from "SCRIPT";

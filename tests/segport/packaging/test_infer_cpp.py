@@ -11,9 +11,9 @@ from PIL import Image
 import segport
 from export.artifact.artifact import Artifact
 from tests.conftest import CPP_HEADERS
-from tests.segport.package.pictures import SHAPES, mask_only, picture_of, predicted
+from tests.segport.packaging.pictures import SHAPES, mask_only, picture_of, predicted
 
-TEMPLATES = Path(segport.__file__).parent / "package/templates"
+TEMPLATES = Path(segport.__file__).parent / "packaging/inside"
 pytestmark = [pytest.mark.slow, pytest.mark.cpp]
 
 
