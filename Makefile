@@ -1,4 +1,4 @@
-# make demo: install everything into .venv and run the whole job on generated scenes.
+# make demo: install everything into .venv, run the whole job on generated scenes, verify its package.
 # make test: install and run the tests. make lint: ruff and mypy.
 # make fuzz: 5,000 mutations of a file per parser. make faults: 50 kills of a run, and what else may happen to it.
 # make fuzz-guided: each parser for SECONDS=60, guided by coverage; a crash-* in runs/fuzz goes to tests/fuzz/corpus.
@@ -12,6 +12,7 @@
 # make bench: measure benchmarks/README.md anew in a venv of its own with NNCF (needs ../shared);
 #   make bench-timed: the part that needs an idle machine; make bench-page: the page alone.
 # make docs: the documentation as a site, into site/; make coverage: lines that the fast tests run.
+# make web: onnxruntime-web as a wheel in dist/, built from the pinned npm package, and installed for segport serve.
 # make demo-network: train the demo's checkpoint again (about an hour on 2 cores).
 PYTHON ?= python3
 VENV := .venv
@@ -27,10 +28,15 @@ FUZZED := runs/fuzz
 UV := $(BIN)/uv
 LOWEST := .venv-lowest
 
-.PHONY: demo test test-fast fuzz fuzz-guided faults lock audit lowest pythons numerical mutants lint docs coverage reports bench bench-timed bench-untimed bench-page demo-network clean
+.PHONY: demo web test test-fast fuzz fuzz-guided faults lock audit lowest pythons numerical mutants lint docs coverage reports bench bench-timed bench-untimed bench-page demo-network clean
 
 demo: $(STAMP)
 	@$(BIN)/segport run demo -o runs/demo
+	@$(BIN)/segport verify runs/demo/package
+
+web: $(STAMP)
+	$(BIN)/python -m build --no-isolation --wheel --outdir dist .ci/segport-web
+	$(BIN)/pip install -qq --disable-pip-version-check --no-deps --no-index --force-reinstall dist/segport_web-*.whl
 
 test: $(STAMP)
 	$(BIN)/pytest

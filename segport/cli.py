@@ -32,6 +32,7 @@ from segport.commands.profile import profile
 from segport.commands.quantize import quantize
 from segport.commands.report import report
 from segport.commands.run import run
+from segport.commands.serve import serve
 from segport.commands.validate import validate
 from segport.commands.verify import verify
 from segport.completion import InstallCompletion, ShowCompletion, name_shell
@@ -64,6 +65,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "package": package,
     "verify": verify,
     "predict": predict,
+    "serve": serve,
     "doctor": doctor,
 }
 
@@ -86,6 +88,7 @@ EXAMPLES = {
     "package": "segport package out/net-fp32.onnx out/net-int8.onnx -o package",
     "verify": "segport verify package",
     "predict": "segport predict out/net-int8.onnx photos -o masks",
+    "serve": "segport serve out/net-fp32.onnx out/net-int8.onnx",
     "doctor": "segport doctor",
 }
 """What is shown at the end of each command's help."""
@@ -94,7 +97,7 @@ STAGES = {
     "Judge them": ("validate", "compare", "report", "index", "gate", "history"),
     "Look inside": ("lint", "bench", "profile", "diagnose"),
     "Hand over": ("package", "verify"),
-    "Use": ("predict", "doctor"),
+    "Use": ("predict", "serve", "doctor"),
 }
 """Panels of `segport --help`."""
 _PANEL = {name: panel for panel, names in STAGES.items() for name in names}

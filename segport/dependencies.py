@@ -23,11 +23,13 @@ from export.common.files import sha256_of
 from export.common.versions import versions
 from export.ort.providers import cuda_device
 from export.ort.sessions import cpu_facts
+from segport.packaging.samples import COUNT
 from segport.recipe import ArtifactSection, Recipe
 from segport.recipe_values import reference_of, request_of, runtime_of, settings_of
 from segport.searching import judges
 from validate.data.items import Dataset, Item
 from validate.gating.verdict import Verdict
+from validate.predict.frames import find_frames
 from validate.result.result import result_files
 
 Inputs = dict[str, Any]
@@ -111,6 +113,21 @@ def of_report(folder: Path, verdicts: Sequence[Verdict]) -> Inputs:
         "result": {path.name: sha256_of(path) for path in result_files(folder)},
         "verdicts": [asdict(verdict) for verdict in verdicts],
     }
+
+
+def of_package(
+    recipe: Recipe, artifacts: Sequence[Artifact], judged: Path, verdicts: Sequence[Verdict]
+) -> Inputs:
+    """Return what a package depends on: its section, its artifacts in order, and their result."""
+    section = recipe.package
+    assert section is not None
+    samples = find_frames(Path(section.samples), judged.parent) if section.samples else ()
+    found = everywhere() | of_report(judged, verdicts)
+    found["[package]"] = section.model_dump(mode="json", exclude={"samples", "sign"})
+    found["variants"] = [artifact.manifest.sha256 for artifact in artifacts]
+    found["key"] = _named(section.sign)
+    found["samples"] = [sha256_of(frame.file) for frame in samples[:COUNT]]
+    return found
 
 
 def _code() -> list[str]:

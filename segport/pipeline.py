@@ -1,4 +1,4 @@
-"""The pipeline in one function: export, quantize, validate, report, gate."""
+"""The pipeline in one function: export, quantize, validate, report, gate, package."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,9 +9,11 @@ from export.common.errors import UsageError
 from export.common.files import check_writable
 from export.common.heap import release_freed_memory
 from export.common.progress import Stages
+from export.common.tables import known
 from quantize.quantization import Order, check_settings, quantize_all
 from quantize.self_check import SelfCheck
 from segport import dependencies
+from segport.packaging.packaging import package
 from segport.recipe import ArtifactSection, Recipe
 from segport.recipe_values import artifact_id_of, conditions_of, request_of, settings_of, weights_of
 from segport.searching import held_back, open_search
@@ -34,15 +36,19 @@ from validate.samples.samples import Preparation, Samples
 from validate.samples.trap_table import MASK_SIZE
 from validate.samples.traps import refuse_traps
 
+PACKAGE = "package"
+"""Folder of the package in that of the run."""
+
 
 @dataclass(frozen=True)
 class RunResult:
-    """Artifacts made, results by protocol with their folders, the gate's verdicts, pictures."""
+    """Artifacts made, results by protocol with their folders, verdicts, pictures, the package."""
 
     artifacts: list[Artifact]
     results: list[tuple[Result, Path]]
     verdicts: list[tuple[str, Verdict]]
     pictures: tuple[Path, ...] = ()
+    package: Path | None = None
 
 
 def run(
@@ -67,6 +73,7 @@ def run(
     for section in recipe.artifact:
         check_settings(section.precision, settings_of(section))
         request_of(section, recipe)
+    _packaged_ids(recipe)
     for source, split in recipe.sources if download else ():
         fetch(source, split, progress.stage("download"))
     validation = open_dataset(recipe.data.validation, "val", suffix=recipe.data.mask_suffix).first(
@@ -140,7 +147,49 @@ def run(
         finally:  # a report is there also when the gate cannot judge
             _report(target, judged, reuse, common)
         verdicts += [(protocol, verdict) for verdict in judged]
-    return RunResult(artifacts, results, verdicts)
+    packaged = _package(recipe, artifacts, results[0][1], verdicts, folder, reuse)
+    return RunResult(artifacts, results, verdicts, package=packaged)
+
+
+def _packaged_ids(recipe: Recipe) -> list[str]:
+    """Return what the recipe's package has, in its order; UsageError for what no run makes."""
+    made = {id: id for id in ("fp32", *map(artifact_id_of, recipe.artifact))}
+    wanted = recipe.package.variants if recipe.package else None
+    return [known("variant of [package]", id, made) for id in (wanted or made)]
+
+
+def _package(
+    recipe: Recipe,
+    artifacts: Sequence[Artifact],
+    judged: Path,
+    verdicts: Sequence[tuple[str, Verdict]],
+    folder: Path,
+    reuse: Reuse,
+) -> Path | None:
+    """Write the package, of the result in `judged`; None where the recipe has none."""
+    section, target = recipe.package, folder / PACKAGE
+    if section is None:
+        return None
+    by_id = {artifact.manifest.id: artifact for artifact in artifacts}
+    chosen = [by_id[id] for id in _packaged_ids(recipe)]
+    own = [verdict for protocol, verdict in verdicts if protocol == judged.name]
+    stage = reuse.stage("package", dependencies.of_package(recipe, chosen, judged, own))
+    if not stage.done:
+        package(
+            chosen,
+            target,
+            samples=Path(section.samples) if section.samples else None,
+            layout=section.layout,
+            result=judged,
+            verdicts=own,
+            licence=section.licence,
+            source=section.source,
+            key=Path(section.sign) if section.sign else None,
+            force=True,
+            progress=stage.begin(),
+        )
+        stage.finish(path for path in sorted(target.rglob("*")) if path.is_file())
+    return target
 
 
 def _fp32(recipe: Recipe, folder: Path, reuse: Reuse, common: dependencies.Inputs) -> Artifact:

@@ -23,6 +23,7 @@ from export.networks.table import zoo_entry
 from quantize.search.clock import MINUTES
 from segport import defaults
 from segport import recipe_names as names
+from segport.packaging.layouts import DEFAULT_LAYOUT
 from validate.gating.budgets import parse_key
 from validate.gating.kinds import KINDS
 from validate.gating.rules import (
@@ -179,6 +180,21 @@ else:
     )
 
 
+class PackageSection(_Section):
+    """What a package is made of, as `segport package` takes it.
+
+    `variants` are ids of the run's artifacts in the order that onnxruntime chooses by; all by
+    default. `samples` is an image or a folder, `sign` a private key.
+    """
+
+    variants: tuple[str, ...] | None = None
+    samples: str | None = None
+    layout: names.PackageLayout = DEFAULT_LAYOUT
+    licence: str | None = None
+    source: str | None = None
+    sign: str | None = None
+
+
 class Recipe(_Section):
     """A whole run. Paths in it are relative to its file."""
 
@@ -189,6 +205,7 @@ class Recipe(_Section):
     # "validate" itself would hide a pydantic method
     validation: ValidateSection = Field(default_factory=ValidateSection, alias="validate")
     gate: GateSection | None = None
+    package: PackageSection | None = None
 
     @property
     def sources(self) -> list[tuple[str, str]]:
@@ -241,6 +258,7 @@ def _keys_at(path: list[str]) -> list[str]:
         "artifact": ArtifactSection,
         "validate": ValidateSection,
         "gate": GateSection,
+        "package": PackageSection,
     }
     model = sections.get(path[0], Recipe) if path else Recipe
     return [field.alias or name for name, field in model.model_fields.items()]
@@ -296,5 +314,10 @@ def _resolved(recipe: Recipe, folder: Path) -> Recipe:
         section.model_copy(update={"data": path(section.data)}) for section in recipe.artifact
     )
     gate = recipe.gate and recipe.gate.model_copy(update={"baseline": path(recipe.gate.baseline)})
-    update = {"model": model, "data": data, "artifact": artifacts, "gate": gate}
+    package = recipe.package and recipe.package.model_copy(
+        update={"samples": path(recipe.package.samples), "sign": path(recipe.package.sign)}
+    )
+    update = {
+        "model": model, "data": data, "artifact": artifacts, "gate": gate, "package": package,
+    }  # fmt: skip
     return recipe.model_copy(update=update)

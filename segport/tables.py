@@ -296,6 +296,7 @@ def run_report(done: "RunResult") -> str:
     for result, folder in done.results:
         parts.append(f"{terminal_report(result)}\n\nreport: {folder / 'report.html'}")
     parts += [f"picture: {picture}" for picture in done.pictures]
+    parts += [f"package: {done.package}"] if done.package else []
     lines = [
         terminal(f"{v.outcome.upper()}  {protocol} {v.id}: {v.reason}")
         for protocol, v in done.verdicts

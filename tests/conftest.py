@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from tests.timing import few_rounds
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
+CPP_HEADERS = Path(__file__).resolve().parents[1] / ".venv/include-cpp"
 SIZE = (65, 65)
 
 
@@ -26,6 +28,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         absent["shared"] = f"{SHARED} is not there"
     if chromium_path() is None and os.environ.get("SEGPORT_REQUIRE_BROWSER") != "1":
         absent["browser"] = f"none of {', '.join(CHROMIUM)} is there"
+    if find_spec("segport_web") is None and os.environ.get("SEGPORT_REQUIRE_WEB") != "1":
+        absent["web"] = "segport-web is not installed (make web)"
+    if not CPP_HEADERS.is_dir() and os.environ.get("SEGPORT_REQUIRE_CPP") != "1":
+        absent["cpp"] = f"{CPP_HEADERS} is not there (.ci/headers)"
     for item in items:
         for marker, reason in absent.items():
             if item.get_closest_marker(marker):

@@ -14,7 +14,7 @@ _PROJECT = Path(__file__).resolve().parents[1] / "pyproject.toml"
 ALLOWED = frozenset({
     "0BSD", "Apache-2.0", "Apache-2.0 WITH LLVM-exception", "BSD-2-Clause", "BSD-3-Clause",
     "BSL-1.0", "CC0-1.0", "CNRI-Python", "ISC", "MIT", "MIT-0", "MIT-CMU", "MPL-2.0", "PSF-2.0",
-    "Zlib", "LicenseRef-NVIDIA-Proprietary",
+    "Unlicense", "Zlib", "LicenseRef-NVIDIA-Proprietary",
 })  # fmt: skip
 """SPDX identifiers: permissive ones, MPL-2.0, which binds its own files alone, and that of CUDA's
 libraries, which torch depends on and Segport neither contains nor passes on."""
@@ -31,11 +31,13 @@ _SPDX = {
     "Mozilla Public License 2.0 (MPL 2.0)": "MPL-2.0",
     "NVIDIA Proprietary Software": "LicenseRef-NVIDIA-Proprietary",
     "Python Software Foundation License": "PSF-2.0",
+    "The Unlicense (Unlicense)": "Unlicense",
 }
 """What metadata say in words, most of it classifiers."""
 _UNSAID = {
     "atheris": "Apache-2.0",  # LICENSE in its repository, google/atheris
     "cuda-toolkit": "LicenseRef-NVIDIA-Proprietary",
+    "sigstore-models": "MIT",  # LICENSE in its wheel
 }
 """Packages whose metadata say nothing."""
 
@@ -104,6 +106,7 @@ def page() -> str:
         "| package | licence (SPDX) | needed for |",
         "|---|---|---|",
         *rows,
+        "| onnxruntime-web (npm), in segport-web | MIT | extra web |",
     ]) + "\n"  # fmt: skip
 
 

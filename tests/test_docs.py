@@ -44,7 +44,12 @@ def _commands(page: str) -> list[str]:
     return blocks
 
 
-RUN = [page for page in PAGES if _commands(page) and page not in OF_README]
+NEEDS = {"docs/howto/browser.md": pytest.mark.web}
+RUN = [
+    pytest.param(page, marks=NEEDS.get(page, ()))
+    for page in PAGES
+    if _commands(page) and page not in OF_README
+]
 
 
 @pytest.mark.parametrize("page", ["README.md", *PAGES])

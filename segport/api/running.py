@@ -19,6 +19,7 @@ class Run:
     results: tuple[Validation, ...]
     gate: Gate | None
     pictures: tuple[Path, ...] = ()
+    package: Path | None = None
 
     def __repr__(self) -> str:
         parts = [*map(repr, self.results), *([repr(self.gate)] if self.gate else [])]
@@ -71,4 +72,5 @@ def run(
         tuple(Validation(result, folder) for result, folder in done.results),
         Gate(tuple(verdict for _, verdict in done.verdicts)) if done.verdicts else None,
         done.pictures,
+        done.package,
     )

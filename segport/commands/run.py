@@ -56,6 +56,7 @@ def run(
             "artifacts": [str(artifact.path) for artifact in done.artifacts],
             "results": [json.loads(result.to_json()) for result, _ in done.results],
             "pictures": done.pictures,
+            "package": done.package,
             "verdicts": [{"protocol": p} | vars(verdict) for p, verdict in done.verdicts],
         }
         say(document, as_json)

@@ -12,7 +12,8 @@ from segport.packaging.model_card import card_files
 from segport.packaging.model_package import index_files
 
 _INSIDE = Path(__file__).parent / "inside"
-SCRIPTS = {"infer.py": _INSIDE / "infer.py", "verify.py": _INSIDE / "verify.py"}
+_PROGRAMS = ("infer.py", "verify.py", "infer.cpp", "CMakeLists.txt", "infer.mjs")
+SCRIPTS = {name: _INSIDE / name for name in _PROGRAMS}
 """Copied as they are, by their names in the package."""
 
 

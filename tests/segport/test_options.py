@@ -10,13 +10,20 @@ from pydantic import BaseModel
 
 import segport
 from segport.cli import COMMANDS
-from segport.recipe import ArtifactSection, DataSection, ModelSection, ValidateSection
+from segport.recipe import (
+    ArtifactSection,
+    DataSection,
+    ModelSection,
+    PackageSection,
+    ValidateSection,
+)
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     "export": segport.export,
     "import": segport.import_,
     "quantize": segport.quantize,
     "validate": segport.validate,
+    "package": segport.package,
     "run": segport.run,
 }
 SECTIONS: dict[str, tuple[type[BaseModel], ...]] = {
@@ -24,6 +31,7 @@ SECTIONS: dict[str, tuple[type[BaseModel], ...]] = {
     "import": (ModelSection,),
     "quantize": (DataSection, ArtifactSection),
     "validate": (DataSection, ValidateSection),
+    "package": (PackageSection,),
 }
 MEANT = {
     ("export", "size"): "the command takes two words, and says the default in them",

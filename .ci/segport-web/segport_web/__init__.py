@@ -1,0 +1,1 @@
+"""Two files of the npm package onnxruntime-web, unchanged, for `segport serve`."""
