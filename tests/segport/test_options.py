@@ -46,7 +46,7 @@ MEANT = {
 
 RENAMED = {"out": "folder", "model": "network", "calibration": "images", "no_guard": "guard"}
 """Options whose argument in Python has another name."""
-ONE_SIDED = {"as_json", "progress", "command"}
+ONE_SIDED = {"as_json", "progress", "command", "gate"}
 """What only one of the two needs."""
 
 
