@@ -208,7 +208,7 @@ def test_pictures_that_go_in_as_they_are(range_: str, white: float, tmp_path: Pa
         ({"range_": "0-2", **STATISTICS}, "unknown range"),
         ({"output_name": "z", **STATISTICS}, "unknown output"),
         ({"kind": "logit", **STATISTICS}, "did you mean 'logits'"),
-        ({"threshold": 1.0, **STATISTICS}, "--threshold 1 is no probability"),
+        ({"threshold": 1.0, **STATISTICS}, "--threshold 1 is not a probability"),
         ({"size": "dynamic", **STATISTICS}, "fixed to 48 48"),
         ({"mean": (0.5, float("nan"), 0.5), "std": STD}, "not finite"),
     ],

@@ -230,7 +230,7 @@ def test_many_results_are_one_table_and_the_worst_exit_code(tmp_path: Path) -> N
     typo = segport("gate", tmp_path, "--max-drop", "c/int8=2")
     assert typo.code == 2 and "no result is of the network 'c'; there: a, b" in typo.errors[0]
     odd = segport("gate", tmp_path / "a/**foo", *budget)
-    assert odd.code == 2 and "no pattern of files" in odd.errors[0]
+    assert odd.code == 2 and "not a valid file pattern" in odd.errors[0]
     none = segport("gate", tmp_path / "*/nothing/result.json", *budget)
     assert none.code == 2 and "no result.json there" in none.errors[0]
 

@@ -301,8 +301,8 @@ def test_broken_safetensors(tmp_path: Path, content: bytes) -> None:
         (torch.ones(2), "holds Tensor, not a state_dict"),
         ({}, "not a state_dict"),
         ({"model_state": {}}, "not a state_dict"),
-        ({"epoch": 3, "loss": 0.5}, "epoch, loss are no .*tensors"),
-        ({"weight": torch.ones(1), "note": "hello"}, " note are no .*tensors"),
+        ({"epoch": 3, "loss": 0.5}, "epoch, loss are not .*tensors"),
+        ({"weight": torch.ones(1), "note": "hello"}, " note are not .*tensors"),
         ({0: torch.ones(1)}, "not a state_dict"),
     ],
 )

@@ -293,5 +293,5 @@ def test_an_int8_file_without_target_and_a_computed_scale_are_refused(
         graph.graph.node.insert(0, node)
         quantize.input[1] = "negative"
 
-    with pytest.raises(ArtifactError, match="add_QuantizeLinear: negative is no constant"):
+    with pytest.raises(ArtifactError, match="add_QuantizeLinear: negative is not a constant"):
         lint(_edited(made["npu"], computed, tmp_path / "b"))

@@ -330,7 +330,7 @@ def test_layer_errors_of_a_diagnosis_are_shown(tmp_path: Path) -> None:
 def test_a_diagnosis_of_another_file_is_refused(tmp_path: Path) -> None:
     source = result_folder(tmp_path / "in")
     folder = _diagnosed(tmp_path / "diagnosis", "other-int8.onnx")
-    with pytest.raises(DataError, match=r"diagnoses other-int8\.onnx, which is no artifact"):
+    with pytest.raises(DataError, match=r"diagnoses other-int8\.onnx, which is not an artifact"):
         report(source, tmp_path / "out", diagnoses=[folder])
     with pytest.raises(DataError, match=r"nowhere.*'segport diagnose' makes it"):
         report(source, tmp_path / "out", diagnoses=[tmp_path / "nowhere"])
