@@ -4,6 +4,8 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from tests.segport.command import segport
 
 SECTION = """[package]
@@ -14,6 +16,7 @@ licence = "ours"
 """
 
 
+@pytest.mark.slow
 def test_a_run_ends_with_its_package(
     write_recipe: Callable[..., Path], pictures: Path, tmp_path: Path
 ) -> None:
