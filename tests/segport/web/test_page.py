@@ -169,7 +169,7 @@ def test_the_slider_moves_with_keyboard_and_finger(visit: Visit, picture: Path) 
     visit.page.keyboard.press("ArrowRight")
     assert visit.page.evaluate(at) == "1%"
     box = visit.page.locator("#stack").bounding_box()
-    visit.page.mouse.move(box["x"] + box["width"] / 4, box["y"] + 20)
+    visit.page.mouse.move(box["x"] + box["width"] / 4, box["y"] + box["height"] / 2)
     visit.page.mouse.down()
     visit.page.mouse.up()
     assert float(visit.page.evaluate(at).rstrip("%")) == pytest.approx(25, abs=1)
