@@ -57,7 +57,7 @@ faults: $(STAMP)
 
 lock: $(STAMP)
 	$(UV) pip compile --universal --python-version 3.11 --extra dev --constraint constraints.txt \
-		--generate-hashes --no-annotate --no-header --quiet --output-file requirements.lock pyproject.toml
+		--generate-hashes --no-strip-extras --no-annotate --no-header --quiet --output-file requirements.lock pyproject.toml
 
 audit: $(STAMP)
 	$(BIN)/pip-audit --requirement requirements.lock --require-hashes --disable-pip
