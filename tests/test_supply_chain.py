@@ -18,7 +18,8 @@ from tests.segport.process import SCRIPT
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 _PINNED = re.compile(
-    r"^([\w.-]+)(?:\[[\w, -]+\])?==(\S+?)(?: ; .*)? \\\n(?:    --hash=sha256:[0-9a-f]{64}(?: \\)?\n)+",
+    r"^([\w.-]+)(?:\[[\w, -]+\])?==(\S+?)(?: ; .*)? \\\n"
+    r"(?:    --hash=sha256:[0-9a-f]{64}(?: \\)?\n)+",
     re.MULTILINE,
 )
 
