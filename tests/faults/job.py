@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,6 +11,12 @@ from pathlib import Path
 
 from export.artifact.artifact import load_artifact
 from tests.segport.process import SCRIPT
+
+
+def _hear_interrupts() -> None:
+    """Undo what a shell does to jobs in the background, which are to survive its Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 
 RECIPE = """
 name = "net"
@@ -67,7 +74,7 @@ class Job:
         self,
         out: Path | None = None,
         environment: dict[str, str] | None = None,
-        prepare: Callable[[], None] | None = None,
+        prepare: Callable[[], object] = _hear_interrupts,
     ) -> "subprocess.Popen[str]":
         return subprocess.Popen(
             [str(SCRIPT), "run", str(self.source / "recipe.toml"), "-o", str(out or self.out)],
