@@ -191,7 +191,7 @@ def test_onnxruntimes_defaults_lose_what_the_demo_says(
 def test_the_demo_leaves_what_it_names(result: Result, folder: Path) -> None:
     assert {path.name for path in folder.iterdir()} == {
         "recipe.toml", "deeplabv3_mobilenet.safetensors", "scenes", "scenes.png", "squash",
-        ".segport-stages.json",
+        ".segport-stages.json", "package",
         *(f"demo-{kind}.{suffix}" for kind in ("fp32", "fp16", "int8", "int8-per-tensor")
           for suffix in ("onnx", "json")),
     }  # fmt: skip
