@@ -2,10 +2,20 @@
 
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
+from typing_extensions import TypedDict
 
+from export.artifact.count import Count
 from export.common.errors import DataError
 from export.common.files import file_bytes
 
@@ -23,6 +33,37 @@ class _Model(BaseModel):
     )
 
 
+class CalibrationFacts(TypedDict):
+    """What is told of the images that influenced an artifact; `settings` are its manifest's."""
+
+    protocol: str | None
+    images: int
+    settings: dict[str, Any]
+
+
+class MachineFacts(TypedDict, total=False):
+    """What is told of the machine beside its names."""
+
+    isa: list[str]
+    versions: dict[str, Any]
+    session_settings: dict[str, Any]
+
+
+def _told_by(facts: Any) -> AfterValidator:
+    """Check a JSON value against a type, and keep it as it is: its digest is in the result."""
+    adapter = TypeAdapter(facts)
+
+    def checked(value: Any) -> Any:
+        try:
+            adapter.validate_python(value)
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+        return value
+
+    return AfterValidator(checked)
+
+
 class DatasetFacts(_Model):
     """`ids_sha256` is the digest of the image ids in order, `labels_sha256` of their masks.
 
@@ -31,7 +72,7 @@ class DatasetFacts(_Model):
 
     name: str
     split: str
-    images: int
+    images: Count
     ids_sha256: str
     labelled: bool
     labels_sha256: str | None = None
@@ -137,7 +178,7 @@ class Facts(_Model):
     file: str | None
     sha256: str | None
     parent_sha256: str | None
-    size_bytes: int | None
+    size_bytes: Count | None
     runtime: str
     provider: str
     execution: dict[str, Any] = Field(default_factory=dict)
@@ -208,11 +249,11 @@ class Result(_Model):
     dataset: DatasetFacts
     reference: str
     shape: tuple[int, int, int]
-    params: int | None
-    macs: int
+    params: Count | None
+    macs: Count
     flops_published: float | None
-    calibration: dict[str, Any] | None
-    environment: dict[str, Any]
+    calibration: Annotated[dict[str, Any] | None, _told_by(dict[str, CalibrationFacts] | None)]
+    environment: Annotated[dict[str, Any], _told_by(MachineFacts)]
     command: str | None
     overlap_allowed: bool
     latency_protocol: str | None = None
