@@ -41,27 +41,17 @@ class CalibrationFacts(TypedDict):
     settings: dict[str, Any]
 
 
-class MachineFacts(TypedDict, total=False):
-    """What is told of the machine beside its names."""
-
-    isa: list[str]
-    versions: dict[str, Any]
-    session_settings: dict[str, Any]
+_CALIBRATIONS = TypeAdapter(dict[str, CalibrationFacts] | None)
 
 
-def _told_by(facts: Any) -> AfterValidator:
-    """Check a JSON value against a type, and keep it as it is: its digest is in the result."""
-    adapter = TypeAdapter(facts)
-
-    def checked(value: Any) -> Any:
-        try:
-            adapter.validate_python(value)
-        except ValidationError as error:
-            first = error.errors()[0]
-            raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
-        return value
-
-    return AfterValidator(checked)
+def _calibrations(value: Any) -> Any:
+    """Check types, and keep all as it is: its digest is in the result."""
+    try:
+        _CALIBRATIONS.validate_python(value)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+    return value
 
 
 class DatasetFacts(_Model):
@@ -252,8 +242,8 @@ class Result(_Model):
     params: Count | None
     macs: Count
     flops_published: float | None
-    calibration: Annotated[dict[str, Any] | None, _told_by(dict[str, CalibrationFacts] | None)]
-    environment: Annotated[dict[str, Any], _told_by(MachineFacts)]
+    calibration: Annotated[dict[str, Any] | None, AfterValidator(_calibrations)]
+    environment: dict[str, Any]
     command: str | None
     overlap_allowed: bool
     latency_protocol: str | None = None

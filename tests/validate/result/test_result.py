@@ -120,8 +120,6 @@ def _without(key: str) -> str:
         (json.dumps(_document(params=-1)), "params"),
         (json.dumps(_document(calibration={"int8": "x"})), "calibration: .*int8"),
         (json.dumps(_document(calibration={"int8": {}})), "calibration: .*int8.protocol"),
-        (json.dumps(_document(environment={"isa": 5})), "environment: .*isa"),
-        (json.dumps(_document(environment={"versions": [1]})), "environment: .*versions"),
     ],
 )
 def test_a_damaged_result_is_named_with_the_place(tmp_path: Path, content: str, place: str) -> None:
