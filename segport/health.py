@@ -1,5 +1,6 @@
 """What this machine has left: memory, and what the cache takes."""
 
+from contextlib import suppress
 from pathlib import Path
 
 from export.common.errors import SegportError
@@ -11,7 +12,7 @@ def health() -> dict[str, str]:
     """Return free memory and the cache's place and size, for people."""
     free, folder = free_memory(), default_folder()
     files = _files(folder)
-    size = sum(file.stat().st_size for file in files)
+    size = sum(files.values())
     return {
         "free memory": "unknown" if free is None else f"{free / 1e9:.1f} GB",
         "cache": f"{folder or 'none'}, {len(files)} files, {size / 1e6:.1f} MB",
@@ -24,8 +25,7 @@ def clear() -> int:
     Nothing else in the folder is touched. Raises SegportError for what cannot be deleted.
     """
     freed = 0
-    for file in _files(default_folder()):
-        size = file.stat().st_size
+    for file, size in _files(default_folder()).items():
         try:
             file.unlink(missing_ok=True)
         except OSError as error:
@@ -34,5 +34,10 @@ def clear() -> int:
     return freed
 
 
-def _files(folder: Path | None) -> list[Path]:
-    return [] if folder is None else sorted(folder.glob("*.npz"))
+def _files(folder: Path | None) -> dict[Path, int]:
+    """Return bytes by file; a link counts itself, and what another run removes meanwhile not."""
+    sizes = {}
+    for file in sorted(folder.glob("*.npz")) if folder else ():
+        with suppress(FileNotFoundError):
+            sizes[file] = file.lstat().st_size
+    return sizes

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from export.common.errors import SegportError
-from export.common.escaping import visible
+from export.common.escaping import terminal_lines, visible
 
 if TYPE_CHECKING:
     from export.artifact.artifact import Artifact
@@ -18,10 +18,21 @@ if TYPE_CHECKING:
 def say(document: Any, as_json: bool) -> None:
     """Print text, or one JSON document (paths as text), on standard output.
 
+    Names of strangers in the text are harmless then, wherever a line has them from.
+
     Raises SegportError when it cannot be written; a reader who has gone is typer's to deal with.
     """
+    _print(json.dumps(document, indent=1, default=str) if as_json else terminal_lines(document))
+
+
+def say_to_ci(command: str) -> None:
+    """Print a workflow command, whose texts are escaped already. Raises as `say` does."""
+    _print(command)
+
+
+def _print(text: str) -> None:
     try:
-        typer.echo(json.dumps(document, indent=1, default=str) if as_json else document)
+        typer.echo(text)
     except BrokenPipeError:
         raise
     except OSError as error:

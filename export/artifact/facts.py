@@ -5,9 +5,11 @@ They are the JSON of a manifest as it is; `Manifest.int8` and `Manifest.fp16` gi
 
 from typing import (
     Any,
+    Literal,
     NotRequired,  # pydantic reads no other before Python 3.12
 )
 
+from pydantic import FiniteFloat
 from typing_extensions import TypedDict
 
 
@@ -23,8 +25,8 @@ class RewriteFacts(TypedDict):
 class RescaledFacts(TypedDict):
     """How a tensor follows, per channel: original = factor * rewritten + offset."""
 
-    factor: list[float]
-    offset: NotRequired[list[float]]
+    factor: list[FiniteFloat]
+    offset: NotRequired[list[FiniteFloat]]
 
 
 class FloatLayerFacts(TypedDict):
@@ -50,11 +52,18 @@ class CandidateFacts(TypedDict):
     latency_ms: float | None
 
 
+class BudgetFacts(TypedDict):
+    """What a search was to keep to: points of mIoU lost, or percent of pixels as in fp32."""
+
+    kind: Literal["max_drop", "min_agreement"]
+    limit: float
+
+
 class SearchFacts(TypedDict):
     """What a search for the layers to keep in float tried and found."""
 
     verdict: str
-    budget: dict[str, Any]
+    budget: BudgetFacts
     candidates: list[CandidateFacts]
     frontier: list[CandidateFacts]
     chosen: CandidateFacts
@@ -75,6 +84,12 @@ class FormFacts(TypedDict, total=False):
     lossless: dict[str, list[str]]
     left_out: list[str]
     mask_head: MaskHeadFacts
+
+
+class MadeFacts(TypedDict, total=False):
+    """Of a file in a precision that is somebody's own entry."""
+
+    kept_float: list[str]
 
 
 class Int8Facts(FormFacts):

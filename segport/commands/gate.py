@@ -11,7 +11,7 @@ from export.common.errors import UsageError
 from segport.arguments import AsJson
 from segport.budget_options import Budgets, with_budgets
 from segport.format_options import Written, with_formats
-from segport.output import command_line, say
+from segport.output import command_line, say, say_to_ci
 from segport.table_option import table_option
 from validate.gating.formats.formats import FORMATS
 from validate.gating.rules import (
@@ -247,7 +247,7 @@ def _tell_github(judged: "Sequence[Judged]", *, annotate: bool) -> None:
 
     if annotate:
         for line in annotations(judged):
-            say(line, as_json=False)
+            say_to_ci(line)
     if page := os.environ.get("GITHUB_STEP_SUMMARY"):
         try:
             with Path(page).open("a", encoding="utf-8") as file:

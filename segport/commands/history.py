@@ -89,7 +89,9 @@ def _git(folder: Path, *words: str) -> str | None:
 def _commit_date(folder: Path, commit: str) -> str:
     from datetime import UTC, datetime
 
-    shown = _git(folder, "show", "-s", "--format=%cI", "--end-of-options", commit)
+    # a repository may ask for signatures to be shown, by a program that it names
+    plain = ("-s", "--no-show-signature", "--format=%cI", "--end-of-options")
+    shown = _git(folder, "show", *plain, commit)
     return shown or datetime.now(UTC).isoformat()
 
 
@@ -98,6 +100,7 @@ def _utc(text: str) -> str:
 
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError as error:
+        aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        return aware.astimezone(UTC).isoformat()
+    except (ValueError, OverflowError) as error:  # in UTC it may be in the year 10000
         raise UsageError(f"--date {text}: give ISO 8601, such as 2026-11-26T12:00:00Z") from error
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC).isoformat()

@@ -32,6 +32,23 @@ def test_doctor_says_what_is_there_and_clears_the_cache(
     assert [path.name for path in folder.iterdir()] == ["mine.txt"]
 
 
+def test_doctor_bears_and_clears_a_link_that_leads_nowhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    folder = default_folder()
+    assert folder is not None
+    _fill(folder)
+    (tmp_path / "kept").write_text("theirs")
+    (folder / "c.npz").symlink_to("nowhere")
+    (folder / "d.npz").symlink_to(tmp_path / "kept")
+    answer = segport("doctor", "--json")
+    assert answer.code == 0 and "4 files" in answer.json["cache"]
+    assert segport("doctor", "--clear-cache").code == 0
+    assert [path.name for path in folder.iterdir()] == ["mine.txt"]
+    assert (tmp_path / "kept").read_text() == "theirs"
+
+
 @pytest.mark.parametrize(
     "command", [[], ["quantize"], ["gate"], ["history"], ["history", "add"], ["doctor"]]
 )

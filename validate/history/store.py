@@ -5,6 +5,7 @@ wait. A result is added in one IMMEDIATE transaction, so that it is in the file 
 """
 
 import hashlib
+import math
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -56,11 +57,17 @@ def points_of(result: Result, commit: str, date: str) -> list[HistoryPoint]:
         HistoryPoint(
             commit, date, result.name, result.protocol, result.dataset.ids_sha256, a.id, digest,
             a.miou, a.drop, a.agreement,
-            a.size_bytes / size if a.size_bytes and size else None,
-            a.latency_ms.median / time if a.latency_ms and time else None,
+            _ratio(a.size_bytes, size),
+            _ratio(a.latency_ms.median if a.latency_ms else None, time),
         )
         for a in result.artifacts
     ]  # fmt: skip
+
+
+def _ratio(value: float | None, base: float | None) -> float | None:
+    """Return value / base, None where either is unknown or 0, or the ratio is beyond a float."""
+    found = value / base if value and base else None
+    return found if found is not None and math.isfinite(found) else None
 
 
 def add_points(file: Path, points: Sequence[HistoryPoint]) -> int:

@@ -6,6 +6,7 @@ from export.common.escaping import markdown, markdown_code, markdown_inline
 from validate.gating.verdict import Verdict
 from validate.report.verdict_lines import verdict_lines
 from validate.result.cells import Cell, interval, number
+from validate.result.machine import machine_of
 from validate.result.result import ArtifactResult, Result
 from validate.result.result_cells import machine_cells
 
@@ -91,7 +92,7 @@ def fact_rows(result: Result) -> list[list[Cell]]:
         text = f"{entry['images']} images, protocol {entry['protocol']}; {settings}"
         rows.append([f"calibration {key}", text])
     rows += [[name, text] for name, text in machine_cells(facts).items()]
-    for name, value in facts.get("session_settings", {}).items():
+    for name, value in machine_of(facts).settings.items():
         rows.append([name, value])
     rows += [[f"sha256 {a.file}", a.sha256 or "-"] for a in result.artifacts if a.file]
     return rows

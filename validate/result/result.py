@@ -2,10 +2,20 @@
 
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
+from typing_extensions import TypedDict
 
+from export.artifact.count import Count
 from export.common.errors import DataError
 from export.common.files import file_bytes
 
@@ -23,6 +33,27 @@ class _Model(BaseModel):
     )
 
 
+class CalibrationFacts(TypedDict):
+    """What is told of the images that influenced an artifact; `settings` are its manifest's."""
+
+    protocol: str | None
+    images: int
+    settings: dict[str, Any]
+
+
+_CALIBRATIONS = TypeAdapter(dict[str, CalibrationFacts] | None)
+
+
+def _calibrations(value: Any) -> Any:
+    """Check types, and keep all as it is: its digest is in the result."""
+    try:
+        _CALIBRATIONS.validate_python(value)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+    return value
+
+
 class DatasetFacts(_Model):
     """`ids_sha256` is the digest of the image ids in order, `labels_sha256` of their masks.
 
@@ -31,7 +62,7 @@ class DatasetFacts(_Model):
 
     name: str
     split: str
-    images: int
+    images: Count
     ids_sha256: str
     labelled: bool
     labels_sha256: str | None = None
@@ -137,7 +168,7 @@ class Facts(_Model):
     file: str | None
     sha256: str | None
     parent_sha256: str | None
-    size_bytes: int | None
+    size_bytes: Count | None
     runtime: str
     provider: str
     execution: dict[str, Any] = Field(default_factory=dict)
@@ -208,10 +239,10 @@ class Result(_Model):
     dataset: DatasetFacts
     reference: str
     shape: tuple[int, int, int]
-    params: int | None
-    macs: int
+    params: Count | None
+    macs: Count
     flops_published: float | None
-    calibration: dict[str, Any] | None
+    calibration: Annotated[dict[str, Any] | None, AfterValidator(_calibrations)]
     environment: dict[str, Any]
     command: str | None
     overlap_allowed: bool

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from validate.result.cells import Cell, interval, number, ratio
+from validate.result.machine import machine_of
 from validate.result.result import ArtifactResult, Result
 
 OVERLAP_WARNING = "Warning: calibration and validation images overlap, so the numbers flatter."
@@ -74,8 +75,9 @@ def artifact_rows(result: Result, columns: Iterable[str]) -> list[list[Cell]]:
 def machine_cells(environment: Mapping[str, Any]) -> dict[str, str]:
     """Return what times depend on: processor, its instruction sets, versions of the software."""
     processor, machine = environment.get("cpu"), environment.get("machine")
+    isa, versions, _ = machine_of(environment)
     return {
         "cpu": f"{processor} ({machine}), {environment.get('threads')} threads",
-        "instruction sets": ", ".join(environment.get("isa", [])) or "-",
-        "versions": ", ".join(f"{n} {v}" for n, v in environment.get("versions", {}).items()),
+        "instruction sets": ", ".join(isa) or "-",
+        "versions": ", ".join(f"{n} {v}" for n, v in versions.items()),
     }

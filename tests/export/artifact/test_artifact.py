@@ -97,6 +97,10 @@ def _with(key: str, value: Any) -> Callable[[dict[str, Any]], object]:
     return lambda manifest: manifest.update({key: value})
 
 
+def _made(precision: str, facts: object) -> Callable[[dict[str, Any]], object]:
+    return lambda manifest: manifest.update({"precision": precision, "checks": {precision: facts}})
+
+
 @pytest.mark.parametrize(
     ("damage", "where"),
     [
@@ -106,6 +110,10 @@ def _with(key: str, value: Any) -> Callable[[dict[str, Any]], object]:
         (_with("checks", {"int8": 5}), "(checks.int8: "),
         (_with("checks", {"int8": {}}), "(checks.int8.int8_macs_share: Field required"),
         (_with("checks", {"fp16": {"kept_float": 7}}), "(checks.fp16."),
+        (_with("precision", "int8"), "precision: int8 is not fp32, and no check says how"),
+        (_made("bf16", 5), "(checks.bf16: "),
+        (_made("bf16", {"kept_float": 5}), "(checks.bf16.kept_float: "),
+        (_with("macs", 10**400), "macs: "),
         (_with("surprise", 1), "surprise: "),
         (_with("macs", "many"), "macs: "),
     ],

@@ -1,5 +1,6 @@
 """Results by commit: kept once, by many writers, and where a series broke."""
 
+import json
 import random
 import sqlite3
 import subprocess
@@ -81,6 +82,68 @@ def test_many_processes_write_at_once(tmp_path: Path) -> None:
     assert [writer.wait(timeout=120) for writer in writers] == [0] * 8
     points = read_points(tmp_path / "h.db")
     assert len(points) == 240 and len({p.commit_sha for p in points}) == 80
+
+
+def _git(folder: Path, *words: str, given: str | None = None) -> str:
+    who = ("-c", "user.name=a", "-c", "user.email=a@b")
+    command = ["git", "-C", folder, *who, *words]
+    return subprocess.run(command, input=given, capture_output=True, text=True, check=True).stdout
+
+
+def test_a_strangers_repository_runs_no_program(tmp_path: Path) -> None:
+    repository, program, ran = tmp_path / "theirs", tmp_path / "program", tmp_path / "ran"
+    program.write_text(f"#!/bin/sh\ntouch {ran}\n")
+    program.chmod(0o755)
+    repository.mkdir()
+    _git(repository, "init", "-q")
+    _git(repository, "commit", "-q", "--allow-empty", "-m", "x")
+    signature = "gpgsig -----BEGIN PGP SIGNATURE-----\n \n x\n -----END PGP SIGNATURE-----"
+    plain = _git(repository, "cat-file", "commit", "HEAD")
+    signed = plain.replace("\n\n", f"\n{signature}\n\n", 1)
+    written = _git(repository, "hash-object", "-t", "commit", "-w", "--stdin", given=signed)
+    _git(repository, "update-ref", "HEAD", written.strip())
+    _git(repository, "config", "log.showSignature", "true")
+    _git(repository, "config", "gpg.program", str(program))
+    _git(repository, "show", "-s")
+    assert ran.exists()  # git alone does run it
+    ran.unlink()
+
+    answer = segport("history", "add", tmp_path / "h.db", _write(repository / "a.json", 0.4))
+    assert (answer.code, answer.errors) == (0, [])
+    assert not ran.exists()
+
+
+def test_a_ratio_that_no_float_holds_leaves_the_history_readable(tmp_path: Path) -> None:
+    result = _write(tmp_path / "a.json", 0.4)
+    document = json.loads(result.read_text())
+    for artifact in document["artifacts"]:
+        median = 1e308 if artifact["id"] == "int8" else 0.1
+        artifact["latency_ms"] = {"median": median, "p10": 0.1, "p90": median}
+    result.write_text(json.dumps(document))
+    database = tmp_path / "h.db"
+    assert segport("history", "add", database, result, "--commit", "a").code == 0
+    shown = segport("history", "show", database, "--json").json["points"]
+    ratios = {point["artifact"]: point["latency_ratio"] for point in shown}
+    assert ratios["fp32"] == 1.0 and ratios["int8"] is None
+
+
+@pytest.mark.parametrize("date", ["9999-12-31T23:59:59-23:00", "0001-01-01T00:00:00+23:00", "x"])
+def test_a_date_that_utc_has_not_is_one_line(tmp_path: Path, date: str) -> None:
+    result, database = _write(tmp_path / "a.json", 0.4), tmp_path / "h.db"
+    answer = segport("history", "add", database, result, "--commit", "a", "--date", date)
+    assert answer.code == 2
+    (error,) = answer.errors
+    assert f"--date {date}: give ISO 8601" in error
+    assert not database.exists()
+
+
+def test_a_files_name_is_no_command_to_a_terminal_or_ci(tmp_path: Path) -> None:
+    result = _write(tmp_path / "a.json", 0.4)
+    database = tmp_path / "\x1b[31mh\n::error::x"
+    answer = segport("history", "add", database, result, "--commit", "a")
+    assert answer.code == 0 and database.exists()
+    assert "\x1b" not in answer.out
+    assert not any(line.startswith("::") for line in answer.out.splitlines())
 
 
 def test_damaged_and_foreign_files_are_one_line(tmp_path: Path) -> None:

@@ -121,6 +121,13 @@ def test_facts_say_how_it_was_made() -> None:
     assert facts["sha256 net-int8.onnx"] == "a" * 64
 
 
+def test_a_machine_told_of_in_other_types_is_told_less_of() -> None:
+    odd = {"cpu": "a cpu", "versions": [1], "isa": 5, "session_settings": "x"}
+    page = markdown_report(result_of(lost("int8", 0.5), environment=odd))
+    facts = {row["fact"]: row["value"] for row in table(page, "How it was made")}
+    assert "a cpu" in facts["cpu"] and facts["instruction sets"] == "-"
+
+
 def _measured() -> Result:
     return result_of(
         lost(

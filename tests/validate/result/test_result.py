@@ -116,6 +116,10 @@ def _without(key: str) -> str:
         (json.dumps(_document(artifacts=[{}])), r"artifacts\.0\.id"),
         (json.dumps(_document(surprise=1)), "surprise"),
         (json.dumps(_document(macs=float("nan"))), "macs"),
+        (json.dumps(_document(macs=10**400)), "macs"),
+        (json.dumps(_document(params=-1)), "params"),
+        (json.dumps(_document(calibration={"int8": "x"})), "calibration: .*int8"),
+        (json.dumps(_document(calibration={"int8": {}})), "calibration: .*int8.protocol"),
     ],
 )
 def test_a_damaged_result_is_named_with_the_place(tmp_path: Path, content: str, place: str) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 from validate.gating.baseline.baseline import Acceptance, Baseline, key_of
 from validate.gating.verdict import Outcome, Verdict
+from validate.result.machine import machine_of
 from validate.result.result import ArtifactResult, Result
 
 _SOFTWARE = (
@@ -44,22 +45,15 @@ def _changes(
 
 
 def _facts(environment: Mapping[str, Any], runtime: str) -> dict[str, str]:
-    versions = _mapping(environment.get("versions"))
-    settings = _mapping(environment.get("session_settings"))
-    isa = environment.get("isa")
+    isa, versions, settings = machine_of(environment)
     return {
         **{
             name: str(versions[name])
             for name in _SOFTWARE
             if name in versions and (name not in _RUNTIMES or name == runtime)
         },
-        "instruction sets": " ".join(map(str, isa if isinstance(isa, list) else [])) or "none",
+        "instruction sets": " ".join(isa) or "none",
         "machine": str(environment.get("machine")),
         "threads": str(environment.get("threads")),
         "session settings": " ".join(f"{k}={v}" for k, v in sorted(settings.items())) or "none",
     }
-
-
-def _mapping(value: object) -> Mapping[str, Any]:
-    """Return what a file says, or nothing where it says something else than it should."""
-    return value if isinstance(value, Mapping) else {}

@@ -17,7 +17,7 @@ from markupsafe import Markup
 from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 
-from export.common.escaping import terminal
+from export.common.escaping import terminal, xml
 
 _SVG = "http://www.w3.org/2000/svg"
 _LINK = "http://www.w3.org/1999/xlink"
@@ -148,7 +148,8 @@ def _svg(figure: Figure, name: str, colours: dict[str, str]) -> ElementTree.Elem
             figure.set_layout_engine("none")  # or all is drawn twice, the first time for the layout
         nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
         figure.savefig(data, format="svg", transparent=True, metadata=nothing)
-    root = ElementTree.fromstring(data.getvalue())
+    # matplotlib writes what XML cannot hold, such as an escape, as it is
+    root = ElementTree.fromstring(xml(data.getvalue().decode()))
     _drop_foreign(root)
     for element in list(root.iter()):
         if element.get("id", "").startswith(_TIP):

@@ -16,7 +16,7 @@ from PIL import Image
 
 from export.common.errors import DataError
 from tests.validate.report.page.folders import HOSTILE, result_folder, thumbnail
-from tests.validate.results import artifact_result, result_of
+from tests.validate.results import artifact_result, lost, result_of
 from validate.gating.verdict import Outcome, Verdict
 from validate.report.content import ReportContent
 from validate.report.page.gallery import ROOM, cards
@@ -126,6 +126,14 @@ def test_without_a_gate_the_page_says_that_nothing_was_judged(tmp_path: Path) ->
     assert "No gate was asked" in markdown_report(load_result(file))
     verdict = Said("int8", "pass", "small enough")
     assert "No gate was asked" not in _page(file, verdict)[1].text
+
+
+def test_a_name_that_xml_cannot_hold_is_drawn_without_it(tmp_path: Path) -> None:
+    file = tmp_path / "result.json"
+    names = lost("fp32", 0), lost("int8\x1b[31m\x00", 0.5, drop_ci95=(0.1, 0.9))
+    file.write_text(result_of(*names).to_json())
+    charts = re.findall("<svg.*?</svg>", _page(file)[0], re.DOTALL)
+    assert any("int8[31m" in chart for chart in charts)
 
 
 def test_every_chart_has_a_sentence_that_follows_from_its_numbers(tmp_path: Path) -> None:
