@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -28,6 +29,7 @@ from export.artifact.facts import Fp16Facts, Int8Facts, MadeFacts
 from export.common.errors import ArtifactError, UsageError
 from export.common.escaping import visible
 from export.common.files import file_bytes, new_files, sha256_of
+from export.common.memory import refuse_beyond
 from export.common.names import LONGEST, is_file_name, is_plain
 from export.onnx_graph.graph import dims, dtype_name
 
@@ -82,7 +84,9 @@ def _plain(text: str) -> str:
 
 FileName = Annotated[str, AfterValidator(_file_name)]
 Plain = Annotated[str, AfterValidator(_plain)]
-Length = Annotated[int, Field(ge=1)]
+Length = Annotated[int, Field(ge=1, lt=2**31)]
+_INPUT_BYTES = 8
+"""Of each number of an input: a float32 and its copy, where images are put together."""
 Deviation = Annotated[FiniteFloat, Field(gt=0)]
 
 
@@ -326,7 +330,8 @@ def load_artifact(path: Path) -> Artifact:
     """Read and verify an artifact.
 
     Raises ArtifactError when the file or its manifest is missing or unreadable, or when the
-    file's sha256 is not the one in the manifest.
+    file's sha256 is not the one in the manifest; DataError for one whose input memory is not
+    enough for.
     """
     path = Path(path)
     if not path.is_file():
@@ -353,4 +358,8 @@ def load_artifact(path: Path) -> Artifact:
             f"{path}: its sha256 differs from the manifest's, so the file was changed after it was "
             "written; make it again with segport export, quantize or import"
         )
+    batch, channels, *_ = manifest.input.shape
+    shape = (batch or 1, channels, *manifest.size)
+    shown = "x".join(map(str, shape))
+    refuse_beyond(_INPUT_BYTES * prod(shape), f"{path}: an input of {shown} numbers")
     return Artifact(path, manifest)

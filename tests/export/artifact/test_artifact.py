@@ -16,7 +16,7 @@ from export.artifact.artifact import (
     output_spec,
     write_artifact,
 )
-from export.common.errors import ArtifactError, UsageError
+from export.common.errors import ArtifactError, DataError, UsageError
 from export.common.files import sha256_of
 from export.common.names import LONGEST
 from tests.export.build import value
@@ -127,6 +127,19 @@ def test_damaged_manifest(
     path.write_text(json.dumps(content))
 
     _refused(copy, f"{path}: not a segport manifest", where, "segport import")
+
+
+@pytest.mark.parametrize("shape", [[1, 3, 1_000_000, 1_000_000], [2_000_000_000, 3, 65, 65]])
+def test_an_input_that_no_memory_holds_is_refused_before_it_is_made(
+    copy: Path, shape: list[int]
+) -> None:
+    path = copy.with_suffix(".json")
+    content = json.loads(path.read_text())
+    content["input"]["shape"] = shape
+    path.write_text(json.dumps(content))
+    with pytest.raises(DataError) as caught:
+        load_artifact(copy)
+    assert f"{copy}: an input of {'x'.join(map(str, shape))} numbers needs" in str(caught.value)
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[1, 2]", b"\xff\xfe", b"null"])
