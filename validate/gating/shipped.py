@@ -16,16 +16,20 @@ _NETWORKS = frozenset({".onnx", ".ort", ".tflite", ".engine", ".plan", ".blob", 
 def check_shipped(results: Sequence[Result], folder: Path) -> list[list[Verdict]]:
     """Return, for each result, whether `folder` holds its files, and nothing that none judged.
 
+    A copy of a judged file, such as one in a package, may lie there under any name.
     Raises UsageError when there is no such folder.
     """
     if not folder.is_dir():
         raise UsageError(f"--artifacts {folder}: no such folder")
     judged = [[_judge(a, folder) for a in result.artifacts if a.file] for result in results]
     known = {a.file for result in results for a in result.artifacts}
+    digests = {a.sha256 for result in results for a in result.artifacts}
     unknown = sorted(
         str(path.relative_to(folder))
         for path in folder.rglob("*")
-        if path.suffix.lower() in _NETWORKS and not (path.parent == folder and path.name in known)
+        if path.suffix.lower() in _NETWORKS
+        and not (path.parent == folder and path.name in known)
+        and not (path.is_file() and sha256_of(path) in digests)
     )
     reason = f"lies in {folder}, and no result has judged it"
     judged[0] += [Verdict(name, Outcome.UNKNOWN, reason, CHECK) for name in unknown]

@@ -50,6 +50,14 @@ def test_what_lies_deeper_or_is_called_otherwise_is_seen(tmp_path: Path) -> None
     assert [v.id for v in strangers] == ["b.ONNX", "c.ort", "sub/net-int8.onnx"]
 
 
+def test_a_copy_of_what_was_judged_may_lie_in_a_package(tmp_path: Path) -> None:
+    (tmp_path / "package/onnx").mkdir(parents=True)
+    for name in ("net-int8.onnx", "package/onnx/model_int8.onnx"):
+        (tmp_path / name).write_bytes(b"the file")
+    ((verdict,),) = check_shipped([_result()], tmp_path)
+    assert verdict.outcome is Outcome.PASS
+
+
 def test_a_file_name_of_the_result_leads_nowhere_else(tmp_path: Path) -> None:
     (tmp_path / "shipped").mkdir()
     (tmp_path / "net.onnx").write_bytes(b"the file")
