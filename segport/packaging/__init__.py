@@ -4,3 +4,5 @@
 package contains, or one way to lay it out. `inside` has the scripts that go along. Nothing here
 exports, quantizes or judges: that is done when a package is made.
 """
+
+import export  # noqa: F401  # switches the telemetry of onnxruntime off before it is imported here

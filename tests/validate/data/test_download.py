@@ -195,7 +195,7 @@ def test_a_run_fetches_what_its_recipe_names(
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("pictures", "none of VOCdevkit, VOCdevkit/VOC2007 to VOC2012, or SBD"),
+        ("pictures", "not one of VOCdevkit, VOCdevkit/VOC2007 to VOC2012, or SBD"),
         ("coco", "no download for COCO.*https://cocodataset.org"),
         ("coco/annotations/instances_val2017.json", "no download for COCO"),
         ("VOC2012", r"unpacks to VOCdevkit/VOC2012; name the folder \.\.\./VOCdevkit/VOC2012"),
