@@ -15,7 +15,7 @@ from pathlib import Path
 from pydantic import FiniteFloat, TypeAdapter, ValidationError
 
 from export.common.errors import DataError
-from validate.result.result import Result
+from validate.result.result import Percent, Result
 
 _OURS = 0x5E690047
 """SQLite's application_id of our files."""
@@ -37,9 +37,9 @@ class HistoryPoint:
     ids_sha256: str
     artifact: str
     digest: str
-    miou: FiniteFloat | None
+    miou: Percent | None
     loss: FiniteFloat | None
-    agreement: FiniteFloat | None
+    agreement: Percent | None
     size_ratio: FiniteFloat | None
     latency_ratio: FiniteFloat | None
 

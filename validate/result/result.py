@@ -27,6 +27,10 @@ PICTURE_FILE = "pictures.zip"
 worst on, the image (JPEG), its label and predictions (palette PNG of class indices)."""
 
 
+Percent = Annotated[float, Field(ge=0, le=100 + 1e-9)]
+"""A share of pixels or an IoU; sums may round beyond 100."""
+
+
 class _Model(BaseModel):
     model_config = ConfigDict(
         extra="forbid", frozen=True, allow_inf_nan=False, populate_by_name=True
@@ -201,19 +205,19 @@ class Figures(_Model):
     or NaN.
     """
 
-    miou: float | None
+    miou: Percent | None
     miou_ci95: tuple[float, float] | None = None
-    pixel_accuracy: float | None
+    pixel_accuracy: Percent | None
     class_iou: dict[str, float | None]
     invented_classes: list[str]
     drop: float | None
     drop_ci95: tuple[float, float] | None
     class_drop: dict[str, ClassDrop] = {}
-    agreement: float
+    agreement: Percent
     agreement_boundary: float | None = None
     agreement_interior: float | None = None
     worst_images: list[ImageAgreement] = []
-    fidelity_miou: float | None
+    fidelity_miou: Percent | None
     nonfinite_images: int
 
 

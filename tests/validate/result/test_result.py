@@ -105,6 +105,12 @@ def _without(key: str) -> str:
     return json.dumps(document)
 
 
+def _measured(**figures: float) -> str:
+    document = _document()
+    document["artifacts"][1].update(figures)
+    return json.dumps(document)
+
+
 @pytest.mark.parametrize(
     ("content", "place"),
     [
@@ -118,6 +124,8 @@ def _without(key: str) -> str:
         (json.dumps(_document(macs=float("nan"))), "macs"),
         (json.dumps(_document(macs=10**400)), "macs"),
         (json.dumps(_document(params=-1)), "params"),
+        (_measured(miou=1e308), r"artifacts\.1\.miou"),
+        (_measured(agreement=-1), r"artifacts\.1\.agreement"),
         (json.dumps(_document(calibration={"int8": "x"})), "calibration: .*int8"),
         (json.dumps(_document(calibration={"int8": {}})), "calibration: .*int8.protocol"),
     ],
