@@ -26,6 +26,8 @@ SECONDS := 60
 TESTS := tests
 FUZZED := runs/fuzz
 UV := $(BIN)/uv
+# a file's tests share what is slow to make, so a file is one worker's
+PARALLEL := -n 2 --dist loadfile
 LOWEST := .venv-lowest
 
 .PHONY: demo web test test-fast fuzz fuzz-guided faults lock audit lowest pythons numerical mutants lint docs coverage reports bench bench-timed bench-untimed bench-page demo-network clean
@@ -39,10 +41,10 @@ web: $(STAMP)
 	$(BIN)/pip install -qq --disable-pip-version-check --no-deps --no-index --force-reinstall dist/segport_web-*.whl
 
 test: $(STAMP)
-	$(BIN)/pytest
+	$(BIN)/pytest $(PARALLEL)
 
 test-fast: $(STAMP)
-	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest $(PARALLEL) -m "not slow"
 
 fuzz: $(STAMP)
 	SEGPORT_FUZZ=5000 $(BIN)/pytest tests/fuzz
