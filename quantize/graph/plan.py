@@ -72,13 +72,16 @@ def rounded_for(plan: Plan) -> dict[str, set[str]]:
 
 
 def really_float(plan: Plan, keep_float: Collection[str]) -> frozenset[str]:
-    """Return those of the layers in `keep_float` that a runtime leaves in float.
+    """Return those of the layers in `keep_float` that onnxruntime leaves in float.
 
     Where a convolution reads a rounded tensor, and what it gives, through a Relu or Clip, is
     rounded too, onnxruntime quantizes its weights by itself as it loads the file, with one scale
-    for all channels (its WeightBiasQuantization): worse than the int8 that was planned. Nothing
-    is gained by leaving it in float.
+    for all channels: worse than the int8 that was planned. Files for onnxruntime's own targets
+    keep it from that (`quantize.graph.kept_float`); in those for other runtimes, which it only
+    judges, nothing is gained by leaving such a layer in float.
     """
+    if plan.target.machines:
+        return frozenset(keep_float)
     rounded = {name for name, held in rounded_for(plan).items() if not held.issubset(keep_float)}
     readers = consumers(plan.model.graph)
     kept = set(keep_float)

@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
+from onnx import ModelProto, NodeProto, TensorProto, numpy_helper
 from onnxruntime.quantization import QuantType
 from onnxruntime.quantization.calibrate import CalibrationMethod, TensorData, TensorsData
 from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 
 from export.onnx_graph.graph import attribute, captured, consumers, initializers, rename_reads
+from quantize.graph.kept_float import keep_weights_float
 from quantize.graph.rounded_weight import RoundedWeight
 from quantize.graph.scaling import read_scaled
 from quantize.ranges.ranges import Range
@@ -22,7 +23,6 @@ _WEIGHTED = ("Conv", "Gemm", "MatMul")
 _ELEMENTWISE = ("Add", "Mul", "Concat", "PRelu")
 _CLIPPING = ("Relu", "Clip")
 _DEQUANTIZE = "DequantizeLinear"
-_LOWEST = "segport_lowest"
 
 
 def insert_qdq(
@@ -69,7 +69,7 @@ def insert_qdq(
     _remove_pairs(quantized, bare)
     if target.machines:
         read_scaled(quantized, cut)
-        _keep_weights_float(quantized)
+        keep_weights_float(quantized)
     return quantized
 
 
@@ -247,30 +247,6 @@ def _feed_subgraphs(model: ModelProto) -> None:
     for node in model.graph.node:
         if captured(node):
             rename_reads(node, pairs)
-
-
-def _keep_weights_float(model: ModelProto) -> None:
-    """Put a Max that changes nothing between float layers and the Q that reads them.
-
-    onnxruntime (1.31) takes a Conv or Gemm with float weights between a DQ and a Q for one whose
-    weights somebody forgot, and rounds them to one int8 scale per tensor.
-    """
-    graph = model.graph
-    constants, readers = initializers(graph), consumers(graph)
-    dequantized = {n.output[0] for n in graph.node if n.op_type == _DEQUANTIZE}
-    added: list[NodeProto] = []
-    for node in graph.node:
-        if node.op_type not in ("Conv", "ConvTranspose", "Gemm") or node.input[1] not in constants:
-            continue
-        following = readers[node.output[0]]
-        if node.input[0] in dequantized and [n.op_type for n in following] == ["QuantizeLinear"]:
-            name = f"{node.output[0]}/float"
-            added.append(helper.make_node("Max", [node.output[0], _LOWEST], [name], name=name))
-            following[0].input[0] = name
-    if added:
-        lowest = np.array(np.finfo(np.float32).min, np.float32)
-        graph.initializer.append(numpy_helper.from_array(lowest, _LOWEST))
-        graph.node.extend(added)
 
 
 def _remove_pairs(model: ModelProto, tensors: Collection[str]) -> None:
