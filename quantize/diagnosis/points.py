@@ -198,7 +198,7 @@ def _scaled(graph: GraphProto) -> set[str]:
         quantizer = quantizers.get(node.input[0]) if node.op_type == _DEQUANTIZE else None
         if quantizer is not None and node.input[1] != quantizer.input[1]:
             before, after = (constant(graph, one.input[1]) for one in (quantizer, node))
-            if before is not None and after is not None and not np.array_equal(before, after):
+            if before is not None and after is not None and not np.all(before == after):
                 names.add(node.output[0])
     return names
 
@@ -220,14 +220,14 @@ def _add_grids(tensor_groups: list[TensorGroup], graph: GraphProto) -> None:
 
 
 def _grid(dequantize: NodeProto, graph: GraphProto) -> StoredGrid | None:
-    """Return the grid of one scale for the whole tensor; None for several, or computed ones."""
+    """Return the grid of a tensor; None for different ones by channel, or computed ones."""
     scale = constant(graph, dequantize.input[1])
     zero: NDArray[Any] | None = np.zeros((), np.uint8)
     if len(dequantize.input) > 2:
         zero = constant(graph, dequantize.input[2])
-    if scale is None or zero is None or scale.size != 1:
+    if scale is None or zero is None or np.unique(scale).size != 1 or np.unique(zero).size != 1:
         return None
     limits = np.iinfo(zero.dtype)
-    step, offset = float(scale.reshape(())), int(zero.reshape(()))
+    step, offset = float(scale.flat[0]), int(zero.flat[0])
     low, high = step * (limits.min - offset), step * (limits.max - offset)
     return StoredGrid(step, offset, int(limits.max) - int(limits.min), low, high)

@@ -95,5 +95,6 @@ def residual_add(subject: LintSubject) -> Found:
 
 
 def _same_grid(first: Linear, second: Linear) -> bool:
+    """Whether they are equal; one may say once what the other says of each channel."""
     pairs = ((first.scale, second.scale), (first.zero_point, second.zero_point))
-    return all(np.array_equal(one, other, equal_nan=True) for one, other in pairs)
+    return all(np.isclose(one, other, rtol=0, atol=0, equal_nan=True).all() for one, other in pairs)

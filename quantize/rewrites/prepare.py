@@ -118,6 +118,10 @@ def prepare(
     prepared = Prepared(model)
     for name in [name for name in REWRITES if name in names]:
         rewrite = REWRITES[name]
+        if rewrite.of_input and not _are_pixels(samples, spec):
+            step = Step(name, "left out: images hold values that no pixel has", 0.0, 100.0)
+            prepared = replace(prepared, steps=(*prepared.steps, step))
+            continue
         known = spec if rewrite.of_input else _now(seen, prepared.rescaled)
         change = rewrite.apply(prepared.model, known)
         if change.model.graph == prepared.model.graph:
@@ -136,6 +140,19 @@ def prepare(
             prepared.reweighted | change.reweighted,
         )
     return prepared
+
+
+def _are_pixels(samples: Sequence[Sample], spec: InputSpec | None) -> bool:
+    """Whether images hold nothing but what normalization makes of values from 0 to 255."""
+    if spec is None:
+        return False
+    mean, std = (np.reshape(values, (1, -1, 1, 1)) for values in (spec.mean, spec.std))
+    low, high = -mean / std, (1 - mean) / std
+    slack = 0.5 / 255 / np.abs(std)
+    return all(
+        bool(((low - slack <= sample.image) & (sample.image <= high + slack)).all())
+        for sample in samples
+    )
 
 
 def _now(seen: Seen, rescaled: dict[str, Rescaled]) -> Seen:

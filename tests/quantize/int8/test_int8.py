@@ -129,7 +129,7 @@ def test_manifest_says_what_the_file_was_made_from(
     assert manifest.parent_sha256 == tiny.manifest.sha256
     assert [image.id for image in manifest.images] == [s.id for s in samples]
     assert manifest.calibration_protocol == "squash"
-    assert manifest.settings["range"] == "percentile"
+    assert manifest.settings["range"] == "mse"
     assert manifest.settings["target"] == "cpu"
     assert (manifest.settings["added"], manifest.settings["skipped"]) == ((), ())
     assert [step["rewrite"] for step in manifest.checks["int8"]["prepared"]] == [
@@ -197,7 +197,7 @@ def test_the_target_is_that_of_the_machine_unless_named(
     facts: dict[str, Any], target: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("quantize.settings.cpu_facts", lambda: facts)
-    assert Settings().resolved() == Settings(target=target, range="percentile")
+    assert Settings().resolved() == Settings(target=target, range="mse")
     assert Settings(target="npu", range="mse").resolved() == Settings(target="npu", range="mse")
     assert Settings(target="per-tensor").resolved().range == "minmax"
 
