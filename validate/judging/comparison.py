@@ -180,7 +180,7 @@ def validate(
 
 
 _accumulated: Callable[..., AccumulationFacts] = Lazy(
-    "validate.accumulation.accumulation:measure_accumulation"
+    "validate.judging.float16_sums:measure_accumulation"
 )
 """It takes torch, which nothing else here needs."""
 

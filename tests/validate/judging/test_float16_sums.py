@@ -106,7 +106,7 @@ def test_sums_beyond_65504_are_seen(tmp_path: Path) -> None:
 def test_layers_that_are_not_emulated_are_bounded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("validate.accumulation.accumulation._MACS", 0)
+    monkeypatch.setattr("validate.judging.float16_sums._MACS", 0)
     said, facts = _judged(tmp_path, weight=1.0)
     assert facts["layers"] == 1 and facts["macs_share"] == pytest.approx(21 / 24)
     rest = facts["rest"]  # detect: three terms of 100, and at most three roundings of each
