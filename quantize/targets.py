@@ -8,7 +8,7 @@ from export.common.tables import known
 from export.mask_head.names import PLAIN
 from quantize.ranges.table import DEFAULT_RANGE
 
-Integers = Literal["int8", "uint8"]
+Integers = Literal["int8", "uint8", "uint16"]
 """A type of integers, as numpy names it."""
 
 _X86 = ("x86_64", "amd64")
@@ -18,6 +18,8 @@ _OPERATORS = (
     "Conv", "Gemm", "MatMul", "Add", "Mul", "Concat", "GlobalAveragePool", "AveragePool",
     "MaxPool", "Relu", "Clip", "LeakyRelu", "Sigmoid",
 )  # fmt: skip
+MIN_OPSET = 17
+"""Q/DQ with a scale per channel, which all runtimes in use read."""
 MOVES = ("DepthToSpace", "Reshape", "Slice", "Transpose")
 """They change where values are and not what they are: input and output have one scale."""
 _FUSES = {
@@ -41,7 +43,9 @@ class Target:
 
     Activations have one scale per tensor; `symmetric` makes their zero point 0. Weights have
     zero point 0 and integers of at most `weight_max` in magnitude, with one scale per output
-    channel if `per_channel`. `power_of_two` rounds all scales up, so that nothing saturates.
+    channel if `per_channel`, but for the operators of `one_scale`. Results of the operators in
+    `fixed` have the scale and zero point given there. `opset` is the first that the file may have.
+    `power_of_two` rounds all scales up, so that nothing saturates.
     `float_weights` keeps weights in float32 behind a Q/DQ pair, `quantized_bias` makes biases
     int32. Without `quantized_outputs` only what layers read gets a pair; `residual_only`
     leaves it out where an Add reads the convolution it can be fused with, `float_results` behind
@@ -64,6 +68,9 @@ class Target:
     weight: Integers = "int8"
     weight_max: int = 127
     per_channel: bool = True
+    one_scale: tuple[str, ...] = ()
+    fixed: Mapping[str, tuple[float, int]] = field(default_factory=dict)
+    opset: int = MIN_OPSET
     power_of_two: bool = False
     float_weights: bool = False
     quantized_bias: bool = True
@@ -77,6 +84,10 @@ class Target:
     options: Mapping[str, Any] = field(default_factory=dict)
     range: str = DEFAULT_RANGE
     methods: tuple[str, ...] = _METHODS
+
+    def has_channels(self, operator: str) -> bool:
+        """Whether weights of an operator have one scale per output channel."""
+        return self.per_channel and operator not in self.one_scale
 
     @property
     def help(self) -> str:
@@ -201,6 +212,45 @@ class Npu(Target):
     )  # fmt: skip
 
 
+@dataclass(frozen=True)
+class Qnn(Target):
+    """Qualcomm's Hexagon NPUs through onnxruntime's QNN provider or Qualcomm's converter: A8W8.
+
+    The rules are those that onnxruntime's `get_qnn_qdq_config` sets: unsigned activations with a
+    zero point, signed symmetric weights with a scale per output channel, but one for a MatMul's;
+    every operator between Q and DQ, as the NPU has no float32 unit, so those that only move
+    values and Resize too; no range narrower than 0.0001. Not run on such hardware here.
+    """
+
+    hardware: str = "Qualcomm NPUs (QNN)"
+    note: str = "8-bit activations"
+    operators: tuple[str, ...] = (*_OPERATORS, *MOVES, "PRelu", "Resize")
+    activation: Integers = "uint8"
+    one_scale: tuple[str, ...] = ("MatMul",)
+    everything: bool = True
+    options: Mapping[str, Any] = field(
+        default_factory=lambda: {"MinimumRealRange": 0.0001, "DedicatedQDQPair": False}
+    )
+    methods: tuple[str, ...] = (*_METHODS, "hard-sigmoid")
+
+
+@dataclass(frozen=True)
+class Qnn16(Qnn):
+    """The same with 16-bit activations: A16W8, slower on the NPU and nearly as exact as fp32.
+
+    Standard operators take 16-bit integers from opset 21 on. QNN wants 1/65536 and 0 for what a
+    Sigmoid gives. Ranges are the extremes: 65535 steps leave nothing to gain by cutting tails.
+    """
+
+    note: str = "16-bit activations"
+    activation: Integers = "uint16"
+    fixed: Mapping[str, tuple[float, int]] = field(
+        default_factory=lambda: {"Sigmoid": (1 / 65536, 0)}
+    )
+    opset: int = 21
+    range: str = "minmax"
+
+
 TARGETS: dict[str, Target] = {
     "cpu": Cpu(kernels="vnni"),
     "cpu-avx2": CpuAvx2(kernels="avx2"),
@@ -209,6 +259,8 @@ TARGETS: dict[str, Target] = {
     "tensorrt": TensorRt(),
     "npu": Npu(),
     "npu-pow2": Npu(hardware="fixed-function accelerators that shift", power_of_two=True),
+    "qnn": Qnn(),
+    "qnn-a16w8": Qnn16(),
     # what quantizers do by default; it usually loses far more
     "per-tensor": Cpu(
         note="one scale per weight tensor, rounded to nearest",

@@ -12,6 +12,7 @@ from quantize.precisions import IO_TYPES, PRECISIONS
 from quantize.ranges.table import RANGE_RULES
 from quantize.targets import TARGETS
 from segport.packaging.layouts import LAYOUTS as PACKAGE_LAYOUTS
+from validate.accumulation.names import ACCUMULATORS
 from validate.data import layouts
 from validate.gating.formats.formats import FORMATS
 from validate.gating.kinds import KINDS
@@ -42,6 +43,7 @@ TABLES: dict[str, tuple[str, Table]] = {
     "Label maps": ("`--labels`", LABEL_MAPS),
     "Traps in labels": ("`--accept`", TRAPS),
     "Runtimes": ("`--runtime`", RUNTIMES),
+    "Where sums are rounded": ("`segport validate --accumulate`", ACCUMULATORS),
     "Report formats": ("`segport report --format`", REPORT_FORMATS),
     "Layouts of a package": ("`segport package --layout`", PACKAGE_LAYOUTS),
     "Budgets": ("`segport gate`, with dashes", KINDS),

@@ -112,8 +112,8 @@ class ArtifactSection(_Section):
 class ValidateSection(_Section):
     """Protocols to compare under, and the reference; by default torch, fp32 for imports.
 
-    `runtime` is that of all artifacts; by default each precision's own. `pictures` and
-    `noise`: as `segport validate --pictures` and `--noise`.
+    `runtime` is that of all artifacts; by default each precision's own. `pictures`, `noise`
+    and `accumulate`: as the options of `segport validate`.
     """
 
     protocols: tuple[names.Protocol, ...] = (DEFAULT_PROTOCOL,)
@@ -123,6 +123,7 @@ class ValidateSection(_Section):
     allow_overlap: bool = False
     pictures: int = Field(default=0, ge=0)
     noise: bool = False
+    accumulate: names.Accumulator | None = None
 
 
 class _GateOptions(_Section):

@@ -14,6 +14,7 @@ from quantize.precisions import IO_TYPES, PRECISIONS
 from quantize.ranges.table import RANGE_RULES
 from quantize.targets import TARGETS
 from segport.packaging.layouts import LAYOUTS as PACKAGE_LAYOUTS
+from validate.accumulation.names import ACCUMULATORS
 from validate.gating.rules import ON_INCONCLUSIVE
 from validate.runtime.table import RUNTIMES, rebuilds
 from validate.samples.protocols import PROTOCOLS
@@ -53,6 +54,7 @@ Target = Annotated[str, _one_of("target", TARGETS)]
 RangeRule = Annotated[str, _one_of("range rule", RANGE_RULES, ":")]
 IoType = Annotated[str, _one_of("io type", IO_TYPES)]
 Reference = Annotated[str, AfterValidator(_reference)]
+Accumulator = Annotated[str, _one_of("accumulator", ACCUMULATORS)]
 Runtime = Annotated[str, _one_of("runtime", RUNTIMES)]
 PackageLayout = Annotated[str, _one_of("layout", PACKAGE_LAYOUTS)]
 OnInconclusive = Annotated[str, _one_of("word", ON_INCONCLUSIVE)]

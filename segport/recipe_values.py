@@ -65,4 +65,5 @@ def conditions_of(recipe: Recipe, protocol: str) -> Conditions:
         accepted=recipe.data.accept,
         pictures=recipe.validation.pictures,
         noise=recipe.validation.noise,
+        accumulate=recipe.validation.accumulate,
     )

@@ -13,6 +13,9 @@ from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 from export.common.errors import ArtifactError
 from export.onnx_graph.graph import infer_shapes
 
+RAW = "_raw"
+"""At the end of the name of what an operator gave before it was rounded."""
+
 
 def emulate_fp16(model: ModelProto) -> ModelProto:
     """Return a graph with the same inputs and outputs that rounds what `model` has in float16.
@@ -68,11 +71,11 @@ def _rounded(node: NodeProto, half: set[str]) -> list[NodeProto]:
         if attribute.t.data_type == TensorProto.FLOAT16:
             _widen(attribute.t)
     copy.input[:] = [f"{name}_wide" if name in half else name for name in node.input]
-    copy.output[:] = [f"{name}_raw" if name in half else name for name in node.output]
+    copy.output[:] = [f"{name}{RAW}" if name in half else name for name in node.output]
     after: list[NodeProto] = []
     for name in node.output:
         if name in half:
-            after.append(helper.make_node("Cast", [f"{name}_raw"], [name], to=TensorProto.FLOAT16))
+            after.append(helper.make_node("Cast", [f"{name}{RAW}"], [name], to=TensorProto.FLOAT16))
             after.append(_wide(name))
     return [copy, *after]
 

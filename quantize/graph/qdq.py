@@ -5,20 +5,34 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import onnx
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, numpy_helper
 from onnxruntime.quantization import QuantType
 from onnxruntime.quantization.calibrate import CalibrationMethod, TensorData, TensorsData
 from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 
-from export.onnx_graph.graph import attribute, captured, consumers, initializers, rename_reads
+from export.common.errors import QuantizeError, first_line
+from export.onnx_graph.graph import (
+    attribute,
+    captured,
+    consumers,
+    infer_shapes,
+    initializers,
+    opset,
+    rename_reads,
+)
 from quantize.graph.kept_float import keep_weights_float
 from quantize.graph.rounded_weight import RoundedWeight
 from quantize.graph.scaling import read_scaled
 from quantize.ranges.ranges import Range
-from quantize.targets import Target
+from quantize.targets import Integers, Target
 
-_TYPES = {"int8": QuantType.QInt8, "uint8": QuantType.QUInt8}
+_TYPES = {
+    "int8": QuantType.QInt8,
+    "uint8": QuantType.QUInt8,
+    "uint16": QuantType.QUInt16,
+}
 _WEIGHTED = ("Conv", "Gemm", "MatMul")
 _ELEMENTWISE = ("Add", "Mul", "Concat", "PRelu")
 _CLIPPING = ("Relu", "Clip")
@@ -39,8 +53,7 @@ def insert_qdq(
     Weights in `weights` are quantized to exactly their integers, others to the nearest. With
     `fold_clips` a Relu or Clip goes where the range of the Q behind it cuts as it does.
     """
-    copy = ModelProto()
-    copy.CopyFrom(model)
+    copy = _at_opset(model, target.opset)
     nodes = [node for node in copy.graph.node if node.name in set(layers)]
     bare = bare_tensors(copy, nodes, target)
     cut = _cut(copy)
@@ -73,12 +86,34 @@ def insert_qdq(
     return quantized
 
 
-def weight_scale(values: NDArray[np.float32], target: Target, axis: int = 0) -> NDArray[np.float32]:
+def _at_opset(model: ModelProto, least: int) -> ModelProto:
+    """Return a copy, of operator set `least` where the model's is older.
+
+    Raises QuantizeError where onnx cannot convert it.
+    """
+    copy = ModelProto()
+    copy.CopyFrom(model)
+    if opset(model) >= least:
+        return copy
+    try:
+        newer = onnx.version_converter.convert_version(copy, least)
+    except (RuntimeError, onnx.version_converter.ConvertError) as error:
+        raise QuantizeError(
+            f"the target needs opset {least}, to which onnx cannot convert this file of opset "
+            f"{opset(model)} ({first_line(error)}); export it with opset {least}"
+        ) from error
+    return infer_shapes(newer)
+
+
+def weight_scale(
+    values: NDArray[np.float32], target: Target, axis: int = 0, operator: str = "Conv"
+) -> NDArray[np.float32]:
     """Return the scales, one or one per index of `axis`, that make the largest |value| weight_max.
 
     A channel of zeros takes the largest scale of the others, for its bias is rounded to it.
     """
-    others = tuple(i for i in range(values.ndim) if i != axis) if target.per_channel else None
+    per_channel = target.has_channels(operator)
+    others = tuple(i for i in range(values.ndim) if i != axis) if per_channel else None
     scale = np.abs(values.astype(np.float64)).max(axis=others).reshape(-1) / target.weight_max
     scale[scale < np.finfo(np.float32).tiny] = scale.max() or 1.0
     return np.asarray(power_of_two(scale) if target.power_of_two else scale, np.float32)
@@ -187,25 +222,30 @@ def _fix_weights(
     constants = initializers(model.graph)
     overrides = {}
     for node in nodes:
+        if node.op_type in target.fixed:
+            fixed, zero = target.fixed[node.op_type]
+            overrides[node.output[0]] = _fixed(
+                np.array([fixed], np.float32), target.activation, None, zero
+            )
         if node.op_type in _WEIGHTED and node.input[1] in constants:
             name = node.input[1]
             values = numpy_helper.to_array(constants[name])
             axis = _channel_axis(node, values.ndim)
-            scale = weight_scale(values, target, axis)
+            scale = weight_scale(values, target, axis, node.op_type)
             if name in weights:
                 scale = weights[name].scale
                 _put_on_grid(constants[name], weights[name], axis)
             overrides[name] = _fixed(
-                scale, _TYPES[target.weight], axis if target.per_channel else None
+                scale, target.weight, axis if target.has_channels(node.op_type) else None
             )
         elif node.op_type == "MatMul" and node.input[0] in constants:
             largest = float(np.abs(numpy_helper.to_array(constants[node.input[0]])).max())
-            overrides[node.input[0]] = _fixed(_fine(largest), _TYPES[target.activation], None)
+            overrides[node.input[0]] = _fixed(_fine(largest), target.activation, None)
         elif node.op_type in _ELEMENTWISE and target.power_of_two:
             for name in set(node.input) & constants.keys():
                 largest = np.abs(numpy_helper.to_array(constants[name])).max()
                 scale = power_of_two(np.atleast_1d(largest / 127 or 1.0))
-                overrides[name] = _fixed(scale, _TYPES[target.activation], None)
+                overrides[name] = _fixed(scale, target.activation, None)
     return overrides
 
 
@@ -223,9 +263,15 @@ def _put_on_grid(constant: TensorProto, rounded: RoundedWeight, axis: int) -> No
     constant.CopyFrom(numpy_helper.from_array(on_grid, constant.name))
 
 
-def _fixed(scales: NDArray[np.float32], kind: Any, axis: int | None) -> list[dict[str, Any]]:
+def _fixed(
+    scales: NDArray[np.float32], kind: Integers, axis: int | None, zero: int = 0
+) -> list[dict[str, Any]]:
     entries: list[dict[str, Any]] = [
-        {"quant_type": kind, "scale": np.float32(scale), "zero_point": np.int8(0)}
+        {
+            "quant_type": _TYPES[kind],
+            "scale": np.float32(scale),
+            "zero_point": np.array(zero, kind),
+        }
         for scale in scales
     ]
     if axis is not None:

@@ -30,10 +30,12 @@ def zero_point(subject: LintSubject) -> Found:
 
 def granularity(subject: LintSubject) -> Found:
     """Weights have one scale per output channel or one, as the target wants; activations one."""
-    per_channel = subject.int8_target.per_channel
+    target = subject.int8_target
+    operators = {node.name: node.op_type for node in subject.graph.nodes}
     wanted = [(q.tensor, q, 1) for q in subject.graph.activations()]
     wanted += [
-        (w.name, w.linear, w.channels if per_channel else 1) for w in subject.graph.weights()
+        (w.name, w.linear, w.channels if target.has_channels(operators[w.layer]) else 1)
+        for w in subject.graph.weights()
     ]
     for name, linear, scales in wanted:
         if linear.scale.size != scales:
@@ -74,6 +76,18 @@ def power_of_two(subject: LintSubject) -> Found:
         odd = linear.scale[np.frexp(linear.scale)[0] != 0.5]
         if odd.size:
             yield linear.tensor, f"{odd.size} scales are not positive numbers, such as {odd[0]:.6g}"
+
+
+def fixed_scale(subject: LintSubject) -> Found:
+    """Results of some operators have the scale and zero point that the target knows them by."""
+    graph, fixed = subject.graph, subject.int8_target.fixed
+    made = {node.output[0]: fixed[node.op_type] for node in graph.nodes if node.op_type in fixed}
+    for quantizer in graph.activations():
+        if quantizer.tensor in made:
+            scale, zero = made[quantizer.tensor]
+            found = quantizer.scale[0], quantizer.zero_point[0]
+            if found != (np.float32(scale), zero):
+                yield quantizer.tensor, f"{found[0]:.6g} and {found[1]}, not {scale:.6g} and {zero}"
 
 
 def bias_type(subject: LintSubject) -> Found:

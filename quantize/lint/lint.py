@@ -62,9 +62,7 @@ RULES: dict[str, LintRule] = {
         ("fp16",),
         "warning",
     ),
-    "opset": LintRule(
-        structure.opset_version, "Q/DQ of opset 17 are what all targets' runtimes read"
-    ),
+    "opset": LintRule(structure.opset_version, "older Q/DQ lack what the target's file needs"),
     "fusion": LintRule(structure.fusion, "what is not fused computes in float between Q and DQ"),
     "island": LintRule(structure.island, "each way out of int8 and back costs time and rounding"),
     "partner": LintRule(structure.partner, "runtimes fuse Q and DQ in pairs of equal parameters"),
@@ -79,6 +77,9 @@ RULES: dict[str, LintRule] = {
         severity="warning",
     ),
     "power-of-two": LintRule(grid.power_of_two, "the target scales by shifting"),
+    "fixed-scale": LintRule(
+        grid.fixed_scale, "the target's kernel gives this operator's result on one grid only"
+    ),
     "bias-type": LintRule(grid.bias_type, "the target's convolutions fuse this bias type only"),
     "bias-range": LintRule(grid.bias_range, "a bias that does not fit int32 is clipped"),
     "bias-scale": LintRule(grid.bias_scale, "the bias is added to the accumulator as it is"),

@@ -8,7 +8,6 @@ from quantize.graph.qdq_graph import Linear, data_inputs
 from quantize.lint.subject import Found, LintSubject
 from quantize.targets import MOVES
 
-MIN_OPSET = 17
 _PASSIVE = ("Relu", "Clip", "MaxPool", "AveragePool", "Resize", *MOVES)
 """Operators that are quantized only if their input is."""
 
@@ -27,8 +26,9 @@ def ir_version(subject: LintSubject) -> Found:
 
 def opset_version(subject: LintSubject) -> Found:
     """The operator set is one that all runtimes in use read Q/DQ from."""
-    if (version := opset(subject.graph.model)) < MIN_OPSET:
-        yield "file", f"opset {version}, at least {MIN_OPSET} is needed"
+    least = subject.int8_target.opset
+    if (version := opset(subject.graph.model)) < least:
+        yield "file", f"opset {version}, at least {least} is needed"
 
 
 def fusion(subject: LintSubject) -> Found:

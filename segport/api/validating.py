@@ -138,6 +138,7 @@ def validate(
     accept: Sequence[str] = (),
     pictures: int = 0,
     noise: bool = False,
+    accumulate: str | None = None,
     download: bool = False,
     command: str | None = None,
     progress: bool = True,
@@ -162,6 +163,7 @@ def validate(
         accept: Traps in labels that are known and meant.
         pictures: Keep so many images that agree least.
         noise: Measure what other settings of the runtime change.
+        accumulate: "fp16": also run fp16 files with sums in float16, as some devices do.
         download: Fetch VOC or SBD where it is not there.
         command: What the result says made it.
         progress: Show progress on standard error.
@@ -202,6 +204,7 @@ def validate(
                 accepted=tuple(accept),
                 pictures=pictures,
                 noise=noise,
+                accumulate=accumulate,
             ),
             command=command,
             progress=shown,

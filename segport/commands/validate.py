@@ -20,6 +20,8 @@ from segport.arguments import (
     Weights,
 )
 from segport.output import command_line, say
+from segport.table_option import table_option
+from validate.accumulation.names import ACCUMULATORS
 from validate.data.layouts import data_help
 from validate.runtime.table import RUNTIMES
 from validate.samples.protocols import DEFAULT_PROTOCOL
@@ -60,6 +62,13 @@ def validate(
             "baseline allows for.",
         ),
     ] = False,
+    accumulate: Annotated[
+        str | None,
+        table_option(
+            help="Also run fp16 files as devices do whose sums are in it: {names}.",
+            table=ACCUMULATORS,
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Compare artifacts with their reference; without labels by agreement and fidelity."""
@@ -83,6 +92,7 @@ def validate(
         download=download,
         pictures=pictures,
         noise=noise,
+        accumulate=accumulate,
         command=command_line(),
     ).result
     say(json.loads(result.to_json()) if as_json else terminal_report(result), as_json)

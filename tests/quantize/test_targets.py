@@ -52,7 +52,8 @@ def test_the_default_here_is_one_that_can_be_verified_here() -> None:
     [
         ("cpu", True, False), ("cpu-avx2", True, False), ("per-tensor", True, False),
         ("arm", False, True), ("openvino", False, False), ("tensorrt", False, False),
-        ("npu", False, False), ("npu-pow2", False, False),
+        ("npu", False, False), ("npu-pow2", False, False), ("qnn", False, False),
+        ("qnn-a16w8", False, False),
     ],
 )  # fmt: skip
 def test_what_cannot_be_verified_has_a_reason(name: str, on_x86: bool, on_arm: bool) -> None:
@@ -84,7 +85,7 @@ def _sqnr(reference: Any, found: Any) -> float:
     ("name", "least"),
     [
         ("cpu", 28), ("cpu-avx2", 25), ("arm", 28), ("openvino", 28), ("tensorrt", 28),
-        ("npu", 22), ("npu-pow2", 19), ("per-tensor", 25),
+        ("npu", 22), ("npu-pow2", 19), ("per-tensor", 25), ("qnn", 28), ("qnn-a16w8", 32),
     ],
 )  # fmt: skip
 def test_the_file_computes_nearly_what_fp32_does(

@@ -1,6 +1,6 @@
 """Artifacts against their reference, under one protocol on one image list."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +8,10 @@ from export.artifact.artifact import Artifact
 from export.common.errors import UsageError
 from export.common.files import check_writable, new_files
 from export.common.progress import SILENT, Stages
+from export.common.tables import Lazy
 from export.common.versions import versions
 from export.ort.sessions import cpu_facts, lacks_vnni
+from validate.accumulation.names import refuse_without_fp16
 from validate.data.datasets import open_dataset
 from validate.data.items import Dataset, ids_digest
 from validate.judging.conditions import USUAL, Conditions
@@ -29,6 +31,7 @@ from validate.result.result import (
     CONFUSION_FILE,
     PICTURE_FILE,
     RESULT_FILE,
+    AccumulationFacts,
     DatasetFacts,
     Result,
 )
@@ -70,6 +73,8 @@ def validate(
     preparation = Preparation.for_artifact(
         first, how.protocol, how.labels or dataset.labels, fit=how.fit
     )
+    if how.accumulate:
+        refuse_without_fp16(chosen)
     shared = overlapping((a.manifest for a in chosen), dataset)
     refuse_overlap(shared, dataset, how.allow_overlap)
     refuse_traps(dataset, preparation, how.accepted)
@@ -120,6 +125,18 @@ def validate(
         evaluations,
         progress.later("second size"),
     )
+    accumulations = {
+        key: _accumulated(
+            artifact,
+            (reference_id, runtimes[reference_id]),
+            dataset,
+            preparation,
+            first.classes,
+            progress.later(f"float16 sums of {key}"),
+        )
+        for key, artifact in by_id.items()
+        if how.accumulate and artifact.manifest.precision == "fp16"
+    }
     entries = [
         entry(
             Measured(
@@ -131,6 +148,7 @@ def validate(
                 timing.runtimes[key],
                 noises.get(key),
                 sizes.get(key),
+                accumulations.get(key),
             ),
             evaluation[key],
             first.classes,
@@ -159,6 +177,12 @@ def validate(
         artifacts=entries,
     )
     return write_result(result, evidence, images, folder, worst.worst_first())
+
+
+_accumulated: Callable[..., AccumulationFacts] = Lazy(
+    "validate.judging.float16_sums:measure_accumulation"
+)
+"""It takes torch, which nothing else here needs."""
 
 
 def environment() -> dict[str, Any]:

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 
 from export.common.errors import UsageError
+from export.common.tables import known
+from validate.accumulation.names import ACCUMULATORS
 from validate.runtime.table import rebuilds
 from validate.samples.protocols import DEFAULT_PROTOCOL
 from validate.samples.trap_table import MASK_SIZE, check_accepted
@@ -21,7 +23,8 @@ class Conditions:
     masks' names have after those of images, `accepted` names the traps in labels that the user
     knows of (`validate.samples.traps`). The `pictures` images on which the artifacts agree least
     with the reference are kept. With `noise` every file runs again under other settings of its
-    runtime; a baseline keeps what that changes (`validate.judging.noise`).
+    runtime; a baseline keeps what that changes (`validate.judging.noise`). `accumulate` "fp16" also
+    runs fp16 files as devices do that add up in float16 (`validate.accumulation`).
     """
 
     protocol: str = DEFAULT_PROTOCOL
@@ -36,14 +39,17 @@ class Conditions:
     accepted: tuple[str, ...] = ()
     pictures: int = 0
     noise: bool = False
+    accumulate: str | None = None
 
     def __post_init__(self) -> None:
-        """Raise UsageError for an unknown trap, and for weights that nothing needs."""
+        """Raise UsageError for an unknown name, and for weights that nothing needs."""
         if self.weights is not None and not (rebuilds(self.reference) or rebuilds(self.runtime)):
             raise UsageError(
                 "--weights goes with --reference or --runtime torch, which rebuild the network"
             )
         check_accepted(self.accepted)
+        if self.accumulate is not None:
+            known("accumulator", self.accumulate, ACCUMULATORS)
 
     @property
     def fit(self) -> bool:

@@ -10,9 +10,11 @@ from export.artifact.facts import CandidateFacts
 from export.ort.inspection import inspect, macs_share
 from export.ort.providers import CPU, CUDA, TENSORRT
 from export.ort.sessions import cpu_facts, threads
+from validate.accumulation.wording import accumulation_warnings
 from validate.judging.evaluation import Evaluation
 from validate.judging.second_size import size_warnings
 from validate.result.result import (
+    AccumulationFacts,
     ArtifactResult,
     Figures,
     NoiseFacts,
@@ -48,6 +50,7 @@ class Measured:
     latency_runtime: str
     noise: NoiseFacts | None = None
     second_size: SecondSizeFacts | None = None
+    accumulation: AccumulationFacts | None = None
 
     @property
     def manifest(self) -> Manifest | None:
@@ -86,9 +89,11 @@ def entry(
             *_warnings(manifest, evaluation, protocol),
             *_one_class(evaluation, figures, classes),
             *(size_warnings(judged.second_size) if judged.second_size else []),
+            *(accumulation_warnings(judged.accumulation) if judged.accumulation else []),
         ],
         noise=judged.noise,
         second_size=judged.second_size,
+        accumulation=judged.accumulation,
         search=_search(manifest),
         **dict(figures),
     )

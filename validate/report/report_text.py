@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from export.common.escaping import markdown, markdown_code, markdown_inline
+from validate.accumulation.wording import accumulation_notes
 from validate.gating.verdict import Verdict
 from validate.report.verdict_lines import verdict_lines
 from validate.result.cells import Cell, interval, number
@@ -109,6 +110,8 @@ def notes(result: Result) -> list[str]:
                 f"{at.agreement:.2f} % of pixels of {at.images} images, of the same at "
                 f"{'x'.join(map(str, result.shape[1:]))} on {at.before:.2f} %"
             )
+        if a.accumulation:
+            said += [f"{a.id}: {text}" for text in accumulation_notes(a.accumulation)]
         if a.kept_float:
             shown = ", ".join(a.kept_float[:6]) + (" ..." if len(a.kept_float) > 6 else "")
             said.append(f"{a.id}: {len(a.kept_float)} layers kept in float: {shown}")

@@ -131,6 +131,47 @@ class SecondSizeFacts(_Model):
     before: float
 
 
+class SumFacts(_Model):
+    """What a float16 file gives with its products added up in an `order`, on a few images.
+
+    "float32": with float32 sums. `overflowed` lists layers of which a sum passed 65504.
+    `worst_error` is the root mean square error of `worst_layer` against float32 sums of the same
+    inputs, in percent of its result's; `worst_terms` is how many products it adds up.
+    """
+
+    order: str
+    miou: Percent | None
+    agreement: Percent
+    nonfinite_images: int
+    overflowed: list[str]
+    worst_layer: str | None
+    worst_terms: int | None
+    worst_error: float | None
+
+
+class RestFacts(_Model):
+    """What rounding can do to layers that were not emulated, the `longest` sum of which is given.
+
+    `bounds`: by order, the error in percent of a layer's largest result, null where nothing bounds
+    it. `may_overflow` lists layers whose terms' magnitudes add up to more than 65504.
+    """
+
+    layers: int
+    longest: int
+    bounds: dict[str, float | None]
+    may_overflow: list[str]
+
+
+class AccumulationFacts(_Model):
+    """What float16 sums change (`validate.accumulation`); `macs_share` (0-1) was emulated."""
+
+    images: int
+    layers: int
+    macs_share: float
+    sums: list[SumFacts]
+    rest: RestFacts | None
+
+
 class SearchBudget(_Model):
     """`limit`: points of mIoU ("max_drop") or percent of pixels as in fp32 ("min_agreement")."""
 
@@ -162,7 +203,7 @@ class Facts(_Model):
     one is an emulation. `execution` is what the runtime says about how it ran: nodes by
     provider, inference precision, device. `noise` is null where it was not measured,
     `second_size` where the artifact takes one size only or its protocol varies sizes anyway,
-    `search` where nothing was searched for.
+    `accumulation` where float16 sums were not asked for, `search` where nothing was searched for.
     `facts_sha256` is the digest of all other fields of this class (`validate.result.sealing`).
     """
 
@@ -188,6 +229,7 @@ class Facts(_Model):
     warnings: list[str]
     noise: NoiseFacts | None = None
     second_size: SecondSizeFacts | None = None
+    accumulation: AccumulationFacts | None = None
     search: SearchFacts | None = None
     facts_sha256: str | None = None
 
