@@ -198,6 +198,10 @@ def _both_inputs_of_add(graph: ModelProto) -> None:
     add.input[:] = ["dq" if name == "conv2d_2" else name for name in add.input]
 
 
+def _sigmoid_for_pooling(graph: ModelProto) -> None:
+    next(n for n in graph.graph.node if n.name == "node_mean").op_type = "Sigmoid"
+
+
 BIAS = "network.network.head.bias_quantized"
 FAULTS: list[tuple[str, str, Edit, str, str]] = [
     ("loads", "openvino", _unloadable, "file", "NoSuchOperator"),
@@ -229,6 +233,7 @@ FAULTS: list[tuple[str, str, Edit, str, str]] = [
     ("near-zero-scale", "openvino", _set(f"{HEAD}_scale", _first(5e-10)), f"{HEAD}_quantized",
      "1 of 21 scales, down to 5e-10"),
     ("power-of-two", "npu-pow2", _set("add_scale", lambda s: s * np.float32(1.5)), "add", "1"),
+    ("fixed-scale", "qnn-a16w8", _sigmoid_for_pooling, "mean", "not 1.52588e-05 and 0"),
     ("bias-type", "npu", _float_bias, "node_conv2d_4", "float32"),
     ("bias-type", "openvino", _int8_bias, "node_conv2d_4", "quantized"),
     ("bias-range", "npu", _set(BIAS, _first(-(2**31))), "node_conv2d_4", "1 of 21"),
