@@ -8,6 +8,9 @@ from export.common.tables import known
 from export.mask_head.names import PLAIN
 from quantize.ranges.table import DEFAULT_RANGE
 
+FloatPrecision = Literal["f32", "bf16", "f16"]
+"""What a runtime computes float layers in, as OpenVINO's INFERENCE_PRECISION_HINT names it."""
+
 Integers = Literal["int8", "uint8"]
 """A type of integers, as numpy names it."""
 
@@ -48,7 +51,8 @@ class Target:
     such layers that only float ones read. With `everything` layers are quantized too whose result
     only float layers read; with `kernels`, one of `quantize.partition.costs`, only those that take
     less time so. A file that gives a mask ends in
-    `mask_head`, one of `export.mask_head.heads`. `lossless` are rewrites of the finished file (see
+    `mask_head`, one of `export.mask_head.heads`. `inference_precision` is what its runtime is to
+    compute float layers in, where it has a choice. `lossless` are rewrites of the finished file (see
     `quantize.lossless`). `options` are further ones of onnxruntime's
     quantizer. `range` and `methods` are the range rule and the steps (see
     `quantize.int8.methods`) that a user gets who names none.
@@ -73,6 +77,7 @@ class Target:
     everything: bool = False
     kernels: str | None = None
     mask_head: str = PLAIN
+    inference_precision: FloatPrecision | None = None
     lossless: tuple[str, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
     range: str = DEFAULT_RANGE
@@ -143,6 +148,11 @@ class OpenVino(Target):
     VNNI all 59 convolutions of DeepLabV3-MobileNet run as u8 x s8 and the residual Adds inside
     them. Signed symmetric activations would run too, but lose 5 dB of SQNR; with residual-only
     Adds these would run on their own.
+
+    Masks end in "cells", because its Resize and ArgMax over all pixels take 5 to 10 ms and
+    "channels-last" thrice that (benchmarks/openvino_forms.py). Float layers are to be computed in
+    float32, which a manifest records and `--runtime openvino` honours: bfloat16, OpenVINO's
+    default where the CPU has it, is no faster then and changes 0.1 % of the pixels.
     """
 
     hardware: str = "OpenVINO"
@@ -152,6 +162,10 @@ class OpenVino(Target):
     activation: Integers = "uint8"
     quantized_bias: bool = False
     quantized_outputs: bool = False
+    mask_head: str = "cells-or-plain"
+    methods: tuple[str, ...] = (*_METHODS, "convolve-before-resize")
+    inference_precision: FloatPrecision | None = "f32"
+
 
 
 @dataclass(frozen=True)
