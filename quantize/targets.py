@@ -39,7 +39,8 @@ class Target:
 
     `note` says what else sets the preset apart. `machines` are those (as `platform.machine` names
     them) on which onnxruntime's CPU provider runs the file in int8; empty when the hardware has a
-    runtime of its own. Of `operators`, which are quantized, `fuses` says which must become which
+    runtime of its own. `runtime` is the one of `validate.runtime.table` that a machine of that kind
+    can time it on. Of `operators`, which are quantized, `fuses` says which must become which
     int8 operator in onnxruntime's optimized graph there, so that int8 is really what runs.
 
     Activations have one scale per tensor; `symmetric` makes their zero point 0. Weights have
@@ -61,6 +62,7 @@ class Target:
     hardware: str
     note: str = ""
     machines: tuple[str, ...] = ()
+    runtime: str | None = None
     operators: tuple[str, ...] = _OPERATORS
     fuses: Mapping[str, str] = field(default_factory=dict)
     activation: Integers = "int8"
@@ -102,6 +104,7 @@ class Cpu(Target):
 
     hardware: str = "x86 with VNNI"
     machines: tuple[str, ...] = _X86
+    runtime: str | None = "ort-cpu"
     fuses: Mapping[str, str] = field(default_factory=_FUSES.copy)
     activation: Integers = "uint8"
     operators: tuple[str, ...] = (*_OPERATORS, *MOVES)
@@ -156,6 +159,7 @@ class OpenVino(Target):
     """
 
     hardware: str = "OpenVINO"
+    runtime: str | None = "openvino"
     operators: tuple[str, ...] = (
         "Conv", "Gemm", "MatMul", "Add", "Mul", "Concat", "GlobalAveragePool",
     )  # fmt: skip
@@ -165,7 +169,6 @@ class OpenVino(Target):
     mask_head: str = "cells-or-plain"
     methods: tuple[str, ...] = (*_METHODS, "convolve-before-resize")
     inference_precision: FloatPrecision | None = "f32"
-
 
 
 @dataclass(frozen=True)

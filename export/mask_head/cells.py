@@ -15,6 +15,7 @@ from export.mask_head.axis import Axis, cut
 from export.mask_head.nodes import Nodes
 from export.mask_head.tail import Tail
 
+
 def cells_pay(tail: Tail, at_least: float) -> bool:
     """Whether it pays: one image, and cells of so many pixels along each axis."""
     ratios = [pixels / samples for pixels, samples in zip(tail.size, tail.shape[2:], strict=True)]

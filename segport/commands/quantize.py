@@ -21,6 +21,7 @@ from segport.arguments import (
     Output,
     Protocol,
 )
+from segport.auto import AUTO, AUTO_HELP
 from segport.output import say, say_artifact
 from segport.table_option import table_option
 from validate.samples.protocols import DEFAULT_PROTOCOL
@@ -35,7 +36,11 @@ def quantize(
     out: Output,
     target: Annotated[
         str | None,
-        table_option(help="Hardware of int8: {names}. Default: this machine's.", table=TARGETS),
+        table_option(
+            help="Hardware of int8: {names}. auto times files for all this machine can run. "
+            "Default: this machine's.",
+            table={**TARGETS, AUTO: AUTO_HELP},
+        ),
     ] = None,
     calibration: Annotated[
         str | None,
