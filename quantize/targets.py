@@ -51,12 +51,11 @@ class Target:
     leaves it out where an Add reads the convolution it can be fused with, `float_results` behind
     such layers that only float ones read. With `everything` layers are quantized too whose result
     only float layers read; with `kernels`, one of `quantize.partition.costs`, only those that take
-    less time so. A file that gives a mask ends in
-    `mask_head`, one of `export.mask_head.heads`. `inference_precision` is what its runtime is to
-    compute float layers in, where it has a choice. `lossless` are rewrites of the finished file (see
-    `quantize.lossless`). `options` are further ones of onnxruntime's
-    quantizer. `range` and `methods` are the range rule and the steps (see
-    `quantize.int8.methods`) that a user gets who names none.
+    less time so. A file that gives a mask ends in `mask_head`, one of `export.mask_head.heads`.
+    `inference_precision` is what its runtime is to compute float layers in, where it has a
+    choice. `lossless` are rewrites of the finished file (see `quantize.lossless`). `options` are
+    further ones of onnxruntime's quantizer. `range` and `methods` are the range rule and the steps
+    (see `quantize.int8.methods`) that a user gets who names none.
     """
 
     hardware: str

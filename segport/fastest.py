@@ -84,7 +84,9 @@ def run_race(artifacts: Sequence[Artifact], failed: Collection[str] = ()) -> lis
 
 def _runtime(artifact: Artifact) -> str | None:
     """Return the runtime of a file's target, None where this machine does not have it."""
-    target = TARGETS[artifact.manifest.target or ""]
+    target = TARGETS.get(artifact.manifest.target or "")
+    if target is None:
+        return None
     if target.runtime == "openvino":
         return target.runtime if find_spec("openvino") else None
     return target.runtime if verifiable(target, cpu_facts()) is None else None

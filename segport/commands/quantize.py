@@ -1,5 +1,6 @@
 """`segport quantize`."""
 
+from collections import ChainMap
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -39,7 +40,7 @@ def quantize(
         table_option(
             help="Hardware of int8: {names}. auto times files for all this machine can run. "
             "Default: this machine's.",
-            table={**TARGETS, AUTO: AUTO_HELP},
+            table=ChainMap({AUTO: AUTO_HELP}, TARGETS),  # which come first
         ),
     ] = None,
     calibration: Annotated[

@@ -50,8 +50,8 @@ def ovms_files(material: Material) -> Contents:
 
 def _ovms_model(variant: Variant) -> dict[str, Any]:
     """Return a model's entry; what it computes float layers in is what it was judged in."""
-    name, facts = server_name(variant), variant.manifest.int8 or {}
+    name, facts = server_name(variant), variant.manifest.int8
     entry: dict[str, Any] = {"name": name, "base_path": f"/models/{name}"}
-    if hint := facts.get("inference_precision"):
+    if facts and (hint := facts.get("inference_precision")):
         entry["plugin_config"] = {"INFERENCE_PRECISION_HINT": hint}
     return entry

@@ -55,7 +55,8 @@ def open_openvino(artifact: Artifact, weights: str | None) -> Runtime:
     core = Core()
     half = artifact.manifest.precision == "fp16"
     has_half = "FP16" in core.get_property(DEVICE, "OPTIMIZATION_CAPABILITIES")
-    recorded = (artifact.manifest.int8 or {}).get("inference_precision", "f32")
+    int8 = artifact.manifest.int8
+    recorded = int8.get("inference_precision", "f32") if int8 else "f32"
     settings = {
         "INFERENCE_PRECISION_HINT": "f16" if half and has_half else recorded,
         "PERFORMANCE_HINT": "LATENCY",
