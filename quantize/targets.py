@@ -8,6 +8,9 @@ from export.common.tables import known
 from export.mask_head.names import PLAIN
 from quantize.ranges.table import DEFAULT_RANGE
 
+FloatPrecision = Literal["f32", "bf16", "f16"]
+"""What a runtime computes float layers in, as OpenVINO's INFERENCE_PRECISION_HINT names it."""
+
 Integers = Literal["int8", "uint8", "uint16"]
 """A type of integers, as numpy names it."""
 
@@ -38,7 +41,8 @@ class Target:
 
     `note` says what else sets the preset apart. `machines` are those (as `platform.machine` names
     them) on which onnxruntime's CPU provider runs the file in int8; empty when the hardware has a
-    runtime of its own. Of `operators`, which are quantized, `fuses` says which must become which
+    runtime of its own. `runtime` is the one of `validate.runtime.table` that a machine of that kind
+    can time it on. Of `operators`, which are quantized, `fuses` says which must become which
     int8 operator in onnxruntime's optimized graph there, so that int8 is really what runs.
 
     Activations have one scale per tensor; `symmetric` makes their zero point 0. Weights have
@@ -51,16 +55,17 @@ class Target:
     leaves it out where an Add reads the convolution it can be fused with, `float_results` behind
     such layers that only float ones read. With `everything` layers are quantized too whose result
     only float layers read; with `kernels`, one of `quantize.partition.costs`, only those that take
-    less time so. A file that gives a mask ends in
-    `mask_head`, one of `export.mask_head.heads`. `lossless` are rewrites of the finished file (see
-    `quantize.lossless`). `options` are further ones of onnxruntime's
-    quantizer. `range` and `methods` are the range rule and the steps (see
-    `quantize.int8.methods`) that a user gets who names none.
+    less time so. A file that gives a mask ends in `mask_head`, one of `export.mask_head.heads`.
+    `inference_precision` is what its runtime is to compute float layers in, where it has a
+    choice. `lossless` are rewrites of the finished file (see `quantize.lossless`). `options` are
+    further ones of onnxruntime's quantizer. `range` and `methods` are the range rule and the steps
+    (see `quantize.int8.methods`) that a user gets who names none.
     """
 
     hardware: str
     note: str = ""
     machines: tuple[str, ...] = ()
+    runtime: str | None = None
     operators: tuple[str, ...] = _OPERATORS
     fuses: Mapping[str, str] = field(default_factory=dict)
     activation: Integers = "int8"
@@ -80,6 +85,7 @@ class Target:
     everything: bool = False
     kernels: str | None = None
     mask_head: str = PLAIN
+    inference_precision: FloatPrecision | None = None
     lossless: tuple[str, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
     range: str = DEFAULT_RANGE
@@ -110,6 +116,7 @@ class Cpu(Target):
 
     hardware: str = "x86 with VNNI"
     machines: tuple[str, ...] = _X86
+    runtime: str | None = "ort-cpu"
     fuses: Mapping[str, str] = field(default_factory=_FUSES.copy)
     activation: Integers = "uint8"
     operators: tuple[str, ...] = (*_OPERATORS, *MOVES)
@@ -157,15 +164,24 @@ class OpenVino(Target):
     VNNI all 59 convolutions of DeepLabV3-MobileNet run as u8 x s8 and the residual Adds inside
     them. Signed symmetric activations would run too, but lose 5 dB of SQNR; with residual-only
     Adds these would run on their own.
+
+    Masks end in "cells", because its Resize and ArgMax over all pixels take 5 to 10 ms and
+    "channels-last" thrice that (benchmarks/openvino_forms.py). Float layers are to be computed in
+    float32, which a manifest records and `--runtime openvino` honours: bfloat16, OpenVINO's
+    default where the CPU has it, is no faster then and changes 0.1 % of the pixels.
     """
 
     hardware: str = "OpenVINO"
+    runtime: str | None = "openvino"
     operators: tuple[str, ...] = (
         "Conv", "Gemm", "MatMul", "Add", "Mul", "Concat", "GlobalAveragePool",
     )  # fmt: skip
     activation: Integers = "uint8"
     quantized_bias: bool = False
     quantized_outputs: bool = False
+    mask_head: str = "cells-or-plain"
+    methods: tuple[str, ...] = (*_METHODS, "convolve-before-resize")
+    inference_precision: FloatPrecision | None = "f32"
 
 
 @dataclass(frozen=True)

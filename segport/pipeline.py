@@ -13,6 +13,7 @@ from export.common.tables import known
 from quantize.quantization import Order, check_settings, quantize_all
 from quantize.self_check import SelfCheck
 from segport import dependencies
+from segport.fastest import run_race
 from segport.packaging.packaging import package
 from segport.recipe import ArtifactSection, Recipe
 from segport.recipe_values import artifact_id_of, conditions_of, request_of, settings_of, weights_of
@@ -24,7 +25,7 @@ from validate.data.download import fetch
 from validate.data.items import Dataset
 from validate.gating.baseline.baseline import load_baseline
 from validate.gating.gate import gate
-from validate.gating.verdict import Verdict
+from validate.gating.verdict import Outcome, Verdict
 from validate.judging.comparison import validate
 from validate.judging.overlap import refuse_overlap, same_files
 from validate.report.report import report
@@ -35,6 +36,7 @@ from validate.samples.protocols import DEFAULT_PROTOCOL, get_protocol
 from validate.samples.samples import Preparation, Samples
 from validate.samples.trap_table import MASK_SIZE
 from validate.samples.traps import refuse_traps
+from validate.speed.fastest import Contender
 
 PACKAGE = "package"
 """Folder of the package in that of the run."""
@@ -42,13 +44,17 @@ PACKAGE = "package"
 
 @dataclass(frozen=True)
 class RunResult:
-    """Artifacts made, results by protocol with their folders, verdicts, pictures, the package."""
+    """Artifacts made, results by protocol with their folders, verdicts, pictures, the package.
+
+    `contenders` are int8 files of several targets, each timed on its own runtime.
+    """
 
     artifacts: list[Artifact]
     results: list[tuple[Result, Path]]
     verdicts: list[tuple[str, Verdict]]
     pictures: tuple[Path, ...] = ()
     package: Path | None = None
+    contenders: tuple[Contender, ...] = ()
 
 
 def run(
@@ -148,7 +154,9 @@ def run(
             _report(target, judged, reuse, common)
         verdicts += [(protocol, verdict) for verdict in judged]
     packaged = _package(recipe, artifacts, results[0][1], verdicts, folder, reuse)
-    return RunResult(artifacts, results, verdicts, package=packaged)
+    failed = {verdict.id for _, verdict in verdicts if verdict.outcome is Outcome.FAIL}
+    contenders = tuple(run_race(artifacts, failed))
+    return RunResult(artifacts, results, verdicts, package=packaged, contenders=contenders)
 
 
 def _packaged_ids(recipe: Recipe) -> list[str]:

@@ -291,6 +291,7 @@ def finding_lines(findings: "Sequence[Finding]") -> str:
 def run_report(done: "RunResult") -> str:
     """Return the tables of a run, where its reports and pictures lie, and the verdicts."""
     from validate.report.report import terminal_report
+    from validate.speed.fastest import fastest_line
 
     parts = []
     for result, folder in done.results:
@@ -301,4 +302,6 @@ def run_report(done: "RunResult") -> str:
         terminal(f"{v.outcome.upper()}  {protocol} {v.id}: {v.reason}")
         for protocol, v in done.verdicts
     ]
-    return "\n\n".join([*parts, *(["\n".join(lines)] if lines else [])])
+    parts += ["\n".join(lines)] if lines else []
+    parts += [fastest_line(done.contenders)] if done.contenders else []
+    return "\n\n".join(parts)

@@ -98,6 +98,7 @@ class Int8Facts(FormFacts):
     `quantized_macs_share` is what stands between Q/DQ pairs, `int8_macs_share` what onnxruntime
     really runs in int8; None with the reason in `int8_unverified` where this host cannot tell.
     `fused` counts [fused, quantized] layers by operator, `ranges` are (low, high) by tensor.
+    `inference_precision` is what OpenVINO is to compute float layers in.
     """
 
     int8_macs_share: float | None
@@ -115,6 +116,7 @@ class Int8Facts(FormFacts):
     rounding_gain_db: dict[str, float]
     ranges: dict[str, list[float]]
     search: NotRequired[SearchFacts]
+    inference_precision: NotRequired[Literal["f32", "bf16", "f16"]]
 
 
 class GuardedFacts(TypedDict):

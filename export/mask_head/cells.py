@@ -15,15 +15,11 @@ from export.mask_head.axis import Axis, cut
 from export.mask_head.nodes import Nodes
 from export.mask_head.tail import Tail
 
-_AT_LEAST = 3.0
-"""Pixels per cell and axis. At 16 (DeepLabV3) this takes 1.1 ms against 3.6 for interpolating
-all, at 4 (DeepLabV3+) 2.1 against 2.9 (benchmarks/heads.py): below, little is left to gain."""
 
-
-def cells_pay(tail: Tail) -> bool:
-    """Whether it pays: one image, and cells of many pixels."""
+def cells_pay(tail: Tail, at_least: float) -> bool:
+    """Whether it pays: one image, and cells of so many pixels along each axis."""
     ratios = [pixels / samples for pixels, samples in zip(tail.size, tail.shape[2:], strict=True)]
-    return tail.shape[0] == 1 and min(ratios) >= _AT_LEAST
+    return tail.shape[0] == 1 and min(ratios) >= at_least
 
 
 def cells(tail: Tail) -> Nodes:

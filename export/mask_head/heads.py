@@ -1,6 +1,7 @@
 """The forms of a mask head, by name."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import onnx
 from onnx import ModelProto
@@ -16,20 +17,37 @@ HEADS: dict[str, Callable[[Tail], Nodes]] = {"channels-last": channels_last, "ce
 """How the end of a network may be written, beside `PLAIN`, as it was exported."""
 
 
-def with_head(model: ModelProto, name: str) -> tuple[ModelProto, str] | None:
-    """Return a copy that ends in the head `name`, and the head's name.
+@dataclass(frozen=True)
+class Choice:
+    """Cells from so many pixels per cell and axis on, otherwise another form."""
 
-    It is "channels-last" where cells do not pay. None where the model stays as it is: for
-    `PLAIN`, or when it does not end in Resize, ArgMax and Cast.
+    at_least: float
+    otherwise: str
+
+
+CHOICES: dict[str, Choice] = {
+    "cells": Choice(3.0, "channels-last"),
+    "cells-or-plain": Choice(2.0, PLAIN),
+}
+"""By runtime. onnxruntime takes 1.1 ms at 16 pixels (DeepLabV3) against 3.6 for interpolating all,
+at 4 (DeepLabV3+) 2.1 against 2.9 (benchmarks/heads.py): below, little is left to gain. OpenVINO
+takes 5 ms for all pixels of ESPNetv2's 384 x 384, at 2, and none to speak of for cells; it has no
+fast kernels for channels that lie last (benchmarks/openvino_forms.py)."""
+
+
+def with_head(model: ModelProto, name: str) -> tuple[ModelProto, str] | None:
+    """Return a copy that ends in the head `name`, one of HEADS or CHOICES, and its form.
+
+    None where the model stays as it is: for `PLAIN`, or when it does not end in Resize, ArgMax
+    and Cast.
     """
-    if name == PLAIN:
-        return None
-    inferred = infer_shapes(model, data_prop=True)
-    tail = find_tail(inferred)
+    tail = None if name == PLAIN else find_tail(infer_shapes(model, data_prop=True))
     if tail is None:
         return None
-    if name == "cells" and not cells_pay(tail):
-        name = "channels-last"
+    if choice := CHOICES.get(name):
+        name = "cells" if cells_pay(tail, choice.at_least) else choice.otherwise
+    if name == PLAIN:
+        return None
     made = HEADS[name](tail)
     copy = ModelProto()
     copy.CopyFrom(model)

@@ -79,6 +79,8 @@ def finish_int8(
     }
     if planned.prepared.reweighted:
         facts["reweighted"] = sorted(planned.prepared.reweighted)
+    if plan.target.inference_precision:
+        facts["inference_precision"] = plan.target.inference_precision
     return quantized, facts
 
 

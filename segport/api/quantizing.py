@@ -9,6 +9,7 @@ from quantize.search.clock import MINUTES
 from segport import defaults
 from segport.api.arguments import AnyPath, Data, artifact_of, data_of, optional_path
 from segport.api.artifacts import Artifact, public
+from segport.auto import AUTO
 from segport.progress import stages
 from validate.samples.protocols import DEFAULT_PROTOCOL
 
@@ -55,7 +56,8 @@ def quantize(
         samples: How many of them are used.
         seed: Seed for choosing them.
         protocol: How they are prepared: "squash", "center-crop", "full" or "torchvision".
-        target: Hardware of the int8 file. Default: that of this machine.
+        target: Hardware of the int8 file, or "auto": the fastest here, of files for this machine
+            and for OpenVINO. Default: that of this machine.
         range_: "minmax", "moving-average", "percentile[:P]", "entropy" or "mse".
         with_: Methods of int8 to add, by name.
         skip: Methods of int8 to leave out.
@@ -86,13 +88,15 @@ def quantize(
         from quantize.quantization import quantize as quantize_artifact
         from quantize.self_check import SelfCheck
         from quantize.settings import Settings
+        from segport.fastest import quantize_fastest, refuse_auto
         from segport.searching import held_back, open_search, requested
         from validate.data.datasets import open_dataset
         from validate.samples.samples import Preparation, Samples
         from validate.samples.trap_table import MASK_SIZE, check_accepted
 
+        auto = target == AUTO
         settings = Settings(
-            target=target,
+            target=None if auto else target,
             range=range_,
             added=tuple(with_),
             skipped=tuple(skip),
@@ -100,6 +104,8 @@ def quantize(
             guard=guard,
             keep_float=tuple(keep_float),
         )
+        if auto:
+            refuse_auto(precision, search=max_drop is not None or min_agreement is not None)
         check_settings(precision, settings)
         loaded = artifact_of(artifact)
         calibration = None if images is None else stack.enter_context(data_of(images, "images"))
@@ -129,15 +135,29 @@ def quantize(
             )
         )
         unseen = held_back(calibration, drawn, preparation, seed) if calibration and drawn else ()
+        check = SelfCheck(unseen, min_self_agreement, force)
+        images_used = Samples(drawn, preparation) if drawn else ()
+        if auto:
+            return public(
+                quantize_fastest(
+                    loaded,
+                    out or loaded.path.parent,
+                    samples=images_used,
+                    settings=settings,
+                    check=check,
+                    progress=step,
+                    note=shown.note,
+                )
+            )
         made = quantize_artifact(
             loaded,
             precision,
             out or loaded.path.parent,
-            samples=Samples(drawn, preparation) if drawn else (),
+            samples=images_used,
             settings=settings,
             search=search,
             progress=step,
-            check=SelfCheck(unseen, min_self_agreement, force),
+            check=check,
         )
         if request:
             from validate.report.frontier_plot import write_frontier  # imports matplotlib

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from segport import defaults
 from segport.arguments import AsJson, Threads, Weights
 from segport.output import say
 from segport.table_option import table_option
@@ -17,7 +18,7 @@ def bench(
     runtime: Annotated[
         list[str] | None,
         table_option(
-            help="{names}; repeat it to time on several. Default: ort-cpu; for fp16 ort-cuda "
+            help="{names}; several with commas. Default: ort-cpu; for fp16 ort-cuda "
             "where there is a GPU.",
             table=RUNTIMES,
         ),
@@ -35,6 +36,10 @@ def bench(
         typer.Option(min=1, help="Also measure images/s of N sessions that share the threads."),
     ] = None,
     rounds: Annotated[int, typer.Option(min=1, help="Interleaved runs of each artifact.")] = 30,
+    min_agreement: Annotated[
+        float,
+        typer.Option(help="The fastest is one of those that match fp32 on X % of pixels."),
+    ] = defaults.MIN_SELF_AGREEMENT,
     as_json: AsJson = False,
 ) -> None:
     """Time artifacts, interleaved, on fixed CPUs; also load time, memory and throughput."""
@@ -48,7 +53,7 @@ def bench(
 
         measured = measure(
             [load_artifact(path) for path in artifacts],
-            runtimes=runtime or (),
+            runtimes=[name for names in runtime or () for name in names.split(",")],
             weights=weights,
             data=data,
             threads=threads,
@@ -56,4 +61,4 @@ def bench(
             rounds=rounds,
             progress=progress,
         )
-    say(asdict(measured) if as_json else bench_lines(measured), as_json)
+    say(asdict(measured) if as_json else bench_lines(measured, min_agreement), as_json)

@@ -1,5 +1,6 @@
 """`segport quantize`."""
 
+from collections import ChainMap
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,6 +22,7 @@ from segport.arguments import (
     Output,
     Protocol,
 )
+from segport.auto import AUTO, AUTO_HELP
 from segport.output import say, say_artifact
 from segport.table_option import table_option
 from validate.samples.protocols import DEFAULT_PROTOCOL
@@ -35,7 +37,11 @@ def quantize(
     out: Output,
     target: Annotated[
         str | None,
-        table_option(help="Hardware of int8: {names}. Default: this machine's.", table=TARGETS),
+        table_option(
+            help="Hardware of int8: {names}. auto times files for all this machine can run. "
+            "Default: this machine's.",
+            table=ChainMap({AUTO: AUTO_HELP}, TARGETS),  # which come first
+        ),
     ] = None,
     calibration: Annotated[
         str | None,

@@ -57,6 +57,7 @@ def run(
             "results": [json.loads(result.to_json()) for result, _ in done.results],
             "pictures": done.pictures,
             "package": done.package,
+            "contenders": [vars(contender) for contender in done.contenders],
             "verdicts": [{"protocol": p} | vars(verdict) for p, verdict in done.verdicts],
         }
         say(document, as_json)

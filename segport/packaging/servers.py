@@ -1,10 +1,12 @@
 """What model servers read beside the models: Triton and OpenVINO Model Server."""
 
 import json
+from typing import Any
 
 from export.artifact.artifact import Manifest
 from segport.packaging.layouts import Contents, server_name
 from segport.packaging.material import Material
+from segport.packaging.variants import Variant
 
 _TRITON_TYPES = {
     "float32": "TYPE_FP32",
@@ -41,7 +43,15 @@ def _tensor(side: str, name: str, dtype: str, shape: tuple[int | None, ...]) -> 
 
 def ovms_files(material: Material) -> Contents:
     """Return the server's configuration, for a repository that is mounted at /models."""
-    names = map(server_name, material.variants)
-    models = [{"config": {"name": name, "base_path": f"/models/{name}"}} for name in names]
+    models = [{"config": _ovms_model(one)} for one in material.variants]
     config = json.dumps({"model_config_list": models}, indent=1) + "\n"
     return {"models/config.json": config.encode()}
+
+
+def _ovms_model(variant: Variant) -> dict[str, Any]:
+    """Return a model's entry; what it computes float layers in is what it was judged in."""
+    name, facts = server_name(variant), variant.manifest.int8
+    entry: dict[str, Any] = {"name": name, "base_path": f"/models/{name}"}
+    if facts and (hint := facts.get("inference_precision")):
+        entry["plugin_config"] = {"INFERENCE_PRECISION_HINT": hint}
+    return entry

@@ -47,7 +47,7 @@ def test_commands_and_options_are_completed() -> None:
     ("line", "values"),
     [
         ("quantize --precision ", PRECISIONS),
-        ("quantize a.onnx --precision int8 --target ", TARGETS),
+        ("quantize a.onnx --precision int8 --target ", [*TARGETS, "auto"]),
         ("quantize --range ", RANGE_RULES),
         ("quantize --io ", IO_TYPES),
         ("quantize --protocol ", PROTOCOLS),

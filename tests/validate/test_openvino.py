@@ -2,6 +2,7 @@
 
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -129,6 +130,16 @@ def test_int8_files_of_a_real_network_give_the_same_classes(
         for s in images
     ]
     assert np.mean(same) > 0.99
+
+
+def test_float_layers_are_computed_in_what_the_manifest_says(for_openvino: Artifact) -> None:
+    assert for_openvino.manifest.checks["int8"]["inference_precision"] == "f32"
+    checks = {"int8": {**for_openvino.manifest.checks["int8"], "inference_precision": "bf16"}}
+    other = replace(for_openvino, manifest=for_openvino.manifest.model_copy(
+        update={"checks": checks}
+    ))  # fmt: skip
+    found = [open_runtime(one, "openvino").execution for one in (for_openvino, other)]
+    assert [one["inference_precision"] for one in found] == ["f32", "bf16"]
 
 
 def test_the_share_of_int8_is_openvinos_own(

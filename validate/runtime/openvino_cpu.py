@@ -39,10 +39,11 @@ class OpenVinoEngine:
 
 
 def open_openvino(artifact: Artifact, weights: str | None) -> Runtime:
-    """Compile the file for the CPU, in float32 where it is not int8 or this CPU's own float16.
+    """Compile the file for the CPU, float layers in what the manifest says, else in float32.
 
     OpenVINO's default is bfloat16 where the CPU has it, which changes about 0.3 % of a
-    DeepLab's pixels and would be taken for what export or quantization lost.
+    DeepLab's pixels and would be taken for what export or quantization lost. float16 files run
+    in float16 where this CPU has it.
     """
     try:
         from openvino import Core
@@ -54,8 +55,10 @@ def open_openvino(artifact: Artifact, weights: str | None) -> Runtime:
     core = Core()
     half = artifact.manifest.precision == "fp16"
     has_half = "FP16" in core.get_property(DEVICE, "OPTIMIZATION_CAPABILITIES")
+    int8 = artifact.manifest.int8
+    recorded = int8.get("inference_precision", "f32") if int8 else "f32"
     settings = {
-        "INFERENCE_PRECISION_HINT": "f16" if half and has_half else "f32",
+        "INFERENCE_PRECISION_HINT": "f16" if half and has_half else recorded,
         "PERFORMANCE_HINT": "LATENCY",
         "NUM_STREAMS": "1",
         "INFERENCE_NUM_THREADS": str(threads()),

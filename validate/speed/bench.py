@@ -19,6 +19,7 @@ from validate.runtime.runtimes import default_runtime, open_runtime
 from validate.runtime.table import rebuilds
 from validate.speed.contention import Snapshot, taken_by_others
 from validate.speed.cpus import pinned
+from validate.speed.fastest import own_agreement
 from validate.speed.latency import WARM_UP, Rounds, Spread, spread, take_turns
 from validate.speed.memory import Footprint, measure_footprint
 from validate.speed.picture import input_image
@@ -35,6 +36,8 @@ class BenchTiming:
     `session_ms` is the inference alone, `mask_ms` image tensor to class mask. `ratio` is its
     `mask_ms` divided by the first artifact's of the same round (less than 1 is faster). `shape`
     is the input's, so times are those of `shape[0]` images. `throughput` is None unless asked for.
+    `agreement` is the percent of pixels classified as by fp32 when the file was made, None where
+    nothing judged it.
     """
 
     file: str
@@ -50,6 +53,7 @@ class BenchTiming:
     footprint: Footprint
     throughput: Throughput | None
     warnings: tuple[str, ...]
+    agreement: float | None
 
 
 @dataclass(frozen=True)
@@ -192,4 +196,5 @@ def _timing(
         footprint=footprint,
         throughput=throughput,
         warnings=case.opened.warnings,
+        agreement=own_agreement(case.artifact.manifest),
     )

@@ -5,6 +5,7 @@ from tabulate import tabulate
 from validate.result.cells import Cell, number
 from validate.speed.bench import Bench, BenchTiming
 from validate.speed.contention import disturbed
+from validate.speed.fastest import Contender, fastest_line, held_to
 from validate.speed.latency import Spread
 
 _HEAD = (
@@ -13,8 +14,11 @@ _HEAD = (
 )  # fmt: skip
 
 
-def bench_lines(bench: Bench) -> str:
-    """Return the table, what it was measured on, and what a reader must know."""
+def bench_lines(bench: Bench, least: float = 0.0) -> str:
+    """Return the table, what it was measured on, and what a reader must know.
+
+    The last line names the fastest of several that agree with fp32 on `least` percent of pixels.
+    """
     parallel = next((t.throughput for t in bench.timings if t.throughput), None)
     head = [*_HEAD, *([f"images/s ({parallel.sessions} sessions)"] if parallel else [])]
     pinning = "not pinned" if bench.cpus is None else f"pinned to {_listed(bench.cpus)}"
@@ -33,7 +37,14 @@ def bench_lines(bench: Bench) -> str:
         lines.append("warning: inputs differ in shape, so ratios are between different work")
     lines += disturbed(bench.others)
     lines += [f"warning: {t.file}: {text}" for t in bench.timings for text in t.warnings]
+    if len(bench.timings) > 1 and len({timing.shape for timing in bench.timings}) == 1:
+        contenders = [_contender(timing) for timing in bench.timings]
+        lines.append(fastest_line(held_to(contenders, least)))
     return "\n".join(lines)
+
+
+def _contender(one: BenchTiming) -> Contender:
+    return Contender(one.file, one.runtime, one.mask_ms.median, one.agreement)
 
 
 def _row(one: BenchTiming) -> list[Cell]:

@@ -137,6 +137,12 @@ def test_cells_are_for_one_image_and_many_pixels_each() -> None:
         assert ("Resize" in operators(found[0])) is (form == "channels-last")
 
 
+def test_openvino_gets_cells_of_two_pixels_or_what_was_exported() -> None:
+    for (batch, side), form in {(1, 48): "cells", (1, 64): None, (2, 16): None}.items():
+        found = with_head(ending((batch, CLASSES, side, side), (96, 96)), "cells-or-plain")
+        assert (found and found[1]) == form
+
+
 def test_what_nothing_reads_any_more_is_gone() -> None:
     made = ended(ending((1, CLASSES, 8, 8), (64, 64)), "cells")
     assert "sizes" not in {tensor.name for tensor in made.graph.initializer}

@@ -42,19 +42,21 @@ def int8(artifact: Artifact, samples: Samples, folder: Path, target: str) -> Art
     )  # fmt: skip
 
 
-def test_cpu_files_interpolate_only_where_the_class_changes(
+def test_files_interpolate_only_where_the_class_changes(
     masked: Artifact, samples: Samples, tmp_path: Path
 ) -> None:
     made = int8(masked, samples, tmp_path, "cpu")
-    other = int8(masked, samples, tmp_path, "openvino")
-    assert "NonZero" in operators(made.path) and "ArgMax" in operators(other.path)
-    facts = made.manifest.checks["int8"]["mask_head"]
-    assert facts["form"] == "cells"
-    assert facts["pixels"] == 2 * SIZE[0] * SIZE[1]
-    assert facts["ties"] <= 0.001 * facts["pixels"]
-    assert "mask_head" not in other.manifest.checks["int8"]
+    others = {name: int8(masked, samples, tmp_path, name) for name in ("openvino", "tensorrt")}
+    for artifact in (made, others["openvino"]):
+        assert "NonZero" in operators(artifact.path)
+        facts = artifact.manifest.checks["int8"]["mask_head"]
+        assert facts["form"] == "cells"
+        assert facts["pixels"] == 2 * SIZE[0] * SIZE[1]
+        assert facts["ties"] <= 0.001 * facts["pixels"]
+        assert lint(artifact) == []
+    assert operators(others["tensorrt"].path)[-3:] == ["Resize", "ArgMax", "Cast"]
+    assert "mask_head" not in others["tensorrt"].manifest.checks["int8"]
     assert made.manifest.checks["int8"]["int8_macs_share"] == 1
-    assert lint(made) == []
 
 
 def test_a_batch_of_masks(samples: Samples, tmp_path: Path) -> None:

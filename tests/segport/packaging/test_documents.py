@@ -152,6 +152,18 @@ def test_the_model_server_is_told_where_models_are(made: Made, tmp_path: Path) -
     assert (out / "models/tiny-int8/1/model.onnx").is_file()
 
 
+def test_the_model_server_computes_float_layers_as_they_were_judged(
+    made: Made, tmp_path: Path
+) -> None:
+    for_openvino = segport.quantize(
+        made.artifacts["fp32"], folder=tmp_path, images=made.pictures, target="openvino",
+        progress=False,
+    )  # fmt: skip
+    out = segport.package(for_openvino, tmp_path / "out", samples=made.pictures, layout="ovms")
+    (model,) = json.loads((out / "models/config.json").read_text())["model_config_list"]
+    assert model["config"]["plugin_config"] == {"INFERENCE_PRECISION_HINT": "f32"}
+
+
 def test_an_oci_layout_names_every_file_by_its_digest(made: Made, tmp_path: Path) -> None:
     out = segport.package(
         made.artifacts["int8"], tmp_path / "out", samples=made.pictures, layout="oci"

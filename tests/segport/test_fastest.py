@@ -1,0 +1,109 @@
+"""`--target auto`, and the last line of a run with several targets."""
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+import segport as api
+from export.artifact.artifact import Artifact, load_artifact
+from export.ort.sessions import cpu_facts
+from quantize.targets import default_target
+from segport import fastest
+from segport.fastest import targets_here
+from tests.segport.command import segport
+from validate.speed.fastest import Contender
+
+
+@pytest.fixture
+def openvino_wins(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Clocks that say openvino's file is the faster one; the files that were timed."""
+    timed: list[str] = []
+
+    def race(artifacts: Sequence[Artifact], runtimes: Sequence[str]) -> list[Contender]:
+        timed.extend(artifact.path.name for artifact in artifacts)
+        return [
+            Contender(artifact.path.name, runtime, 1.0 if runtime == "openvino" else 2.0, 99.0)
+            for artifact, runtime in zip(artifacts, runtimes, strict=True)
+        ]
+
+    monkeypatch.setattr(fastest, "race", race)
+    return timed
+
+
+def test_auto_writes_the_fastest_file_alone(
+    tiny: Artifact, voc: Path, tmp_path: Path, openvino_wins: list[str]
+) -> None:
+    pytest.importorskip("openvino")
+    images = f"{voc}:train"
+    made = api.quantize(tiny, "int8", tmp_path / "auto", images=images, target="auto",
+                        progress=False)  # fmt: skip
+    one = api.quantize(tiny, "int8", tmp_path / "one", images=images, target="openvino",
+                       progress=False)  # fmt: skip
+    assert openvino_wins == ["tiny-int8.onnx", "tiny-int8-openvino.onnx"]
+    assert {path.name for path in (tmp_path / "auto").iterdir()} == {
+        "tiny-int8-openvino.onnx", "tiny-int8-openvino.json",
+    }  # fmt: skip
+    assert made.path.read_bytes() == one.path.read_bytes()
+    assert made.manifest == one.manifest
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fragment"),
+    [
+        (["--precision", "fp16"], "--target auto chooses among int8 files"),
+        (["--precision", "int8", "--max-drop", 1], "compare them with segport bench"),
+    ],
+)
+def test_auto_is_refused_where_nothing_can_be_chosen(
+    tiny: Artifact, voc: Path, tmp_path: Path, arguments: list[object], fragment: str
+) -> None:
+    answer = segport("quantize", tiny.path, "-o", tmp_path, "--calibration", voc, *arguments,
+                     "--target", "auto")  # fmt: skip
+    assert (answer.code, answer.out, len(answer.errors)) == (2, "", 1)
+    assert fragment in answer.errors[0] and not list(tmp_path.iterdir())
+
+
+def test_a_run_with_two_targets_ends_in_the_fastest(
+    write_recipe: Callable[..., Path], tmp_path: Path
+) -> None:
+    pytest.importorskip("openvino")
+    if default_target(cpu_facts()) != "cpu":
+        pytest.skip("the recipe's target is not this machine's")
+    recipe = write_recipe()
+    second = '[[artifact]]\nprecision = "int8"\ntarget = "openvino"\n'
+    recipe.write_text(recipe.read_text() + second)
+    answer = segport("run", recipe, "-o", tmp_path / "out")
+    last = answer.out.splitlines()[-1]
+    assert last.startswith("fastest here: tiny-int8") and "times as long" in last
+    assert " on openvino (" in last and " on ort-cpu (" in last
+
+
+@pytest.mark.shared
+@pytest.mark.slow
+def test_auto_on_a_real_network_takes_what_bench_finds_fastest(
+    trained: Artifact, shared: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("openvino")
+    images = f"{shared}/voc/VOCdevkit:train"
+    files = {}
+    for target in ("auto", *targets_here()):
+        made = api.quantize(trained, "int8", tmp_path / target, images=images, samples=4,
+                            target=target, progress=False)  # fmt: skip
+        files[target] = made.path
+    chosen = load_artifact(files.pop("auto"))
+    assert chosen.path.read_bytes() in [path.read_bytes() for path in files.values()]
+    answer = segport("bench", *files.values(), "--runtime", "ort-cpu,openvino", "--rounds", 10,
+                     "--json")  # fmt: skip
+    timings = json.loads(answer.out)["timings"]
+    assert [(one["id"], one["runtime"]) for one in timings] == [
+        ("int8", "ort-cpu"), ("int8", "openvino"),
+        ("int8@openvino", "ort-cpu"), ("int8@openvino", "openvino"),
+    ]  # fmt: skip
+    own = {"int8": "ort-cpu", "int8@openvino": "openvino"}
+    ms = {
+        one["id"]: one["mask_ms"]["median"] for one in timings if own[one["id"]] == one["runtime"]
+    }
+    # two files that are equally fast may change places
+    assert ms[chosen.manifest.id] < 1.15 * min(ms.values())
