@@ -5,13 +5,17 @@ N. J. Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., SIAM 2002
 the sum of its terms' magnitudes, gamma_k = k u / (1 - k u). Underflow is left aside.
 """
 
+from collections.abc import Callable
 from math import ceil, log2
 
 UNIT_ROUNDOFF = 2.0**-11
 """Of float16: half the distance from 1 to the next number."""
 HALF_MAX = 65504.0
 
-ROUNDINGS = {"sequential": lambda terms: terms, "pairwise": lambda terms: 1 + ceil(log2(terms))}
+ROUNDINGS: dict[str, Callable[[int], int]] = {
+    "sequential": lambda terms: terms,
+    "pairwise": lambda terms: 1 + ceil(log2(terms)),
+}
 """How often a term is rounded at most: its product, and the sums it is part of."""
 
 
