@@ -18,8 +18,7 @@ from quantize.lint.lint import lint
 from quantize.quantization import quantize
 from quantize.settings import Settings
 from quantize.targets import TARGETS
-from validate.data.datasets import open_dataset
-from validate.samples.samples import Preparation, Samples
+from validate.samples.samples import Samples
 
 TYPES = {"qnn": QuantType.QUInt8, "qnn-a16w8": QuantType.QUInt16}
 SHAPES = {"x": [1, 3, 8, 8], "c": [1, 4, 8, 8], "s": [1, 4, 8, 8], "r": [32, 8], "y": [32, 5]}
@@ -129,34 +128,3 @@ def test_files_keep_the_rules_and_lint_sees_those_that_do_not(
     swapped = write_artifact(made.path.read_bytes(), manifest, tmp_path / "swapped")
     rules = {finding.rule for finding in lint(swapped)}
     assert "types" in rules and ("opset" in rules) == (other == "qnn-a16w8")
-
-
-@pytest.mark.shared
-@pytest.mark.slow
-def test_sixteen_bits_lose_nothing_more_than_the_weights_do(
-    shared: Path, trained: Artifact, tmp_path: Path
-) -> None:
-    """What 16-bit activations cost is at most a thousandth of the pixels: the rest are weights."""
-    dataset = open_dataset(f"{shared}/voc/VOCdevkit:train", "train", masks=False).sample(12, 0)
-    images = Samples(dataset, Preparation.for_artifact(trained.manifest, "squash"))
-    settings = Settings(target="qnn-a16w8", skipped=("fold-clip",))
-    made = quantize(trained, "int8", tmp_path, samples=images[:8], settings=settings)
-    bare = onnx.load(made.path)
-    _drop_activation_pairs(bare)
-    weights, whole = open_session(bare.SerializeToString()), open_session(made.path)
-    for sample in images[8:]:
-        masks = [run(session, sample.image)[0].argmax(1) for session in (weights, whole)]
-        assert (masks[0] == masks[1]).mean() >= 0.999
-
-
-def _drop_activation_pairs(model: ModelProto) -> None:
-    pairs = {n.output[0]: n.input[0] for n in model.graph.node if n.op_type == "QuantizeLinear"}
-    dropped = [n for n in model.graph.node if n.op_type == "QuantizeLinear"]
-    dropped += [n for n in model.graph.node if n.op_type[0] == "D" and n.input[0] in pairs]
-    floats = {n.output[0]: pairs[n.input[0]] for n in dropped if n.op_type[0] == "D"}
-    for node in dropped:
-        model.graph.node.remove(node)
-    for node in model.graph.node:
-        node.input[:] = [floats.get(name, name) for name in node.input]
-    for value in model.graph.output:
-        assert value.name not in floats
