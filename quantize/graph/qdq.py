@@ -269,7 +269,7 @@ def _fixed(
     entries: list[dict[str, Any]] = [
         {
             "quant_type": _TYPES[kind],
-            "scale": np.float32(scale),
+            "scale": np.array(scale, np.float32),
             "zero_point": np.array(zero, kind),
         }
         for scale in scales

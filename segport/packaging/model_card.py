@@ -7,8 +7,11 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+import PIL
+
 from export.common.escaping import markdown, markdown_code
 from segport.packaging.facts import LIMITS, calibration, data_name, metrics, weights
+from segport.packaging.hub_licences import hub_licence
 from segport.packaging.layouts import Contents
 from segport.packaging.material import Material
 from segport.packaging.variants import Variant
@@ -30,12 +33,13 @@ def card_files(material: Material) -> Contents:
 
 
 def _front(material: Material) -> dict[str, Any]:
+    licence = hub_licence(material.licence)
     return {
         "library_name": "onnxruntime",
         "pipeline_tag": "image-segmentation",
         "tags": ["onnx", "semantic-segmentation", *(v.id for v in material.variants)],
-        "license": "other" if material.licence else None,
-        "license_name": material.licence,
+        "license": licence,
+        "license_name": material.licence if licence == "other" else None,
         "model-index": _model_index(material),
     }
 
@@ -75,10 +79,13 @@ def _sections(material: Material) -> Iterator[str]:
     )
     yield "## How to run it"
     yield (
-        "`pip install numpy onnxruntime pillow`, then `python verify.py` says whether the files "
+        f"`pip install numpy onnxruntime 'pillow>={PIL.__version__.partition('.')[0]}'`, then "
+        "`python verify.py` says whether the files "
         "are whole, compute here what they promise, and which of them suits this machine; "
         f"`python infer.py {material.place(first)} PICTURE MASK.png` segments a picture. The "
-        "manifest beside each model says how pictures go in."
+        "manifest beside each model says how pictures go in. The masks in samples/ were made with "
+        f"Pillow {PIL.__version__}; Pillow 12 resizes pictures in another order, and rounds some "
+        "pixels differently."
     )
     yield markdown_table(
         [_row(variant, material) for variant in material.variants], ["file", "for", "made with"]

@@ -2,6 +2,7 @@
 
 import json
 import re
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,21 @@ def test_the_hub_reads_the_model_card(package: Path, judged: segport.Validation)
     for words in ("Our licence: 2", "example.com/weights", "images calibrated it", "## Limits"):
         assert words in card.text
     assert re.search(r"PASS: .*int8.* max-drop", card.text)
+
+
+@pytest.mark.parametrize(
+    ("stated", "licence", "name"),
+    [("Apache-2.0", "apache-2.0", None), ("MIT", "mit", None), ("Our own", "other", "Our own")],
+)
+def test_licences_that_the_hub_knows_have_its_identifier(
+    made: Made, tmp_path: Path, stated: str, licence: str, name: str | None
+) -> None:
+    out = tmp_path / "package"
+    segport.package(made.artifacts["fp32"], out, samples=made.pictures, licence=stated)
+    text = (out / "model_card.md").read_text()
+    front = yaml.safe_load(text.split("---\n")[1])
+    assert (front["license"], front.get("license_name")) == (licence, name)
+    assert f"as given: {stated}" in text and f"made with Pillow {version('pillow')}" in text
 
 
 def test_the_bill_of_materials_is_cyclonedx(package: Path, judged: segport.Validation) -> None:
