@@ -90,10 +90,9 @@ def test_auto_on_a_real_network_writes_the_file_it_names(
         "--calibration", f"{shared}/voc/VOCdevkit:train", "--samples", 2,
     )  # fmt: skip
     assert answer.code == 0
-    (line,) = [line for line in answer.err.splitlines() if line.startswith("fastest here: ")]
-    first, second = (
-        re.search(r"(\S+\.onnx) on (\S+) \(([\d.]+) ms", part) for part in line.split("; ")
-    )
+    line = answer.err.partition("fastest here: ")[2].splitlines()[0]
+    named = r"(\S+\.onnx) on (\S+) \(([\d.]+) ms"
+    first, second = (re.search(named, part) for part in line.split("; "))
     assert first and second
     assert {first[2], second[2]} == {"ort-cpu", "openvino"}
     assert float(first[3]) <= float(second[3])
