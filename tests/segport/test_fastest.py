@@ -48,6 +48,15 @@ def test_auto_writes_the_fastest_file_alone(
     assert made.manifest == one.manifest
 
 
+def test_auto_where_only_one_runtime_is_there_writes_its_file(
+    tiny: Artifact, voc: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fastest, "find_spec", lambda name: None)
+    made = api.quantize(tiny, "int8", tmp_path, images=f"{voc}:train", target="auto",
+                        progress=False)  # fmt: skip
+    assert made.path.name in ("tiny-int8.onnx", "tiny-int8-cpu-avx2.onnx", "tiny-int8-arm.onnx")
+
+
 @pytest.mark.parametrize(
     ("arguments", "fragment"),
     [
