@@ -90,7 +90,7 @@ def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
         assert f">segport {name}<" in re.sub(r"<a[^>]*>.*?</a>", "", options).replace("</h2>", "<")
     assert "--max-class-drop" in options and "points of IoU that a class may lose" in options
     functions = (tmp_path / "site/reference.html").read_text()
-    assert "segport.quantize" in functions and "Hardware of the int8 file." in functions
+    assert "segport.quantize" in functions and "Hardware of the int8 file" in functions
     for page in (tmp_path / "site").rglob("*.html"):
         assert not re.findall(r"<(?:script|link|img)[^>]*(?:src|href)=\"https?:", page.read_text())
 

@@ -1,13 +1,15 @@
 """What nobody foresaw is one line and exit code 2 too, never the gate's 1."""
 
 import errno
-import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from segport.signals import exceptions
 from tests.segport.command import Answer, segport
 
 
@@ -80,11 +82,26 @@ def test_what_is_no_defect_keeps_no_traceback(
     assert not state.exists()
 
 
-def test_a_termination_is_143_and_the_signal_is_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = signal.getsignal(signal.SIGTERM)
-    answer = _gate(monkeypatch, lambda: os.kill(os.getpid(), signal.SIGTERM))
-    assert (answer.code, answer.errors) == (143, ["segport: terminated"])
-    assert signal.getsignal(signal.SIGTERM) is before
+TERMINATED = """
+import os, signal
+import validate.gating.gate as gate
+from segport.__main__ import main
+gate.load_result = lambda path: os.kill(os.getpid(), signal.SIGTERM)
+main()
+"""
+
+
+def test_a_termination_is_143() -> None:
+    command = [sys.executable, "-c", TERMINATED, "gate", "result.json", "--max-drop", "int8=1"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (143, "segport: terminated\n")
+
+
+def test_signals_are_afterwards_what_they_were() -> None:
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    with exceptions():
+        assert signal.getsignal(signal.SIGTERM) not in before
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
 
 
 def test_a_reader_that_has_gone_is_no_regression(monkeypatch: pytest.MonkeyPatch) -> None:

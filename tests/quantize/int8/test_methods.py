@@ -9,6 +9,7 @@ OPERATORS = ("hard-sigmoid", "write-out-prelu")
 BEFORE = (*FORMS, "repair-dead-channels", "convolve-before-resize", *OPERATORS)
 DEFAULT = (*BEFORE, "fold-clip", "gptq")
 OTHERS = ("simplify-pooling", "sub-pixel-conv", "repair-dead-channels", "fold-clip", "gptq")
+OPENVINO = (*OTHERS[:3], "convolve-before-resize", *OTHERS[3:])
 NPU = (
     "simplify-pooling", "sub-pixel-conv", "repair-dead-channels", "equalize", "hard-sigmoid",
     "gptq",
@@ -21,7 +22,7 @@ NPU = (
         ("cpu", DEFAULT),
         ("cpu-avx2", DEFAULT),
         ("arm", DEFAULT),
-        ("openvino", OTHERS),
+        ("openvino", OPENVINO),
         ("tensorrt", OTHERS),
         ("npu", NPU),
         ("npu-pow2", NPU),
