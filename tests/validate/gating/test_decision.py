@@ -35,8 +35,10 @@ def test_on_the_same_images_every_change_is_a_fact(
     [
         (-1.0, (-1.5, -0.5), FAIL),  # grew beyond the tolerance, and surely grew
         (-1.0, (-2.5, 0.5), UNKNOWN),  # may be none
+        (-1.0, (-2.0, 0.0), UNKNOWN),
         (-0.1, (-0.15, -0.05), PASS),  # surely grew, surely within the tolerance
         (-0.1, (-0.3, -0.05), UNKNOWN),
+        (-0.1, (-0.2, 0.0), PASS),  # a tolerance may be used up
         (1.0, (-0.1, 2.1), PASS),
         (1.0, (-1.0, 3.0), UNKNOWN),
         (-1.0, None, UNKNOWN),

@@ -37,11 +37,11 @@ class Side:
         return drop_error(self.reference, self.artifact)
 
 
-def growth(before: Side, now: Side) -> tuple[FigureChange, Interval]:
-    """Return how much the drop changed between two samples, negative where it grew, with the
-    95 % interval; the change is allowed nothing."""
+def growth(before: Side, now: Side) -> tuple[float, Interval]:
+    """Return how much the drop changed between two samples, points, negative where it grew, with
+    the 95 % interval."""
     value, error = before.drop - now.drop, hypot(before.error, now.error)
-    return FigureChange("drop", value, 0.0), (value - Z95 * error, value + Z95 * error)
+    return value, (value - Z95 * error, value + Z95 * error)
 
 
 def judge_other_images(
@@ -57,8 +57,8 @@ def judge_other_images(
         outcome = decide([nothing], None, same_images=False, on_inconclusive=choice)
         reason = "other images than the baseline's, and no counts of drops on both sides"
         return Verdict(id, outcome, f"{reason}; {_HINT}", check, inconclusive=True)
-    growing, interval = growth(before, now)
-    change = FigureChange(growing.what, growing.value, rules.tolerance)
+    value, interval = growth(before, now)
+    change = FigureChange("drop", value, rules.tolerance)
     outcome = decide([change], interval, same_images=False, on_inconclusive=choice)
     inconclusive = decide([change], interval, same_images=False) is Outcome.UNKNOWN
     reason = (

@@ -14,7 +14,7 @@ import numpy as np
 from export.common.errors import UsageError
 from validate.gating.baseline.unpaired import Side, growth
 from validate.gating.counted import Counted
-from validate.gating.decision import decide
+from validate.gating.decision import FigureChange, decide
 from validate.gating.verdict import Outcome
 from validate.metrics.counts import Counts, counts_of
 from validate.metrics.power import POWER, Z95, detectable, drop_error, mean_iou, standard_error
@@ -108,7 +108,8 @@ def alone(side: Side, worse: Side, images: int, rng: np.random.Generator) -> boo
 
 def against_others(side: Side, worse: Side, images: int, rng: np.random.Generator) -> bool:
     """Whether a draw with the loss fails against a baseline of another draw without."""
-    change, interval = growth(_drawn(side, images, rng), _drawn(worse, images, rng))
+    value, interval = growth(_drawn(side, images, rng), _drawn(worse, images, rng))
+    change = FigureChange("drop", value, allowed=0.0)
     return decide([change], interval, same_images=False) is Outcome.FAIL
 
 

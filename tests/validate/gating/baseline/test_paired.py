@@ -81,6 +81,8 @@ def test_counts_add_up_to_the_miou_of_the_matrices() -> None:
     assert counts.shape == (7, 3, 5)
     assert counts_miou(counts) == pytest.approx(miou(confusions.sum(0)), abs=1e-12)
     assert counts_miou(np.zeros((2, 3, 4), np.int64)) is None
+    one_pixel_of_a_cat = np.array([[[3, 0], [1, 0]]])
+    assert counts_miou(counts_of(one_pixel_of_a_cat)) == 100 * (3 / 4 + 0) / 2
 
 
 def test_a_loss_is_a_loss_in_however_few_images(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 from tests.validate.gating.baseline.test_paired import _accept, _confusions, _gate, _judged
 from tests.validate.results import artifact_result, written
 from validate.gating.baseline.baseline import Acceptance, BaselineEntry
+from validate.gating.baseline.baseline_counts import StoredCounts
 from validate.gating.baseline.paired import Lists, judge_same_images
 from validate.gating.rules import Rules
 from validate.gating.verdict import Outcome, Verdict
@@ -61,6 +62,7 @@ def test_an_image_may_lose_the_only_pixel_it_has(tmp_path: Path) -> None:
 def test_what_did_not_change_has_no_interval_to_speak_of(tmp_path: Path) -> None:
     verdict = _judged(tmp_path, _confusions([100, 50]), _confusions([100, 50]))
     assert verdict.interval == (0, 0) and verdict.check == "baseline"
+    assert verdict.evidence == ()
     assert verdict.reason.endswith("is +0.000 against the baseline, tolerance 0.2")
 
 
@@ -104,6 +106,66 @@ def test_a_figure_that_one_side_lacks_cannot_be_compared(
     assert verdict == Verdict("int8", Outcome.UNKNOWN, said, "baseline")
 
 
+@pytest.mark.parametrize(
+    ("change", "carried"),
+    [
+        ({"cat": 0.25, "dog": 0.5, "cow": 0.001, "background": -0.125}, "dog +0.50, cat +0.25"),
+        ({"cat": -0.25, "dog": -0.5, "cow": 0.5}, "dog -0.50, cat -0.25"),
+        ({"cat": 2.0, "dog": -2.0}, None),  # of no change there is none to carry
+    ],
+)
+def test_classes_that_carry_a_change_are_named_the_largest_first(
+    change: dict[str, float], carried: str | None
+) -> None:
+    verdict = _verdict({name: 50 + points for name, points in change.items()}, [
+        _accepted(None, (80.0, 100.0, None), class_iou=dict.fromkeys(change, 50.0))
+    ])  # fmt: skip
+    assert verdict.evidence == ((f"classes that carry it: {carried}",) if carried else ())
+    assert verdict.interval is None  # which takes counts, as a class does not
+    lost = _verdict({"cat": 40.0}, [_accepted(None, (80.0, 100.0, 50.0))])
+    assert lost.outcome is Outcome.FAIL and "cat -10.000, tolerance 2" in lost.reason
+
+
+def test_a_class_that_came_or_went_since_the_anchor_drifts_nowhere() -> None:
+    history = [
+        _accepted("2026-01-01", (80.0, 100.0, 50.0), anchor=True),
+        _accepted("2026-01-02", (80.0, 100.0, None)),
+    ]
+    verdict = _verdict({"cat": None, "dog": 50.0}, history)
+    assert verdict.outcome is Outcome.PASS
+    assert verdict.evidence == ("accepted since the anchor of 2026-01-01: 2026-01-02 +0.000 (why)",)
+
+
+@pytest.mark.parametrize(
+    ("before", "now"),
+    [(0, None), (None, 0), (0, 1), (2, 0), (0, 2)],
+)
+def test_counts_that_do_not_belong_together_give_no_interval(
+    before: int | None, now: int | None
+) -> None:
+    """Of one side only, of other numbers of classes, or without labels."""
+    kept = (
+        StoredCounts(np.ones((2, 3, 2), np.int64), None),
+        StoredCounts(np.ones((2, 3, 4), np.int64), None),
+        StoredCounts(None, np.ones((2, 3, 2), np.int64)),
+    )
+    sides = [None if index is None else kept[index] for index in (before, now)]
+    verdict = _verdict({}, [_accepted(None, (80.0, 100.0, None))], sides)
+    assert (verdict.outcome, verdict.interval, verdict.evidence) == (Outcome.PASS, None, ())
+
+
+def _verdict(
+    classes: dict[str, float | None], history: list[Acceptance], counts: Any = (None, None)
+) -> Verdict:
+    """int8 of 80 mIoU with these classes' IoU, against its entry and its counts before and now."""
+    entry = BaselineEntry(
+        name="net", protocol="squash", ids_sha256="d", id="int8", runtime="x", accepted=history
+    )
+    artifact = artifact_result("int8", class_iou=classes)
+    lists = Lists(("a", "b"), CLASSES)
+    return judge_same_images(artifact, entry, *counts, lists, Rules(), "baseline")
+
+
 def _accepted(day: str | None, figures: tuple[float, float, float | None], **more: Any) -> Any:
     """An acceptance with this mIoU (or fidelity), agreement and IoU of cat."""
     value, agreement, cat = figures
@@ -111,7 +173,7 @@ def _accepted(day: str | None, figures: tuple[float, float, float | None], **mor
     return Acceptance(
         date=day, reason="why", reference="fp32", environment={}, drop=None, agreement=agreement,
         miou=value if labelled else None, fidelity_miou=None if labelled else value,
-        class_iou=None if cat is None else {"cat": cat}, **more,
+        **({"class_iou": None if cat is None else {"cat": cat}} | more),
     )  # fmt: skip
 
 

@@ -135,8 +135,8 @@ def test_a_drops_error_is_that_of_the_mean_of_many_images() -> None:
 
 def test_errors_of_independent_samples_add_like_squares() -> None:
     side = Side(*(counts_of(_confusions(80, m, s)) for m, s in ((100, 5), (150, 6))))
-    change, (low, high) = growth(side, side)
-    assert change.value == 0
+    value, (low, high) = growth(side, side)
+    assert value == 0
     assert high == -low == pytest.approx(1.959964 * np.sqrt(2) * side.error)
 
 
