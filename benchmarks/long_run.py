@@ -4,8 +4,8 @@
 
 Images are synthetic, 24x24, the network is that of the tests; each command runs in a process of
 its own, whose resident memory and file descriptors are read twice a second and whose progress is
-read as it is written. Compared are the medians of the second and of the last quarter of the time
-that images are worked on, and the time that was said to remain with that it took.
+read as it is written. Compared are, in each pass over the images, the medians of the second and of
+the last quarter of its time, and the time that was said to remain with that it took.
 
 The evidence a result consists of, two confusion matrices of int64 per image and artifact, 7 kB with
 21 classes, waits in a file; calibration keeps 80 bytes an image, its name and digest.
@@ -29,8 +29,18 @@ from PIL import Image
 from benchmarks.common import facts, write_json
 from export.onnx_export import export_model
 
-_SAID = re.compile(r" (\d+)/(\d+), (\d+):(\d\d) left$")
+_SAID = re.compile(r" (\d+)/(\d+)(?:, (\d+):(\d\d) left)?$")
 _TICK = 0.5
+
+
+@dataclass(frozen=True)
+class Said:
+    """A line of progress: when, images done and in all, seconds that it said were left."""
+
+    at: float
+    done: int
+    total: int
+    left: float | None
 
 
 @dataclass
@@ -38,7 +48,7 @@ class Watched:
     """What was seen of a process: time in seconds, bytes, open files, and what progress said."""
 
     samples: list[tuple[float, int, int]] = field(default_factory=list)
-    promises: list[tuple[float, float]] = field(default_factory=list)
+    counts: list[Said] = field(default_factory=list)
     ended: float = 0.0
     code: int = 0
     said: str = ""
@@ -46,10 +56,11 @@ class Watched:
 
 @dataclass(frozen=True)
 class Row:
-    """Memory in MB and files in the second and the last quarter; the promises' worst and median
-    error in percent of the time that was left, of those made in the stage's second half."""
+    """One pass: memory in MB and files in its second and its last quarter; the promises' worst
+    and median error in percent of the time that was left, of those made after its first quarter."""
 
     command: str
+    number: int
     images: int
     seconds: float
     memory_before: float
@@ -89,8 +100,9 @@ def watched(command: list[str]) -> Watched:
             text += part.decode()
             seen.said = text[-2000:]
             if said := _SAID.search(text):
-                left = int(said[3]) * 60 + int(said[4])
-                seen.promises.append((time.monotonic() - start, left))
+                left = int(said[3]) * 60 + int(said[4]) if said[3] else None
+                now = time.monotonic() - start
+                seen.counts.append(Said(now, int(said[1]), int(said[2]), left))
 
     reader = threading.Thread(target=read)
     reader.start()
@@ -109,23 +121,33 @@ def watched(command: list[str]) -> Watched:
     return seen
 
 
-def row(name: str, images: int, seen: Watched) -> Row:
-    """Judge what was seen; the work lies between the first and the last promise."""
-    begun = seen.promises[0][0] if seen.promises else 0.0
-    over = max((at + left for at, left in seen.promises[-1:]), default=seen.ended)
+def passes(said: list[Said]) -> list[list[Said]]:
+    """Split progress where its count begins anew."""
+    found: list[list[Said]] = []
+    for one in said:
+        if not found or one.total != found[-1][-1].total or one.done < found[-1][-1].done:
+            found.append([])
+        found[-1].append(one)
+    return [part for part in found if len(part) > 3]
+
+
+def row(name: str, number: int, images: int, said: list[Said], seen: Watched) -> Row:
+    """Judge one pass; it ends as far behind its last line as its last images need."""
+    first, last = said[0], said[-1]
+    rate = (last.at - said[-3].at) / (last.done - said[-3].done)
+    begun, over = first.at, last.at + rate * (last.total - last.done)
     quarter = (over - begun) / 4
     before, after = (
         [s for s in seen.samples if begun + n * quarter <= s[0] < begun + (n + 1) * quarter]
         for n in (1, 3)
     )
-    middle = begun + 2 * quarter
-    errors = [abs(at + left - over) / (over - at) * 100 for at, left in seen.promises
-              if middle <= at and over - at >= 10]  # fmt: skip
+    promises = [one for one in said if one.left and begun + quarter <= one.at]
+    errors = [abs(one.at + (one.left or 0) - over) / (over - one.at) * 100 for one in promises]
     return Row(
-        name, images, round(seen.ended, 1),
+        name, number, images, round(over - begun, 1),
         *(round(statistics.median(s[1] for s in part) / 1e6, 1) for part in (before, after)),
         *(int(statistics.median(s[2] for s in part)) for part in (before, after)),
-        len(seen.promises),
+        len(promises),
         round(statistics.median(errors), 1) if errors else None,
         round(max(errors), 1) if errors else None,
     )  # fmt: skip
@@ -155,8 +177,9 @@ def main() -> None:
             seen = watched(command)
             if seen.code:
                 sys.exit(f"{name} ended with {seen.code}: {seen.said.splitlines()[-1]}")
-            rows.append(asdict(row(name, options.images, seen)))
-            print(rows[-1], flush=True)
+            for number, said in enumerate(passes(seen.counts), 1):
+                rows.append(asdict(row(name, number, options.images, said, seen)))
+                print(rows[-1], flush=True)
     write_json(options.out / "long_run.json", facts(images=options.images) | {"rows": rows})
 
 

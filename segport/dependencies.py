@@ -126,6 +126,7 @@ def of_package(
     found["[package]"] = section.model_dump(mode="json", exclude={"samples", "sign"})
     found["variants"] = [artifact.manifest.sha256 for artifact in artifacts]
     found["key"] = _named(section.sign)
+    found["certificates"] = _named(section.certificates)
     found["samples"] = [sha256_of(frame.file) for frame in samples[:COUNT]]
     return found
 

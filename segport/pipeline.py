@@ -193,6 +193,7 @@ def _package(
             licence=section.licence,
             source=section.source,
             key=Path(section.sign) if section.sign else None,
+            certificates=Path(section.certificates) if section.certificates else None,
             force=True,
             progress=stage.begin(),
         )

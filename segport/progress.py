@@ -66,8 +66,8 @@ class _Lines(Stages):
     def __call__(self, name: str, done: int, total: int) -> None:
         with self._lock:
             now = time.monotonic()
-            if name != self._stage or not done:
-                self._begun = (now, done)  # its work; what comes before is opening files
+            if name != self._stage or not self._begun[1] or not done:
+                self._begun = (now, done)  # the first bears the opening of files and sessions
             self._counter = f" {done}/{total}{self._left(now, done, total)}" if total else " ."
             if name != self._stage:
                 start = "" if self._stage is None else "\n"

@@ -185,7 +185,7 @@ class PackageSection(_Section):
     """What a package is made of, as `segport package` takes it.
 
     `variants` are ids of the run's artifacts in the order that onnxruntime chooses by; all by
-    default. `samples` is an image or a folder, `sign` a private key.
+    default. `samples` is an image or a folder, `sign` a private key, `certificates` are of it.
     """
 
     variants: tuple[str, ...] | None = None
@@ -194,6 +194,7 @@ class PackageSection(_Section):
     licence: str | None = None
     source: str | None = None
     sign: str | None = None
+    certificates: str | None = None
 
 
 class Recipe(_Section):
@@ -316,7 +317,10 @@ def _resolved(recipe: Recipe, folder: Path) -> Recipe:
     )
     gate = recipe.gate and recipe.gate.model_copy(update={"baseline": path(recipe.gate.baseline)})
     package = recipe.package and recipe.package.model_copy(
-        update={"samples": path(recipe.package.samples), "sign": path(recipe.package.sign)}
+        update={
+            name: path(getattr(recipe.package, name))
+            for name in ("samples", "sign", "certificates")
+        }
     )
     update = {
         "model": model, "data": data, "artifact": artifacts, "gate": gate, "package": package,

@@ -1,10 +1,12 @@
 """Ask for memory before it is needed: a file's header says how much that will be."""
 
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 from export.common.errors import DataError
 
+_MEMINFO = Path("/proc/meminfo")
 _CGROUPS = (
     ("memory.max", "memory.current", "memory.stat", "file"),
     (
@@ -33,7 +35,7 @@ def refuse_beyond(need: int, what: str) -> None:
 
 def _of_machine() -> Iterator[int]:
     try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
+        lines = _MEMINFO.read_text().splitlines()
     except OSError:
         return
     for line in lines:
@@ -45,9 +47,15 @@ def _of_machine() -> Iterator[int]:
 def _of_container(root: Path = Path("/sys/fs/cgroup")) -> Iterator[int]:
     for *files, cached in _CGROUPS:
         try:
-            limit, usage, statistics = ((root / name).read_text() for name in files)
+            limit, usage, statistics = (_below(root, name).read_text() for name in files)
         except OSError:
             continue
         if limit.strip().isdigit():  # "max" where there is none
             facts = dict(line.split() for line in statistics.splitlines())
             yield int(limit) - int(usage) + int(facts.get(cached, 0))
+
+
+@cache
+def _below(root: Path, name: str) -> Path:
+    """Return a path, one object each: Python interns the parts of all, asked for every image."""
+    return root / name

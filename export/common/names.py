@@ -3,7 +3,6 @@
 import re
 import unicodedata
 from collections.abc import Iterable
-from pathlib import PurePosixPath
 
 from export.common.escaping import visible
 
@@ -45,5 +44,5 @@ def first_odd(texts: Iterable[str]) -> str | None:
 
 def is_inside(path: str) -> bool:
     """Whether a relative path with slashes stays in the folder that it is relative to."""
-    parts = PurePosixPath(path).parts
+    parts = {part for part in path.split("/") if part not in ("", ".")}
     return bool(parts) and "\0" not in path and not path.startswith("/") and ".." not in parts

@@ -25,6 +25,7 @@ def package(
     licence: str | None = None,
     source: str | None = None,
     sign: AnyPath | None = None,
+    certificates: AnyPath | None = None,
     force: bool = False,
     progress: bool = True,
 ) -> Path:
@@ -40,6 +41,7 @@ def package(
         licence: Licence of the weights, as you state it.
         source: Where the weights are from, as you state it.
         sign: A private elliptic key (PEM); needs the extra `sign`.
+        certificates: Of that key (PEM): its own first, then those of its issuers.
         force: Replace a package that is there.
         progress: Show progress on standard error.
 
@@ -65,6 +67,7 @@ def package(
             licence=licence,
             source=source,
             key=optional_path(sign, "sign"),
+            certificates=optional_path(certificates, "certificates"),
             force=force,
             progress=step,
         )
@@ -77,7 +80,7 @@ def verify(
 
     Args:
         package: A folder or zip file that `package` wrote.
-        key: A public key (PEM); the signature must be there and by it.
+        key: A public key (PEM), or root certificates; the signature must be there and by it.
         progress: Show progress on standard error.
 
     Returns:

@@ -35,6 +35,10 @@ def package(
     sign: Annotated[
         Path | None, typer.Option(help="Private elliptic key (PEM) that signs the package.")
     ] = None,
+    certificates: Annotated[
+        Path | None,
+        typer.Option(help="Certificates (PEM) of the key that signs: its own, then its issuers'."),
+    ] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Replace a package that is there.")
     ] = False,
@@ -52,6 +56,7 @@ def package(
         licence=licence,
         source=source,
         sign=sign,
+        certificates=certificates,
         force=force,
     )
     say({"package": str(made)} if as_json else f"wrote {made}", as_json)

@@ -13,7 +13,8 @@ from segport.output import say
 def verify(
     package: Annotated[Path, typer.Argument(help="A package: its folder or zip file.")],
     key: Annotated[
-        Path | None, typer.Option(help="Public key (PEM) that the signature must be by.")
+        Path | None,
+        typer.Option(help="Public key or root certificates (PEM) that the signature must be by."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:

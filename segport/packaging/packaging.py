@@ -32,16 +32,20 @@ def package(
     licence: str | None = None,
     source: str | None = None,
     key: Path | None = None,
+    certificates: Path | None = None,
     force: bool = False,
     progress: Progress = silent,
 ) -> Path:
     """Write a package of `artifacts` to `out`, a folder or FILE.zip; return `out`.
 
     `samples` is an image or a folder of them, None: scenes of the demo. `result` is one of the
-    artifacts, None: one that lies beside them. `key` signs. With `force` an earlier package at
-    `out` is replaced. Raises UsageError for artifacts of several networks, DataError for samples
-    and results that cannot be used, ArtifactError where `out` is taken or cannot be written.
+    artifacts, None: one that lies beside them. `key` signs, with `certificates` of it. With
+    `force` an earlier package at `out` is replaced. Raises UsageError for artifacts of several
+    networks, DataError for samples and results that cannot be used, ArtifactError where `out` is
+    taken or cannot be written.
     """
+    if certificates is not None and key is None:
+        raise UsageError("--certificates: say with --sign which key they are of")
     variants = variants_of(artifacts)
     chosen = known("layout", layout, LAYOUTS)
     zipped = out.suffix == ".zip"
@@ -57,7 +61,7 @@ def package(
         made = scratch / "package"
         _write(made, contents(material))
         if key is not None:
-            sign(made, key)
+            sign(made, key, certificates)
         _list(made)
         form = "zip" if zipped else chosen.form
         if form in FORMS:

@@ -15,7 +15,8 @@ from segport.packaging.signature import SIGNATURE, check
 class Verification:
     """What every variant gave here, and whether the signature was checked.
 
-    `signature` is "by KEY", "there, not checked" or "none"; `text` says all of it in words.
+    `signature` is "by KEY", "by SUBJECT, certified by FILE", "there, not checked" or "none";
+    `text` says all of it in words.
     """
 
     rows: tuple[inside.Row, ...]
@@ -47,7 +48,8 @@ class Verification:
 
 
 def verify(package: Path, key: Path | None = None) -> Verification:
-    """Check a package's files, its signature by `key` (a public one), and what it computes.
+    """Check a package's files, its signature by `key` (a public one, or certificates), and what
+    it computes.
 
     Raises ArtifactError for one that is damaged, and for a signature that is not there or not
     by `key`.
@@ -67,7 +69,6 @@ def _signature(folder: Path, key: Path | None, where: str) -> str:
     if key is None:
         return "there, not checked (--key)" if (folder / SIGNATURE).is_file() else "none"
     try:
-        check(folder, key)
+        return f"by {check(folder, key)}"
     except ArtifactError as error:
         raise ArtifactError(f"{where}: {error}") from error
-    return f"by {key}"

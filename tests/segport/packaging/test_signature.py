@@ -1,11 +1,13 @@
 """Signatures: by a key that the test makes, without a network."""
 
+import datetime
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives import serialization
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 import segport
@@ -27,6 +29,39 @@ def _keys(folder: Path, name: str) -> tuple[Path, Path]:
         key.public_key().public_bytes(pem, serialization.PublicFormat.SubjectPublicKeyInfo)
     )
     return private, public
+
+
+def _certificates(folder: Path, name: str, days: int = 30) -> tuple[Path, Path]:
+    """A chain of signer and issuer, and the root that vouches for the issuer.
+
+    The signer's key is that of `_keys` in `folder`; it began `days` ago, valid for ten.
+    """
+    begun = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days)
+    issuing, issuer, made = None, None, []
+    for subject in ("root", "issuer", "signer"):
+        private, _ = _keys(folder, f"{name}-{subject}")
+        key = serialization.load_pem_private_key(private.read_bytes(), None)
+        assert isinstance(key, ec.EllipticCurvePrivateKey)
+        full = x509.Name.from_rfc4514_string(f"CN={name} {subject}")
+        last = subject == "signer"
+        builder = (
+            x509.CertificateBuilder(issuer or full, full, key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(begun)
+            .not_valid_after(begun + datetime.timedelta(10 if last else 3650))
+            .add_extension(x509.BasicConstraints(ca=not last, path_length=None), critical=True)
+            .add_extension(
+                x509.KeyUsage(last, False, False, False, False, not last, not last, False, False),
+                critical=True,
+            )
+        )
+        certificate = builder.sign(issuing or key, hashes.SHA256())
+        made.append(certificate.public_bytes(serialization.Encoding.PEM))
+        issuing, issuer = key, full
+    root, chain = folder / f"{name}-root.crt", folder / f"{name}-chain.crt"
+    root.write_bytes(made[0])
+    chain.write_bytes(made[2] + made[1])
+    return chain, root
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +118,33 @@ def test_new_checksums_do_not_help_who_changes_a_file(
     finally:
         card.write_text(text)
         (package / "SHA256SUMS").write_text(sums)
+
+
+def test_who_knows_the_root_alone_is_told_the_signer(
+    made: Made, signed: tuple[Path, Path], folder: Path, tmp_path: Path
+) -> None:
+    """The certificate ended twenty days ago; what it signed is not signed less for that."""
+    chain, root = _certificates(tmp_path, "acme")
+    _, foreign = _certificates(tmp_path, "other")
+    arguments = ["package", made.artifacts["int8"], "--samples", made.pictures]
+    key = tmp_path / "acme-signer.pem"
+    done = command(
+        *arguments, "--sign", key, "--certificates", chain, "-o", tmp_path / "package"
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    answer = command("verify", tmp_path / "package", "--key", root)
+    assert answer.code == 0, answer.err
+    assert answer.out.startswith(f"signature: by CN=acme signer, certified by {root}\n")
+    for stranger in (foreign, signed[1]):
+        refused = command("verify", tmp_path / "package", "--key", stranger)
+        assert refused.code == 2 and "is not by" in refused.errors[0] and len(refused.errors) == 1
+    refused = command("verify", signed[0], "--key", root)  # signed by a key without a certificate
+    assert refused.code == 2 and "is not by" in refused.errors[0]
+    others = ["--sign", tmp_path / "other-signer.pem"]
+    for more, said in ((others, "does not match"), ([], "say with --sign")):
+        refused = command(*arguments, *more, "--certificates", chain, "-o", tmp_path / "no")
+        assert refused.code == 2 and len(refused.errors) == 1 and said in refused.errors[0]
+    assert not (tmp_path / "no").exists()
 
 
 def test_what_is_not_signed_and_what_is_no_key_are_said(
