@@ -56,11 +56,13 @@ def choose_layers(
 ) -> Layers:
     """Choose the layers of a prepared network that become int8.
 
-    Those in `fixed` stay in float, as do those that only float layers would read. With `kernels`
-    only what is faster in int8 becomes it. Raises QuantizeError if no layer is left.
+    Those in `fixed` stay in float, as do those that only float layers would read and those that
+    a rewrite made to run in float, but on hardware without a float unit. With `kernels` only what
+    is faster in int8 becomes it. Raises QuantizeError if no layer is left.
     """
     model = prepared.model
-    reasons = {**fixed, **dict.fromkeys(prepared.kept_float, FASTER)}
+    made_float = () if target.everything else prepared.kept_float
+    reasons = {**fixed, **dict.fromkeys(made_float, FASTER)}
     candidates = [node for node in quantizable(model, target) if node.name not in reasons]
     nodes, foreseen = worthwhile(model, candidates, target), None
     if kernels and fp32_ns >= _WORTH_CHOOSING:

@@ -1,5 +1,6 @@
 """The page of `segport serve` in a real browser: the same masks as onnxruntime's, on any screen."""
 
+import base64
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -173,6 +174,30 @@ def test_the_slider_moves_with_keyboard_and_finger(visit: Visit, picture: Path) 
     visit.page.mouse.down()
     visit.page.mouse.up()
     assert float(visit.page.evaluate(at).rstrip("%")) == pytest.approx(25, abs=1)
+
+
+_HAND_OVER = """([base64, event]) => {
+    const bytes = Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
+    const data = new DataTransfer();
+    data.items.add(new File([bytes], "picture.png", {type: "image/png"}));
+    const given = {bubbles: true, cancelable: true, dataTransfer: data, clipboardData: data};
+    const made = event === "paste" ? new ClipboardEvent(event, given) : new DragEvent(event, given);
+    return document.body.dispatchEvent(made);
+}"""
+
+
+@pytest.mark.parametrize("event", ["drop", "paste"])
+def test_a_picture_may_be_dropped_or_pasted(
+    visit: Visit, files: list[Path], picture: Path, event: str
+) -> None:
+    visit.page.get_by_text("Waiting for a picture.").wait_for()
+    content = base64.b64encode(picture.read_bytes()).decode()
+    if event == "drop":  # the browser would else open the picture in the page's place
+        assert not visit.page.evaluate(_HAND_OVER, [content, "dragover"])
+    assert visit.page.evaluate(_HAND_OVER, [content, event]) == (event == "paste")
+    visit.page.get_by_text(READY).wait_for(timeout=120_000)
+    assert (visit.classes("left") == _expected(files[0], picture)).all()
+    assert visit.said == []
 
 
 def test_what_is_no_picture_is_said(visit: Visit, tmp_path: Path) -> None:
