@@ -66,6 +66,8 @@ SUBJECTS = {
             "tests/validate/gating/test_doubts.py",
             "tests/validate/gating/baseline/test_entries.py",
             "tests/validate/gating/baseline/test_paired.py",
+            "tests/validate/gating/baseline/test_same_images.py",
+            "tests/validate/gating/baseline/test_unpaired.py",
             "tests/validate/gating/test_sentences.py",
             "tests/validate/test_baseline.py",
         ),

@@ -101,6 +101,7 @@ def test_broken_logits_fail(baseline: Path) -> None:
     result = result_of(lost("int8", 0.4, nonfinite_images=1))
     verdicts = trusted(result, baseline=baseline)
     assert (verdicts[1].outcome, exit_code(verdicts)) == (Outcome.FAIL, 1)
+    assert verdicts[1].check == "baseline"
 
 
 def _unlabelled(fidelity: float | None) -> Result:

@@ -89,6 +89,8 @@ def test_every_number_that_is_changed_is_found(result: Result, tmp_path: Path) -
             "class_iou.cat 1.0, counted",
         ),
         ({"agreement": 90.0}, "agreement 90.0, counted 100.0"),
+        ({"drop": None}, "drop None, counted 2.98"),
+        ({"class_iou": {"background": 100.0}}, "class_iou.cat None, counted 85.0"),
         ({"invented_classes": ["dog"]}, "invented_classes has 1 entries, counted 0"),
     ],
 )
@@ -188,7 +190,9 @@ def test_the_same_counts_stored_otherwise_are_the_same(result: Result, tmp_path:
 def test_another_seed_of_the_bootstrap_is_honest(tmp_path: Path) -> None:
     from validate.judging.figures import figures
 
-    written(tmp_path, {"torch-fp32": _confusions(100), "int8": _confusions(150)})
+    missed = (100, 180, 120, 260, 150)
+    uneven = np.stack([_confusions(many)[image] for image, many in enumerate(missed)])
+    written(tmp_path, {"torch-fp32": _confusions(100, 5), "int8": uneven})
     counted = _count(tmp_path)
     again = figures(
         counted.evidence, "torch-fp32", ["background", "cat", "dog"], counted.images, seed=7

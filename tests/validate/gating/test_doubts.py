@@ -12,11 +12,13 @@ from export.common.errors import DataError
 from tests.validate.gating.test_counted import _confusions
 from tests.validate.results import written
 from validate.gating.counted import Counted, count
+from validate.gating.kinds import FACTS
 from validate.gating.rules import Rules
 from validate.gating.verdict import Outcome, Verdict
 from validate.result.result import Result, load_result
 
 AGAIN = "; validate again"
+PARTS = ("", "against/", "near/", "nonfinite/")
 LABELLED = {"torch-fp32": _confusions(100), "int8": _confusions(150)}
 
 
@@ -66,7 +68,7 @@ def test_a_result_without_counts_says_where_they_should_be(result: Result, tmp_p
     [
         (["int8", "against/int8", "near/int8", "nonfinite/int8"], "int8"),
         (["int8"], "int8"),
-        ([f"{part}torch-fp32" for part in ("", "against/", "near/", "nonfinite/")], "torch-fp32"),
+        ([f"{part}torch-fp32" for part in PARTS], "torch-fp32"),
     ],
 )
 def test_an_artifact_that_was_not_counted_is_named(
@@ -81,6 +83,31 @@ def test_an_artifact_that_was_not_counted_is_named(
     assert first == doubt(
         f"unverified: confusion.npz has no counts of {of}; trusted", outcome=Outcome.WARN
     )
+
+
+def test_facts_that_were_changed_stay_so_where_nothing_was_counted(
+    result: Result, tmp_path: Path
+) -> None:
+    """Trust is of figures that counts would bear out, not of a latency that somebody wrote."""
+    edited(tmp_path, lambda document: document["artifacts"][1].update(size_bytes=5))
+    rules = Rules(trust=True, allow_overlap=True)
+
+    def judged() -> str | None:
+        found = count(load_result(tmp_path / "result.json"), tmp_path, rules)
+        return found.alteration("int8", FACTS)
+
+    assert judged() == "was changed in result.json after it was written"
+    names = [f"{part}{id}" for part in PARTS for id in ("int8", "torch-fp32")]
+    repacked(tmp_path, lambda arrays: [arrays.pop(name) for name in names[::2]])
+    assert judged() == "was changed in result.json after it was written"
+    repacked(tmp_path, lambda arrays: [arrays.pop(name) for name in names[1::2]])
+    missing = counted(tmp_path).verdicts[0].reason
+    assert missing.startswith("unverified: confusion.npz has no counts of torch-fp32, int8; ")
+    (tmp_path / "confusion.npz").unlink()
+    assert judged() == "was changed in result.json after it was written"
+    edited(tmp_path, lambda document: document.update(overlap_allowed=True))
+    overlap = count(load_result(tmp_path / "result.json"), tmp_path, rules).verdicts[-1]
+    assert (overlap.check, overlap.outcome) == ("overlap", Outcome.WARN)
 
 
 def test_counts_of_an_earlier_version_tell_what_labels_do(result: Result, tmp_path: Path) -> None:
@@ -116,11 +143,12 @@ def test_counts_of_an_earlier_version_tell_what_labels_do(result: Result, tmp_pa
 
 
 def test_all_figures_that_were_changed_are_named(result: Result, tmp_path: Path) -> None:
-    edited(tmp_path, lambda document: document["artifacts"][1].update(miou=99.0, drop=0.0))
+    changes = {"miou": 99.0, "drop": 0.0, "pixel_accuracy": 1.0}
+    edited(tmp_path, lambda document: document["artifacts"][1].update(changes))
     (verdict,) = counted(tmp_path).verdicts
     assert verdict == doubt(
         f"result.json was changed: miou 99.0, counted {result.artifacts[1].miou} in confusion.npz; "
-        f"and drop{AGAIN}",
+        f"and pixel_accuracy, drop{AGAIN}",
         "int8",
     )
 

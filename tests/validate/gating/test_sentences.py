@@ -203,6 +203,17 @@ def test_a_reference_that_moved_is_said_in_pixels(tmp_path: Path) -> None:
             "more, and there are no labels to say which is right; accept it with --update-baseline"
         )
     assert _gate(tmp_path / "now", path, agreement_tolerance=2.5)[0].outcome is not Outcome.UNKNOWN
+    (tmp_path / "now/confusion.npz").unlink()  # then nobody can tell that it moved
+    assert _gate(tmp_path / "now", path, trust=True)[0].outcome is Outcome.PASS
+
+
+def test_all_classes_that_are_gone_are_many(tmp_path: Path) -> None:
+    right = np.stack([np.diag([100] * 5)] * 3)
+    for name, classes in (("before", "abcde"), ("now", "avwxy")):
+        written(tmp_path / name, {"fp32": right, "int8": right}, classes=tuple(classes))
+    _accept(tmp_path / "before", tmp_path / "baseline.json")
+    verdict = _gate(tmp_path / "now", tmp_path / "baseline.json")[0]
+    assert "classes that the result has not (b, c, d); validate" in verdict.reason
 
 
 def judged(name: str, file: str, *outcomes: Outcome) -> Judged:

@@ -1,5 +1,6 @@
 """What is said of a result that the baseline has no, or another, entry for, word by word."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -120,10 +121,17 @@ def test_the_same_masks_at_another_size_are_said_to_be_that(tmp_path: Path) -> N
 def test_another_reference_is_named_with_what_labels_say(tmp_path: Path) -> None:
     confusions = _confusions([10] * 4)
     path = _baseline(tmp_path, confusions)
-    written(tmp_path / "now", {"torch-fp32": _confusions([0] * 4), "int8": confusions})
+    seen = {"torch-fp32": np.stack([np.diag([900] * 3)] * 4), "int8": _confusions([90] * 4)}
+    written(tmp_path / "now", {"torch-fp32": _confusions([0] * 4), "int8": confusions}, seen)
     verdict = next(v for v in _gate(tmp_path / "now", path) if v.id == "int8")
     first, *others = verdict.reason.split("; ")
     assert first.endswith("is +0.000 against the baseline, tolerance 0.2")
+    worse = _confusions([99] * 4)
+    written(tmp_path / "worse", {"torch-fp32": worse, "int8": worse}, seen)
+    lost = next(v for v in _gate(tmp_path / "worse", path) if v.id == "int8")
+    assert lost.outcome is Outcome.FAIL and lost.check == "baseline" and "agree" not in lost.reason
+    low, high = lost.interval or (0, 0)  # by the labels' counts, which both sides have
+    assert low - 1e-9 <= (lost.value or 0) <= high + 1e-9 < 0
     assert others == [
         "but its reference is torch-fp32, that of baseline.json is fp32, so agreement cannot be "
         "compared",
@@ -162,6 +170,23 @@ def test_figures_that_counts_do_not_bear_out_are_named(
     assert str(error.value) == f"baseline counts {counts}: {said_of}"
 
 
+@pytest.mark.parametrize("figure", ["miou", "agreement"])
+def test_a_figure_that_is_half_a_point_off_is_found(tmp_path: Path, figure: str) -> None:
+    path = _baseline(tmp_path, _confusions([100] * 5))
+    _by_hand(path, lambda accepted: accepted.update({figure: accepted[figure] - 0.5}))
+    with pytest.raises(DataError, match=r"baseline counts .*: (give agreement|add up to mIoU) "):
+        _gate(tmp_path / "before", path)
+
+
+def test_a_stated_figure_that_counts_deny_is_held_against_nothing(tmp_path: Path) -> None:
+    path = _baseline(tmp_path, _confusions([100] * 5))
+    result = tmp_path / "before/result.json"
+    document = json.loads(result.read_text())
+    document["artifacts"][1]["agreement"] = 99.5
+    result.write_text(json.dumps(document))
+    assert _gate(tmp_path / "before", path)[1] == said("agreement 99.5, counted 100.0, no verdict")
+
+
 def test_counts_that_are_none_are_an_error(tmp_path: Path) -> None:
     for name, arrays, said_of in (
         ("flat", {"counts": np.zeros((4, 3), np.int64)}, "counts"),
@@ -173,6 +198,9 @@ def test_counts_that_are_none_are_an_error(tmp_path: Path) -> None:
         with pytest.raises(DataError) as error:
             read_counts(file, sha256_of(file))
         assert str(error.value) == f"baseline counts {file}: {said_of} holds no counts"
+    file.write_bytes(b"PK, but nothing else")
+    with pytest.raises(DataError, match="cannot be read as counts"):
+        read_counts(file, sha256_of(file))
     with pytest.raises(DataError) as error:
         read_counts(file, "0" * 64)
     assert str(error.value) == (
