@@ -244,6 +244,7 @@ class Qnn(Target):
     activation: Integers = "uint8"
     one_scale: tuple[str, ...] = ("MatMul",)
     everything: bool = True
+    range: str = "mse"
     options: Mapping[str, Any] = field(
         default_factory=lambda: {"MinimumRealRange": 0.0001, "DedicatedQDQPair": False}
     )
