@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from export.artifact.artifact import Artifact, Sample, write_artifact
-from export.common.errors import UsageError
+from export.common.errors import QuantizeError, UsageError
 from export.common.files import check_writable, scratch_folder
 from export.common.progress import Progress
 from export.ort.sessions import cpu_facts
@@ -37,19 +37,26 @@ def quantize_fastest(
 ) -> Artifact:
     """Make an int8 file for every one of `targets_here`, and write the fastest to `folder`.
 
-    `note` is told which it is. Raises as `quantize_all` does, also where only one file would be
-    refused.
+    `note` is told which it is, and what was said of a file that was refused: it does not race.
+    Raises as `quantize_all` does; QuantizeError only where all files are refused.
     """
     check_writable(folder)
     chosen = [replace(settings, target=name) for name in targets_here()]
     orders = [Order("int8", one, progress=progress, check=check) for one in chosen]
+
+    def files(wanted: Sequence[Order], scratch: Path) -> list[Artifact]:
+        made = quantize_all(artifact, wanted, scratch, samples=samples, progress=progress)
+        return [one for _, one in made]
+
     with scratch_folder() as scratch:
-        made = [
-            one
-            for _, one in quantize_all(
-                artifact, orders, scratch, samples=samples, progress=progress
-            )
-        ]
+        try:
+            made = files(orders, scratch)
+        except QuantizeError:
+            made, refusals = _one_by_one(orders, lambda order: files([order], scratch))
+            if not made:
+                raise
+            for refusal in refusals:
+                note(f"not in the race: {refusal}")
         winner = made[0]
         if contenders := run_race(made):
             note(fastest_line(contenders))
@@ -57,6 +64,19 @@ def quantize_fastest(
             best = min(allowed, key=lambda one: one.ms)
             (winner,) = (one for one in made if one.path.name == best.file)
         return write_artifact(winner.path.read_bytes(), winner.manifest, folder)
+
+
+def _one_by_one(
+    orders: Sequence[Order], files: Callable[[Order], list[Artifact]]
+) -> tuple[list[Artifact], list[QuantizeError]]:
+    """Return the files that can be made, and why others cannot; statistics are kept by then."""
+    made, refusals = [], []
+    for order in orders:
+        try:
+            made += files(order)
+        except QuantizeError as error:
+            refusals.append(error)
+    return made, refusals
 
 
 def refuse_auto(precision: str, *, search: bool) -> None:

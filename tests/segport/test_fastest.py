@@ -3,12 +3,15 @@
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import segport as api
 from export.artifact.artifact import Artifact, load_artifact
+from export.common.errors import QuantizeError
 from export.ort.sessions import cpu_facts
+from quantize.quantization import Order
 from quantize.targets import default_target
 from segport import fastest
 from tests.segport.command import segport
@@ -55,6 +58,31 @@ def test_auto_where_only_one_runtime_is_there_writes_its_file(
     made = api.quantize(tiny, "int8", tmp_path, images=f"{voc}:train", target="auto",
                         progress=False)  # fmt: skip
     assert made.path.name in ("tiny-int8.onnx", "tiny-int8-cpu-avx2.onnx", "tiny-int8-arm.onnx")
+
+
+@pytest.mark.parametrize("refused", [["openvino"], ["openvino", "cpu", "cpu-avx2", "arm"]])
+def test_auto_races_without_what_is_refused(
+    tiny: Artifact, voc: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: list[str]
+) -> None:
+    pytest.importorskip("openvino")
+    real = fastest.quantize_all
+
+    def picky(artifact: Artifact, orders: Sequence[Order], *rest: Any, **more: Any) -> Any:
+        for order, made in real(artifact, orders, *rest, **more):
+            if order.settings.target in refused:
+                raise QuantizeError(f"{made.path.name}: agrees with fp32 on 9 % of pixels")
+            yield order, made
+
+    monkeypatch.setattr(fastest, "quantize_all", picky)
+    answer = segport("quantize", tiny.path, "-o", tmp_path, "--calibration", f"{voc}:train",
+                     "--precision", "int8", "--target", "auto", "--force")  # fmt: skip
+    files = [path.name for path in tmp_path.glob("*.onnx")]
+    if len(refused) == 1:
+        said = "not in the race: tiny-int8-openvino.onnx: agrees with fp32 on 9 % of pixels"
+        assert (answer.code, len(files)) == (0, 1) and said in answer.err
+        assert "openvino" not in files[0]
+    else:
+        assert (answer.code, files) == (2, []) and "agrees with fp32" in answer.errors[-1]
 
 
 @pytest.mark.parametrize(
