@@ -257,6 +257,8 @@ class Qnn16(Qnn):
 
     Standard operators take 16-bit integers from opset 21 on. QNN wants 1/65536 and 0 for what a
     Sigmoid gives. Ranges are the extremes: 65535 steps leave nothing to gain by cutting tails.
+    So what is lost is lost in the weights, which equalization makes alike: the activations that it
+    widens for that have steps to spare.
     """
 
     note: str = "16-bit activations"
@@ -266,6 +268,9 @@ class Qnn16(Qnn):
     )
     opset: int = 21
     range: str = "minmax"
+    methods: tuple[str, ...] = (
+        *(one for one in _METHODS if one != "gptq"), "hard-sigmoid", "equalize", "gptq",
+    )  # fmt: skip
 
 
 TARGETS: dict[str, Target] = {

@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
+from export.common.errors import UsageError
 from segport import defaults
-from segport.arguments import AsJson, Threads, Weights
+from segport.arguments import AsJson, Weights
 from segport.output import say
 from segport.table_option import table_option
 from validate.runtime.table import RUNTIMES
@@ -30,7 +31,10 @@ def bench(
             help="ROOT[:SPLIT] or a folder whose first image is the input. Default: a seeded one."
         ),
     ] = None,
-    threads: Threads = None,
+    threads: Annotated[
+        str | None,
+        typer.Option(help="CPUs to pin, one thread on each; several with commas. Default: all."),
+    ] = None,
     parallel: Annotated[
         int | None,
         typer.Option(min=1, help="Also measure images/s of N sessions that share the threads."),
@@ -49,16 +53,35 @@ def bench(
         progress.stage("open")
         from export.artifact.artifact import load_artifact
         from validate.speed.bench import bench as measure
-        from validate.speed.bench_table import bench_lines
+        from validate.speed.bench_table import bench_lines, ranking_line
 
-        measured = measure(
-            [load_artifact(path) for path in artifacts],
-            runtimes=[name for names in runtime or () for name in names.split(",")],
-            weights=weights,
-            data=data,
-            threads=threads,
-            parallel=parallel,
-            rounds=rounds,
-            progress=progress,
-        )
-    say(asdict(measured) if as_json else bench_lines(measured, min_agreement), as_json)
+        loaded = [load_artifact(path) for path in artifacts]
+        measured = [
+            measure(
+                loaded,
+                runtimes=[name for names in runtime or () for name in names.split(",")],
+                weights=weights,
+                data=data,
+                threads=count,
+                parallel=parallel,
+                rounds=rounds,
+                progress=progress,
+            )
+            for count in _counts(threads)
+        ]
+    if as_json:
+        documents = [asdict(one) for one in measured]
+        say(documents if documents[1:] else documents[0], as_json)
+    else:
+        tables = [bench_lines(one, min_agreement) for one in measured]
+        say("\n\n".join([*tables, *ranking_line(measured, min_agreement)]), as_json)
+
+
+def _counts(threads: str | None) -> list[int | None]:
+    """Return numbers of threads, each once; raise UsageError for what is none."""
+    if threads is None:
+        return [None]
+    parts = dict.fromkeys(threads.split(","))
+    if not all(part.isdecimal() and int(part) for part in parts):
+        raise UsageError(f"--threads {threads}: give numbers from 1 on, with commas between them")
+    return [int(part) for part in parts]

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -40,7 +41,8 @@ def test_the_same_as_one_json_document(done: Done) -> None:
     ("arguments", "fragment"),
     [
         (["--threads", 100_000], "--threads 100000: this process may use"),
-        (["--threads", 0], "--threads"),
+        (["--threads", 0], "--threads 0: give numbers from 1 on"),
+        (["--threads", "1,x"], "--threads 1,x: give numbers from 1 on"),
         (["--rounds", 0], "--rounds"),
         (["--parallel", 100_000], "--parallel 100000: more sessions than threads"),
         (["--runtime", "ort-cup"], "did you mean 'ort-cpu'"),
@@ -51,6 +53,16 @@ def test_bad_input_is_one_line(done: Done, arguments: list[object], fragment: st
     answer = segport("bench", done[1] / "tiny-fp32.onnx", *arguments)
     assert (answer.code, answer.out, len(answer.errors)) == (2, "", 1)
     assert fragment in answer.errors[0]
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one CPU")
+def test_several_numbers_of_threads_end_in_what_they_change(done: Done) -> None:
+    files = [done[1] / f"tiny-{precision}.onnx" for precision in ("fp32", "int8")]
+    answer = segport("bench", *files, "--rounds", 2, "--threads", "1,2")
+    assert answer.code == 0 and answer.out.count("image to mask ms") == 2
+    assert answer.out.splitlines()[-1].startswith("the fastest per image ")
+    document = segport("bench", *files, "--rounds", 2, "--threads", "1,2", "--json").json
+    assert [one["threads"] for one in document] == [1, 2]
 
 
 def test_a_file_that_is_no_artifact(done: Done, tmp_path: Path) -> None:

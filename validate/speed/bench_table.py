@@ -1,5 +1,8 @@
 """What was timed, for a terminal."""
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 from tabulate import tabulate
 
 from validate.result.cells import Cell, number
@@ -41,6 +44,30 @@ def bench_lines(bench: Bench, least: float = 0.0) -> str:
         contenders = [_contender(timing) for timing in bench.timings]
         lines.append(fastest_line(held_to(contenders, least)))
     return "\n".join(lines)
+
+
+def ranking_line(measured: Sequence[Bench], least: float = 0.0) -> list[str]:
+    """Say whether the fastest file and runtime change with the threads; nothing of one number.
+
+    Times are per image, so files of several batch sizes are compared, too.
+    """
+    winners = {bench.threads: _winner(bench, least) for bench in measured}
+    if len(winners) < 2 or None in winners.values():
+        return []
+    if len(set(winners.values())) == 1:
+        counts = " and ".join(map(str, winners))
+        return [
+            f"the fastest per image with {counts} threads alike: {next(iter(winners.values()))}"
+        ]
+    each = "; ".join(f"with {threads} {winner}" for threads, winner in winners.items())
+    return [f"the fastest per image changes with the threads: {each}"]
+
+
+def _winner(bench: Bench, least: float) -> str | None:
+    per_image = [replace(_contender(t), ms=t.mask_ms.median / t.shape[0]) for t in bench.timings]
+    kept = [one for one in held_to(per_image, least) if not one.left_out]
+    best = min(kept, key=lambda one: one.ms, default=None)
+    return best and f"{best.file} on {best.runtime}"
 
 
 def _contender(one: BenchTiming) -> Contender:

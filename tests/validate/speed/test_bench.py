@@ -1,5 +1,6 @@
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,8 @@ from export.ort.sessions import threads
 from tests.validate.fakes import FakeEngine, logits_of
 from validate.runtime.engine import Runtime
 from validate.speed import bench as module
-from validate.speed.bench import bench
-from validate.speed.bench_table import bench_lines
+from validate.speed.bench import Bench, bench
+from validate.speed.bench_table import bench_lines, ranking_line
 from validate.speed.latency import WARM_UP, Spread
 from validate.speed.memory import Footprint
 from validate.speed.picture import input_image
@@ -161,3 +162,29 @@ def test_bad_requests(tiny: Artifact, int8: Artifact, tmp_path: Path) -> None:
         bench([tiny], weights="default")
     with pytest.raises(DataError):
         bench([tiny], data=str(tmp_path / "nowhere"))
+
+
+def test_a_ranking_is_of_images_and_of_files_that_agree(tiny: Artifact, order: list[str]) -> None:
+    """Milliseconds by hand: four images in 8 ms are faster than one in 3, one in 1 is too wrong."""
+    measured = bench([tiny], runtimes=["ort-cpu"], rounds=1, threads=1)
+
+    def timed(threads: int, *ms: float) -> Bench:
+        named = zip(("one", "four", "wrong"), (1, 4, 1), ms, (99.0, 99.0, 9.0), strict=True)
+        timings = tuple(
+            replace(
+                measured.timings[0], file=file, shape=(batch, 3, 65, 65), agreement=agreement,
+                mask_ms=Spread(milliseconds, milliseconds, milliseconds),
+            )
+            for file, batch, milliseconds, agreement in named
+        )  # fmt: skip
+        return replace(measured, threads=threads, timings=timings)
+
+    alike = [timed(1, 3, 8, 1), timed(2, 3, 8, 1)]
+    assert ranking_line(alike, 95) == [
+        "the fastest per image with 1 and 2 threads alike: four on ort-cpu"
+    ]
+    assert ranking_line([*alike, timed(4, 1.5, 8, 1)], 95) == [
+        "the fastest per image changes with the threads: with 1 four on ort-cpu; "
+        "with 2 four on ort-cpu; with 4 one on ort-cpu"
+    ]
+    assert ranking_line(alike[:1], 95) == ranking_line(alike, 99.5) == []
