@@ -16,7 +16,7 @@ from segport.packaging.inside.verify import SUMS, checksums, digest, files_in
 from segport.packaging.layouts import DEFAULT_LAYOUT, LAYOUTS, Contents
 from segport.packaging.material import Material
 from segport.packaging.samples import make_samples
-from segport.packaging.signature import sign
+from segport.packaging.signature import sign, signer
 from segport.packaging.variants import variants_of
 from validate.gating.verdict import Verdict
 
@@ -46,6 +46,7 @@ def package(
     """
     if certificates is not None and key is None:
         raise UsageError("--certificates: say with --sign which key they are of")
+    signing = signer(key, certificates) if key else None
     variants = variants_of(artifacts)
     chosen = known("layout", layout, LAYOUTS)
     zipped = out.suffix == ".zip"
@@ -60,8 +61,8 @@ def package(
         material = Material(variants, chosen, pictures, findings, licence, source)
         made = scratch / "package"
         _write(made, contents(material))
-        if key is not None:
-            sign(made, key, certificates)
+        if signing is not None:
+            sign(made, signing)
         _list(made)
         form = "zip" if zipped else chosen.form
         if form in FORMS:

@@ -1,6 +1,7 @@
 """Signatures: by a key that the test makes, without a network."""
 
 import datetime
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
 
 import segport
 from segport.packaging.inside.verify import checksums, digest, files_in
@@ -20,15 +22,16 @@ def _keys(folder: Path, name: str) -> tuple[Path, Path]:
     key = ec.generate_private_key(ec.SECP256R1())
     pem = serialization.Encoding.PEM
     private, public = folder / f"{name}.pem", folder / f"{name}.pub"
-    private.write_bytes(
-        key.private_bytes(
-            pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-    )  # fmt: skip
+    private.write_bytes(_private(key))
     public.write_bytes(
         key.public_key().public_bytes(pem, serialization.PublicFormat.SubjectPublicKeyInfo)
     )
     return private, public
+
+
+def _private(key: ec.EllipticCurvePrivateKey | RSAPrivateKey) -> bytes:
+    pem, none = serialization.Encoding.PEM, serialization.NoEncryption()
+    return key.private_bytes(pem, serialization.PrivateFormat.PKCS8, none)
 
 
 def _certificates(folder: Path, name: str, days: int = 30) -> tuple[Path, Path]:
@@ -135,14 +138,26 @@ def test_who_knows_the_root_alone_is_told_the_signer(
     answer = command("verify", tmp_path / "package", "--key", root)
     assert answer.code == 0, answer.err
     assert answer.out.startswith(f"signature: by CN=acme signer, certified by {root}\n")
-    for stranger in (foreign, signed[1]):
-        refused = command("verify", tmp_path / "package", "--key", stranger)
-        assert refused.code == 2 and "is not by" in refused.errors[0] and len(refused.errors) == 1
-    refused = command("verify", signed[0], "--key", root)  # signed by a key without a certificate
-    assert refused.code == 2 and "is not by" in refused.errors[0]
+    for package, stranger, said in (
+        (tmp_path / "package", foreign, "local issuer"),
+        (tmp_path / "package", signed[1], "give the root of its certificate"),
+        (signed[0], root, "give the public key"),
+    ):
+        refused = command("verify", package, "--key", stranger)
+        assert refused.code == 2 and len(refused.errors) == 1 and said in refused.errors[0]
+        assert "is not by" in refused.errors[0]
     others = ["--sign", tmp_path / "other-signer.pem"]
-    for more, said in ((others, "does not match"), ([], "say with --sign")):
-        refused = command(*arguments, *more, "--certificates", chain, "-o", tmp_path / "no")
+    rsa = tmp_path / "rsa.pem"
+    rsa.write_bytes(_private(generate_private_key(65537, 2048)))
+    issuer = tmp_path / "issuer.crt"
+    issuer.write_bytes(b"-----BEGIN" + chain.read_bytes().split(b"-----BEGIN")[2])
+    for more, certificates, said in (
+        (others, chain, "does not match"),
+        ([], chain, "say with --sign"),
+        (["--sign", rsa], chain, "no elliptic key"),
+        (["--sign", tmp_path / "acme-issuer.pem"], issuer, "is not for signatures"),
+    ):
+        refused = command(*arguments, *more, "--certificates", certificates, "-o", tmp_path / "no")
         assert refused.code == 2 and len(refused.errors) == 1 and said in refused.errors[0]
     assert not (tmp_path / "no").exists()
 
@@ -154,12 +169,13 @@ def test_what_is_not_signed_and_what_is_no_key_are_said(
     unsigned = command("verify", made.package, "--key", public)
     assert unsigned.code == 2 and "not signed" in unsigned.err
     (folder / "no.pem").write_text("no key")
+    os.mkfifo(folder / "pipe.pem")
     for arguments in (
         ["package", made.artifacts["int8"], "--samples", made.pictures, "--sign"],
         ["verify", package, "--key"],
     ):
         out = ["-o", folder / "out"] if arguments[0] == "package" else []
-        for key in ("no.pem", "absent.pem"):
+        for key in ("no.pem", "absent.pem", "pipe.pem"):
             refused = command(*arguments, folder / key, *out)
             assert refused.code == 2 and len(refused.errors) == 1 and key in refused.errors[0]
     assert not (folder / "out").exists()
