@@ -7,7 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.validate.gating.baseline.test_paired import _accept, _confusions, _gate, _written
+from tests.validate.gating.baseline.test_paired import (
+    _accept,
+    _by_hand,
+    _confusions,
+    _gate,
+    _written,
+)
 from tests.validate.results import result_of, written
 from validate.gating.baseline.baseline import Acceptance, load_baseline
 from validate.gating.baseline.paired import _accepted
@@ -205,6 +211,18 @@ def test_a_reference_that_moved_is_said_in_pixels(tmp_path: Path) -> None:
     assert _gate(tmp_path / "now", path, agreement_tolerance=2.5)[0].outcome is not Outcome.UNKNOWN
     (tmp_path / "now/confusion.npz").unlink()  # then nobody can tell that it moved
     assert _gate(tmp_path / "now", path, trust=True)[0].outcome is Outcome.PASS
+
+
+def test_a_reference_may_move_by_the_noise_of_its_file_and_not_further(tmp_path: Path) -> None:
+    for name, first in (("before", 500), ("now", 496)):  # 4 of 800 pixels, 0.5 %
+        seen = np.stack([np.diag([first, 800 - first])] * 4)
+        written(tmp_path / name, {}, {"fp32": seen, "int8": seen}, classes=("a", "b"))
+    path = tmp_path / "baseline.json"
+    _accept(tmp_path / "before", path)
+    assert _gate(tmp_path / "now", path)[1].outcome is Outcome.UNKNOWN
+    noise = {"settings": ["1 thread"], "miou": 1.0, "class_iou": 1.0, "agreement": 0.6}
+    _by_hand(path, lambda accepted: accepted.update(noise=noise))
+    assert _gate(tmp_path / "now", path)[1].outcome is Outcome.PASS
 
 
 def test_all_classes_that_are_gone_are_many(tmp_path: Path) -> None:
