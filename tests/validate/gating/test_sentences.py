@@ -214,14 +214,19 @@ def test_a_reference_that_moved_is_said_in_pixels(tmp_path: Path) -> None:
 
 
 def test_a_reference_may_move_by_the_noise_of_its_file_and_not_further(tmp_path: Path) -> None:
+    results = {}
     for name, first in (("before", 500), ("now", 496)):  # 4 of 800 pixels, 0.5 %
-        seen = np.stack([np.diag([first, 800 - first])] * 4)
-        written(tmp_path / name, {}, {"fp32": seen, "int8": seen}, classes=("a", "b"))
+        seen = {id: np.stack([np.diag([first, 800 - first])] * 4) for id in ("fp32", "int8")}
+        results[name] = written(tmp_path / name, {}, seen, classes=("a", "b"))
     path = tmp_path / "baseline.json"
     _accept(tmp_path / "before", path)
     assert _gate(tmp_path / "now", path)[1].outcome is Outcome.UNKNOWN
-    noise = {"settings": ["1 thread"], "miou": 1.0, "class_iou": 1.0, "agreement": 0.6}
-    _by_hand(path, lambda accepted: accepted.update(noise=noise))
+    noise = NoiseFacts(settings=["1 thread"], miou=1.0, class_iou=1.0, agreement=0.6)
+    before = results["before"]
+    artifacts = [a.model_copy(update={"noise": noise}) for a in before.artifacts]
+    noisy = sealed(before.model_copy(update={"artifacts": artifacts}), before.counts_sha256 or "")
+    (tmp_path / "before/result.json").write_text(noisy.to_json())
+    _accept(tmp_path / "before", path)
     assert _gate(tmp_path / "now", path)[1].outcome is Outcome.PASS
 
 
