@@ -9,7 +9,6 @@ import pytest
 
 from tests.validate.gating.baseline.test_paired import (
     _accept,
-    _by_hand,
     _confusions,
     _gate,
     _written,
