@@ -67,7 +67,7 @@ def _winner(bench: Bench, least: float) -> str | None:
     per_image = [replace(_contender(t), ms=t.mask_ms.median / t.shape[0]) for t in bench.timings]
     kept = [one for one in held_to(per_image, least) if not one.left_out]
     best = min(kept, key=lambda one: one.ms, default=None)
-    return best and f"{best.file} on {best.runtime}"
+    return f"{best.file} on {best.runtime}" if best else None
 
 
 def _contender(one: BenchTiming) -> Contender:
