@@ -1,6 +1,6 @@
 """Run artifacts over a data set, image by image, and keep what comparisons need."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,8 +10,8 @@ from PIL import Image
 from export.artifact.class_map import largest
 from export.common.errors import DataError
 from export.common.progress import Progress, silent
+from validate.counting.rows import Rows
 from validate.data.items import Dataset
-from validate.judging.rows import Rows
 from validate.metrics.agreement import boundary, count_image
 from validate.metrics.metrics import Confusion, confusion
 from validate.result.evidence import Evidence
@@ -50,6 +50,20 @@ class Evaluation:
         counts = count_image(image.sample.id, predicted == expected, near)
         self._near.append(np.array((counts.near, counts.near_agreeing), np.int64))
         self._images.append(image.sample.id)
+
+    def extend(self, images: Sequence[str], counted: Evidence) -> None:
+        """Append images that were counted elsewhere, in list order; `counted` is complete."""
+        assert counted.against is not None and counted.near is not None
+        for rows, part in (
+            (self._labels, counted.labels),
+            (self._against, counted.against),
+            (self._near, counted.near),
+        ):
+            for row in () if part is None else part:
+                rows.append(row)
+        self._images += images
+        if counted.nonfinite is not None:
+            self.nonfinite += [images[i] for i in np.flatnonzero(counted.nonfinite)]
 
     @property
     def fidelity(self) -> Confusion | None:

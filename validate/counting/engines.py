@@ -1,0 +1,78 @@
+"""The table of engines: where the images of a job are counted."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from export.common.errors import UsageError
+from export.common.tables import Lazy, known
+
+if TYPE_CHECKING:
+    from validate.counting.job import Job
+    from validate.counting.kept import Counts
+    from validate.counting.shards import Shard
+
+Note = Callable[[str], None]
+"""Is told in a line what went wrong and was mended."""
+Run = Callable[
+    ["Job", "Sequence[Shard]", "Workers", Note],
+    "Iterator[tuple[Shard, Counts]]",
+]
+"""Gives every shard's counts once, in any order, as they are finished."""
+
+ATTEMPTS = 3
+"""How often a shard may take its worker with it before it is given up."""
+
+
+@dataclass(frozen=True)
+class EngineEntry:
+    """`run` counts; `several` workers are possible, at an `address` maybe."""
+
+    help: str
+    run: Run
+    several: bool = True
+    address: bool = False
+
+
+ENGINES: dict[str, EngineEntry] = {
+    "local": EngineEntry(
+        "in this process, one image after the other",
+        Lazy("validate.counting.local:run"),
+        several=False,
+    ),
+    "processes": EngineEntry(
+        "in processes of this machine", Lazy("validate.counting.processes:run")
+    ),
+    "ray": EngineEntry(
+        "on a Ray cluster, or one of this machine alone",
+        Lazy("validate.counting.on_ray:run"),
+        address=True,
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Workers:
+    """An engine's name, and how many workers with how many threads (and GPUs) each.
+
+    `count` None: as many as the cores of this machine, or of Ray's cluster, give. A worker that is
+    silent for `seconds`, which is as long as an image may take, is ended. `address` is that of
+    Ray's cluster.
+    """
+
+    engine: str
+    count: int | None = None
+    threads: int = 1
+    gpus: float = 0.0
+    seconds: float = 300.0
+    address: str | None = None
+
+    def __post_init__(self) -> None:
+        """Raise UsageError for an unknown engine, and for what this one has no use for."""
+        entry = known("engine", self.engine, ENGINES)
+        if self.count is not None and self.count > 1 and not entry.several:
+            raise UsageError(f"--engine {self.engine} is one worker; --workers goes with others")
+        if self.address is not None and not entry.address:
+            raise UsageError(f"--engine {self.engine} has no address; --address goes with ray")
+        if self.count is not None and self.count < 1:
+            raise UsageError(f"--workers {self.count}: give a positive number")
