@@ -13,6 +13,7 @@ from quantize.ranges.table import RANGE_RULES
 from quantize.targets import TARGETS
 from segport.packaging.layouts import LAYOUTS as PACKAGE_LAYOUTS
 from validate.accumulation.names import ACCUMULATORS
+from validate.counting.engines import ENGINES
 from validate.data import layouts
 from validate.gating.formats.formats import FORMATS
 from validate.gating.kinds import KINDS
@@ -43,6 +44,7 @@ TABLES: dict[str, tuple[str, Table]] = {
     "Label maps": ("`--labels`", LABEL_MAPS),
     "Traps in labels": ("`--accept`", TRAPS),
     "Runtimes": ("`--runtime`", RUNTIMES),
+    "Engines": ("`--engine`", ENGINES),
     "Where sums are rounded": ("`segport validate --accumulate`", ACCUMULATORS),
     "Report formats": ("`segport report --format`", REPORT_FORMATS),
     "Layouts of a package": ("`segport package --layout`", PACKAGE_LAYOUTS),

@@ -76,3 +76,29 @@ class Workers:
             raise UsageError(f"--engine {self.engine} has no address; --address goes with ray")
         if self.count is not None and self.count < 1:
             raise UsageError(f"--workers {self.count}: give a positive number")
+
+
+def workers_of(
+    engine: str | None,
+    workers: int | None = None,
+    threads: int | None = None,
+    gpus: float | None = None,
+    time_limit: float | None = None,
+    address: str | None = None,
+) -> Workers | None:
+    """Return what these options ask for; UsageError for those that need an engine without one."""
+    given = {
+        "count": workers,
+        "threads": threads,
+        "gpus": gpus,
+        "seconds": time_limit,
+        "address": address,
+    }
+    asked = {name: value for name, value in given.items() if value is not None}
+    if engine is None:
+        if asked:
+            raise UsageError(
+                "--workers, --threads, --gpus, --time-limit and --address go with --engine"
+            )
+        return None
+    return Workers(engine, **asked)  # type: ignore[arg-type]

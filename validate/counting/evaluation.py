@@ -63,7 +63,7 @@ class Evaluation:
                 rows.append(row)
         self._images += images
         if counted.nonfinite is not None:
-            self.nonfinite += [images[i] for i in np.flatnonzero(counted.nonfinite)]
+            self.nonfinite += [images[int(i)] for i in np.flatnonzero(counted.nonfinite)]
 
     @property
     def fidelity(self) -> Confusion | None:

@@ -7,6 +7,7 @@ after every image, the COUNTS of a shard, or the ERROR that ends it.
 import pickle
 import sys
 from multiprocessing.connection import Connection
+from typing import Any
 
 from export.common.ending import end
 from export.common.quiet import quiet_libraries
@@ -15,7 +16,7 @@ from validate.counting.job import Job
 READY, IMAGE, COUNTS, ERROR = "ready", "image", "counts", "error"
 
 
-def _serve(pipe: "Connection[object, object]") -> None:
+def _serve(pipe: "Connection[Any, Any]") -> None:
     job = pipe.recv()
     assert isinstance(job, Job)
     with job.opened() as runtimes:
@@ -40,11 +41,7 @@ def _main() -> None:
     pipe = Connection(int(sys.argv[1]))
     try:
         _serve(pipe)
-    except (
-        EOFError,
-        BrokenPipeError,
-        ConnectionResetError,
-    ):  # no more work, or nobody to do it for
+    except (EOFError, BrokenPipeError, ConnectionResetError):  # nobody has more work
         end(0)
     except Exception as error:
         pipe.send((ERROR, portable(error)))
