@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
 _SECONDS = 60.0
+os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "5e9" * 20}
+"""Of nodes and drivers; Ray reads it when it is imported, which nothing has done yet."""
 
 
 @contextmanager
@@ -56,8 +59,6 @@ def head(cpus: int = 2) -> Iterator[str]:
 
 
 def _await(process: "subprocess.Popen[bytes]", port: int) -> None:
-    import time
-
     begun = time.monotonic()
     while time.monotonic() - begun < _SECONDS:
         with socket.socket() as probe:

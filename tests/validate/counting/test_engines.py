@@ -106,9 +106,7 @@ def test_all_count_the_same(
     assert (said.lines, said.done[0], said.done[-1]) == ([], 0, IMAGES)
 
 
-@pytest.mark.parametrize(
-    ("how", "reason"), [("kill", "killed"), ("hang", "took longer than 3 s")]
-)
+@pytest.mark.parametrize(("how", "reason"), [("kill", "killed"), ("hang", "took longer than 3 s")])
 def test_a_worker_that_is_lost_is_replaced(
     job: Job, dataset: Dataset, wanted: str, tmp_path: Path, two: Workers, how: str, reason: str
 ) -> None:
@@ -133,9 +131,7 @@ def test_what_ends_its_worker_again_and_again_is_named_and_the_rest_is_kept(
     assert line.startswith(("16 of 40 images", "32 of 40 images"))
 
 
-def test_a_corrupt_image_is_named(
-    job: Job, dataset: Dataset, tmp_path: Path, two: Workers
-) -> None:
+def test_a_corrupt_image_is_named(job: Job, dataset: Dataset, tmp_path: Path, two: Workers) -> None:
     broken = tmp_path / "broken.jpg"
     broken.write_bytes(b"no picture")
     items = list(dataset.items)
@@ -204,6 +200,6 @@ def test_options_that_do_not_fit(options: dict[str, object], said: str) -> None:
 def test_no_cluster_is_one_line(job: Job, dataset: Dataset, tmp_path: Path) -> None:
     pytest.importorskip("ray")
     workers = Workers("ray", address="127.0.0.1:1")
-    with pytest.raises(RuntimeUnavailableError, match="--address 127.0.0.1:1: no cluster"):
+    with pytest.raises(RuntimeUnavailableError, match="--address 127.0.0.1:1: no Ray cluster"):
         count(job, dataset, tmp_path, workers, Said())
     assert np.array_equal([], list((tmp_path / FOLDER).glob("*")))
