@@ -1,96 +1,19 @@
 """Whoever counts, and whatever happens to them: nothing is lost, nothing counted twice."""
 
 import shutil
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from export.artifact.artifact import Artifact
 from export.common.errors import ArtifactError, DataError, RuntimeUnavailableError, UsageError
-from export.common.progress import Stages
-from tests.validate.counting.cluster import head
+from tests.validate.counting.counts import IMAGES, Said, counted
 from tests.validate.counting.faulty import FaultyJob
 from validate.counting.engines import Workers
-from validate.counting.evaluation import Evaluation, evaluate
 from validate.counting.job import File, Job
 from validate.counting.kept import FOLDER
 from validate.counting.sharded import count
 from validate.data.datasets import open_dataset
 from validate.data.items import Dataset
-from validate.result.evidence import write_evidence
-from validate.samples.samples import Preparation
-
-IMAGES = 40
-"""Shards of 16, 16 and 8."""
-
-
-class Said(Stages):
-    """Keeps what was said."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-        self.done: list[int] = []
-
-    def __call__(self, name: str, done: int, total: int) -> None:
-        if total:
-            assert total == IMAGES
-            self.done.append(done)
-
-    def note(self, text: str) -> None:
-        self.lines.append(text)
-
-
-@pytest.fixture(scope="module")
-def dataset(tmp_path_factory: pytest.TempPathFactory, make_voc: Callable[..., Path]) -> Dataset:
-    root = make_voc(tmp_path_factory.mktemp("many") / "VOC2012", val=IMAGES)
-    return open_dataset(str(root), "val")
-
-
-@pytest.fixture(scope="module")
-def job(tiny: Artifact) -> Job:
-    preparation = Preparation.for_artifact(tiny.manifest, "squash")
-    files = {"fp32": File(tiny.path, tiny.manifest.sha256, "ort-cpu")}
-    return Job(files, "fp32", preparation, tiny.manifest)
-
-
-@pytest.fixture(scope="module")
-def wanted(job: Job, dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The digest of what one loop over all images counts, without shards and workers."""
-    with job.opened() as runtimes:
-        found = evaluate(runtimes, "fp32", dataset, job.preparation)
-    return _digest(found, dataset, tmp_path_factory.mktemp("wanted"))
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[str]:
-    pytest.importorskip("ray")
-    with head() as address:
-        yield address
-
-
-@pytest.fixture(params=["processes", "ray"])
-def two(request: pytest.FixtureRequest) -> Workers:
-    """Two workers of either kind."""
-    if request.param == "processes":
-        return Workers("processes", 2, seconds=30)
-    return Workers("ray", 2, seconds=30, address=request.getfixturevalue("cluster"))
-
-
-def _digest(found: dict[str, Evaluation], dataset: Dataset, folder: Path) -> str:
-    evidence = {key: one.evidence() for key, one in found.items()}
-    assert evidence["fp32"].against is not None
-    assert len(evidence["fp32"].against) == len(dataset.items)
-    folder.mkdir(exist_ok=True)
-    with (folder / "counts.npz").open("wb") as file:
-        return write_evidence(evidence, [item.id for item in dataset.items], file)
-
-
-def _counted(job: Job, dataset: Dataset, folder: Path, workers: Workers) -> tuple[str, Said]:
-    said = Said()
-    found = count(job, dataset, folder, workers, said)
-    return _digest(found, dataset, folder), said
 
 
 @pytest.mark.parametrize(
@@ -101,7 +24,7 @@ def _counted(job: Job, dataset: Dataset, folder: Path, workers: Workers) -> tupl
 def test_all_count_the_same(
     job: Job, dataset: Dataset, wanted: str, tmp_path: Path, workers: Workers
 ) -> None:
-    digest, said = _counted(job, dataset, tmp_path, workers)
+    digest, said = counted(job, dataset, tmp_path, workers)
     assert digest == wanted
     assert (said.lines, said.done[0], said.done[-1]) == ([], 0, IMAGES)
 
@@ -113,7 +36,7 @@ def test_a_worker_that_is_lost_is_replaced(
     image = dataset.items[20].id  # in the middle of the second shard
     faulty = FaultyJob.of(job, tmp_path / "notes", image=image, how=how)
     few = Workers(two.engine, 2, seconds=3 if how == "hang" else 30, address=two.address)
-    digest, said = _counted(faulty, dataset, tmp_path, few)
+    digest, said = counted(faulty, dataset, tmp_path, few)
     assert digest == wanted
     (line,) = said.lines
     assert reason in line and dataset.items[21].id in line  # the one after it
@@ -125,7 +48,7 @@ def test_what_ends_its_worker_again_and_again_is_named_and_the_rest_is_kept(
     faulty = FaultyJob.of(job, tmp_path / "notes", image=dataset.items[35].id, times=99)
     with pytest.raises(DataError, match=f"{dataset.items[36].id}: 3 workers ended at it"):
         count(faulty, dataset, tmp_path, two, Said())
-    digest, said = _counted(job, dataset, tmp_path, Workers("local"))
+    digest, said = counted(job, dataset, tmp_path, Workers("local"))
     assert digest == wanted
     (line,) = said.lines
     assert line.startswith(("16 of 40 images", "32 of 40 images"))
@@ -146,16 +69,16 @@ def test_finished_shards_are_not_counted_again_unless_damaged_or_of_other_images
     root = tmp_path / "copy"
     shutil.copytree(dataset.items[0].image.parents[1], root)
     copied = open_dataset(str(root), "val")
-    assert _counted(job, copied, tmp_path, Workers("local"))[0] == wanted
+    assert counted(job, copied, tmp_path, Workers("local"))[0] == wanted
     notes = FaultyJob.of(job, tmp_path / "notes")
 
     def again() -> list[str]:
-        digest = _counted(notes, copied, tmp_path, Workers("local"))[0]
+        digest = counted(notes, copied, tmp_path, Workers("local"))[0]
         assert digest == wanted
-        counted = sorted(path.name.split("-")[1] for path in notes.notes.glob("counted-*"))
+        indexes = sorted(path.name.split("-")[1] for path in notes.notes.glob("counted-*"))
         shutil.rmtree(notes.notes)
         notes.notes.mkdir()
-        return counted
+        return indexes
 
     assert again() == []
     kept = sorted((tmp_path / FOLDER).glob("*.npz"))
@@ -200,6 +123,6 @@ def test_options_that_do_not_fit(options: dict[str, object], said: str) -> None:
 def test_no_cluster_is_one_line(job: Job, dataset: Dataset, tmp_path: Path) -> None:
     pytest.importorskip("ray")
     workers = Workers("ray", address="127.0.0.1:1")
-    with pytest.raises(RuntimeUnavailableError, match="--address 127.0.0.1:1: no Ray cluster"):
+    with pytest.raises(RuntimeUnavailableError, match="--address .*: no Ray cluster"):
         count(job, dataset, tmp_path, workers, Said())
-    assert np.array_equal([], list((tmp_path / FOLDER).glob("*")))
+    assert not (tmp_path / FOLDER).exists()
