@@ -10,29 +10,24 @@ from validate.counting.engines import ENGINES
 Engine = Annotated[
     str | None,
     table_option(
-        help="Count images in pieces that are kept, so that the same command goes on after an end: "
-        "{names}. Default: in one go, with all cores for one image.",
+        help="Resumable: {names}.",
         table=ENGINES,
     ),
 ]
 WorkerCount = Annotated[
     int | None,
-    typer.Option("--workers", min=1, help="Of the engine. Default: what the cores give."),
+    typer.Option("--workers", min=1, help="How many."),
 ]
 WorkerThreads = Annotated[
     int | None,
-    typer.Option("--threads", min=1, help="Of each worker. Default: 1. Results depend on it."),
+    typer.Option("--threads", min=1, help="Per worker; 1."),
 ]
-WorkerGpus = Annotated[
-    float | None, typer.Option("--gpus", min=0, help="That Ray reserves for each worker.")
-]
+WorkerGpus = Annotated[float | None, typer.Option("--gpus", help="Per worker of Ray.")]
 TimeLimit = Annotated[
     float | None,
-    typer.Option(
-        "--time-limit", min=0.1, help="Seconds that a worker may take for an image. Default: 300."
-    ),
+    typer.Option("--time-limit", help="Seconds per image; 300."),
 ]
 Address = Annotated[
     str | None,
-    typer.Option(help="Of Ray's cluster: auto, or host:port. Default: one of this machine alone."),
+    typer.Option(help="Of a Ray cluster."),
 ]

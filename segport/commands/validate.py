@@ -66,14 +66,13 @@ def validate(
         bool,
         typer.Option(
             "--noise",
-            help="Also run every file under other runtime settings: the noise that a "
-            "baseline allows for.",
+            help="Measure the noise that a baseline allows for.",
         ),
     ] = False,
     accumulate: Annotated[
         str | None,
         table_option(
-            help="Also run fp16 files as devices do whose sums are in it: {names}.",
+            help="Also with sums as devices have them: {names}.",
             table=ACCUMULATORS,
         ),
     ] = None,

@@ -74,8 +74,10 @@ class Workers:
             raise UsageError(f"--engine {self.engine} is one worker; --workers goes with others")
         if self.address is not None and not entry.address:
             raise UsageError(f"--engine {self.engine} has no address; --address goes with ray")
-        if self.count is not None and self.count < 1:
-            raise UsageError(f"--workers {self.count}: give a positive number")
+        counted = {"--workers": self.count, "--threads": self.threads}
+        for option, value in (*counted.items(), ("--time-limit", self.seconds)):
+            if value is not None and value <= 0:
+                raise UsageError(f"{option} {value:g}: give a positive number")
 
 
 def workers_of(

@@ -123,6 +123,6 @@ def test_options_that_do_not_fit(options: dict[str, object], said: str) -> None:
 def test_no_cluster_is_one_line(job: Job, dataset: Dataset, tmp_path: Path) -> None:
     pytest.importorskip("ray")
     workers = Workers("ray", address="127.0.0.1:1")
-    with pytest.raises(RuntimeUnavailableError, match="--address .*: no Ray cluster"):
+    with pytest.raises(RuntimeUnavailableError, match=r"--address .*: no Ray cluster"):
         count(job, dataset, tmp_path, workers, Said())
     assert not (tmp_path / FOLDER).exists()

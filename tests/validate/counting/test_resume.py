@@ -6,7 +6,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -59,33 +60,40 @@ def test_a_driver_that_is_killed_goes_on(
     assert line.startswith(("8 of", "16 of", "24 of", "32 of"))
 
 
-def test_a_full_disk_is_named_and_loses_nothing(
-    job: Job, dataset: Dataset, wanted: str, tmp_path: Path
-) -> None:
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=24k", "none", str(disk)]
+@contextmanager
+def _small_disk(folder: Path, size: str) -> Iterator[Path]:
+    """Mount a file system of `size`; skips where that is not allowed."""
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "none", str(folder)]
     if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode != 0:
         pytest.skip("only root can mount a small disk")
     try:
-        with pytest.raises(ArtifactError, match="No space left on device.*the same command"):
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def test_a_full_disk_is_named_and_loses_nothing(
+    job: Job, dataset: Dataset, wanted: str, tmp_path: Path
+) -> None:
+    with _small_disk(tmp_path / "disk", "12k") as disk:
+        with pytest.raises(ArtifactError, match=r"No space left on device.*the same command"):
             count(job, dataset, disk, Workers("local"), Said())
         kept = len(list((disk / FOLDER).glob("*.npz")))
         assert kept in (1, 2)
         subprocess.run(["mount", "-o", "remount,size=1m", str(disk)], check=True)
         digest, said = counted(job, dataset, disk, Workers("local"))
-        assert digest == wanted
-        assert said.done[0] == 16 * kept
-    finally:
-        subprocess.run(["umount", "--lazy", str(disk)], check=True)
+    assert digest == wanted
+    assert said.done[0] == 16 * kept
 
 
-def test_no_room_for_a_workers_temporary_files_is_named(
+def test_a_worker_without_room_is_named(
     job: Job, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("TMPDIR", "/proc/none")
-    with pytest.raises(ArtifactError, match="temporary files"):
-        count(job, dataset, tmp_path, Workers("processes", 2), Said())
+    with _small_disk(tmp_path / "disk", "4k") as disk:
+        monkeypatch.setenv("TMPDIR", str(disk))
+        with pytest.raises(ArtifactError, match=f"temporary files to {disk}: No space left"):
+            count(job, dataset, tmp_path, Workers("processes", 2), Said())
 
 
 @pytest.mark.slow
