@@ -7,13 +7,13 @@ from export.common.escaping import markdown_code
 from export.common.tables import Table, help_of
 from export.foreign.conventions import CHANNELS, LAYOUTS
 from export.networks.table import LIBRARIES, ZOO
+from export.workers.engines import ENGINES
 from quantize.int8.methods import METHODS
 from quantize.precisions import IO_TYPES, PRECISIONS
 from quantize.ranges.table import RANGE_RULES
 from quantize.targets import TARGETS
 from segport.packaging.layouts import LAYOUTS as PACKAGE_LAYOUTS
 from validate.accumulation.names import ACCUMULATORS
-from validate.counting.engines import ENGINES
 from validate.data import layouts
 from validate.gating.formats.formats import FORMATS
 from validate.gating.kinds import KINDS

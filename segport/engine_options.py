@@ -4,8 +4,8 @@ from typing import Annotated
 
 import typer
 
+from export.workers.engines import ENGINES
 from segport.table_option import table_option
-from validate.counting.engines import ENGINES
 
 Engine = Annotated[
     str | None,

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from export.common.errors import UsageError
+from export.workers.engines import workers_of
 from segport.api.arguments import AnyPath, Data, artifacts_of, data_of, optional_path, path_of
 from segport.api.tables import data_frame, html_table
 from segport.api.wording import in_python
 from segport.progress import stages
-from validate.counting.engines import workers_of
 from validate.gating.kinds import KINDS, option
 from validate.gating.rules import DEFAULTS, Rules
 from validate.gating.verdict import Outcome, Verdict, exit_code

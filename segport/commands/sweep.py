@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from export.workers.engines import workers_of
 from segport.arguments import AsJson
 from segport.engine_options import (
     Address,
@@ -15,7 +16,6 @@ from segport.engine_options import (
     WorkerThreads,
 )
 from segport.output import say
-from validate.counting.engines import workers_of
 
 NONE_FITS = 1
 

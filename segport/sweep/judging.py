@@ -7,12 +7,12 @@ from typing import Any
 
 from export.artifact.artifact import Artifact
 from export.common.files import new_files
+from export.workers.engines import Workers
 from segport import dependencies
 from segport.stages import Reuse
 from segport.sweep.making import Made, command_of, reason
 from segport.sweep.outcome import Row
 from segport.sweep.plan import Network
-from validate.counting.engines import Workers
 from validate.counting.job import File, Job
 from validate.counting.kept import remove_rows
 from validate.counting.sharded import count

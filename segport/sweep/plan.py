@@ -102,7 +102,7 @@ def _matters(key: str, precision: Any) -> bool:
         return precision == "int8"
     others = {name for one in PRECISIONS.values() for name in one.settings}
     name = _SETTINGS.get(key, key)
-    return bool(name in entry.settings or name not in others)
+    return name in entry.settings or name not in others
 
 
 def _network(

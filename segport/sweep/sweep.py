@@ -7,6 +7,7 @@ from export.common.files import check_writable, new_files
 from export.common.heap import release_freed_memory
 from export.common.progress import Stages
 from export.ort.sessions import threads
+from export.workers.engines import Workers
 from segport.stages import Reuse
 from segport.sweep.frontier import with_frontier
 from segport.sweep.judging import judge
@@ -14,7 +15,6 @@ from segport.sweep.making import make, reason
 from segport.sweep.outcome import SWEEP_FILE, Row, SweepResult
 from segport.sweep.page import PAGES
 from segport.sweep.plan import Network, Sweep
-from validate.counting.engines import Workers
 from validate.data.datasets import open_dataset
 
 

@@ -80,12 +80,10 @@ class Job:
                 )
             yield runtimes
 
-    def count(
-        self, runtimes: Mapping[str, Runtime], shard: Shard, progress: Progress = silent
-    ) -> Counts:
+    def do(self, opened: Mapping[str, Runtime], task: Shard, progress: Progress = silent) -> Counts:
         """Predict and count a shard's images with what `opened` gave. Raises as `evaluate`."""
-        part = Dataset("shard", shard.name, shard.items)
-        found = evaluate(runtimes, self.reference, part, self.preparation, progress=progress)
+        part = Dataset("shard", str(task.index), task.items)
+        found = evaluate(opened, self.reference, part, self.preparation, progress=progress)
         return {key: in_memory(evaluation.evidence()) for key, evaluation in found.items()}
 
     @property

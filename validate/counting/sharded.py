@@ -4,7 +4,7 @@ from pathlib import Path
 
 from export.common.errors import ArtifactError
 from export.common.progress import Stages
-from validate.counting.engines import ENGINES, Workers
+from export.workers.engines import ENGINES, Workers
 from validate.counting.evaluation import Evaluation
 from validate.counting.job import Job
 from validate.counting.kept import KeptRows
@@ -41,8 +41,8 @@ def count(
         found = kept.counts(shard)
         if found is None:
             raise ArtifactError(
-                f"{folder}: the rows of {shard.name} are gone or changed; the same command counts "
-                "them again"
+                f"{folder}: the rows from {shard.at(0)} on are gone or changed; the same command "
+                "counts them again"
             )
         ids = [item.id for item in shard.items]
         for key, evaluation in evaluations.items():

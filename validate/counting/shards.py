@@ -21,11 +21,9 @@ class Shard:
     start: int
     items: tuple[Item, ...]
 
-    @property
-    def name(self) -> str:
-        """The ids of its ends, for messages."""
-        first, last = self.items[0].id, self.items[-1].id
-        return first if first == last else f"{first} to {last}"
+    def at(self, done: int) -> str:
+        """Name the image that comes after `done` others."""
+        return f"image {self.items[min(done, len(self.items) - 1)].id}"
 
     def key(self, job: str) -> str:
         """Return 32 hex digits that change when its images, their masks, or the job's digest do.

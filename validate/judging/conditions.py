@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from export.common.errors import UsageError
 from export.common.tables import known
+from export.workers.engines import Workers
 from validate.accumulation.names import ACCUMULATORS
-from validate.counting.engines import Workers
 from validate.runtime.table import rebuilds
 from validate.samples.protocols import DEFAULT_PROTOCOL
 from validate.samples.trap_table import MASK_SIZE, check_accepted

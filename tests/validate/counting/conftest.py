@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from export.artifact.artifact import Artifact
+from export.workers.engines import Workers
 from tests.validate.counting.cluster import head
 from tests.validate.counting.counts import IMAGES, digest_of
-from validate.counting.engines import Workers
 from validate.counting.evaluation import evaluate
 from validate.counting.job import File, Job
 from validate.data.datasets import open_dataset

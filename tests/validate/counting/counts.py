@@ -4,7 +4,7 @@ from io import BytesIO
 from pathlib import Path
 
 from export.common.progress import Stages
-from validate.counting.engines import Workers
+from export.workers.engines import Workers
 from validate.counting.evaluation import Evaluation
 from validate.counting.job import Job
 from validate.counting.sharded import count

@@ -30,19 +30,17 @@ class FaultyJob(Job):
         own = {field.name: getattr(job, field.name) for field in fields(job)}
         return cls(**own, notes=notes, **fault)  # type: ignore[arg-type]
 
-    def count(
-        self, runtimes: Mapping[str, Runtime], shard: Shard, progress: Progress = silent
-    ) -> Counts:
+    def do(self, opened: Mapping[str, Runtime], task: Shard, progress: Progress = silent) -> Counts:
         def trapped(done: int, total: int) -> None:
             progress(done, total)
             time.sleep(self.slow)
-            if shard.items[done - 1].id == self.image and self._again():
+            if task.items[done - 1].id == self.image and self._again():
                 if self.how == "kill":
                     os.kill(os.getpid(), signal.SIGKILL)
                 time.sleep(60)
 
-        (self.notes / f"counted-{shard.index}-{os.getpid()}").touch()
-        return super().count(runtimes, shard, trapped)
+        (self.notes / f"counted-{task.index}-{os.getpid()}").touch()
+        return super().do(opened, task, trapped)
 
     def _again(self) -> bool:
         for number in range(self.times):

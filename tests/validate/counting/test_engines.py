@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from export.common.errors import ArtifactError, DataError, RuntimeUnavailableError, UsageError
+from export.workers.engines import Workers
 from tests.validate.counting.counts import IMAGES, Said, counted
 from tests.validate.counting.faulty import FaultyJob
-from validate.counting.engines import Workers
 from validate.counting.job import File, Job
 from validate.counting.kept import FOLDER
 from validate.counting.sharded import count

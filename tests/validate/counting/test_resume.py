@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from export.common.errors import ArtifactError
+from export.workers.engines import Workers
 from tests.validate.counting.cluster import ROOT, end, head, node
 from tests.validate.counting.counts import Said, counted
 from tests.validate.counting.faulty import FaultyJob
-from validate.counting.engines import Workers
 from validate.counting.job import Job
 from validate.counting.kept import FOLDER
 from validate.counting.sharded import count

@@ -1,7 +1,7 @@
-"""A process that counts shards: `python -m validate.counting.worker FD`.
+"""A process that does tasks: `python -m export.workers.worker FD`.
 
-FD is one end of a pipe. In come the job, then shards, until the pipe is closed; out go READY, IMAGE
-after every image, the COUNTS of a shard, or the ERROR that ends it.
+FD is one end of a pipe. In come the work, then tasks, until the pipe is closed; out go READY, STEP
+after every step, what is DONE, or the ERROR that ends it.
 """
 
 import pickle
@@ -11,20 +11,17 @@ from typing import Any
 
 from export.common.ending import end
 from export.common.quiet import quiet_libraries
-from validate.counting.job import Job
 
-READY, IMAGE, COUNTS, ERROR = "ready", "image", "counts", "error"
+READY, STEP, DONE, ERROR = "ready", "step", "done", "error"
 
 
 def _serve(pipe: "Connection[Any, Any]") -> None:
-    job = pipe.recv()
-    assert isinstance(job, Job)
-    with job.opened() as runtimes:
+    work = pipe.recv()
+    with work.opened() as opened:
         pipe.send((READY, None))
         while True:
-            shard = pipe.recv()
-            counts = job.count(runtimes, shard, lambda done, total: pipe.send((IMAGE, done)))
-            pipe.send((COUNTS, counts))
+            task = pipe.recv()
+            pipe.send((DONE, work.do(opened, task, lambda done, total: pipe.send((STEP, done)))))
 
 
 def portable(error: Exception) -> Exception:

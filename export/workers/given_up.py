@@ -3,18 +3,18 @@
 from dataclasses import dataclass
 
 from export.common.errors import DataError, RuntimeUnavailableError
-from validate.counting.engines import ATTEMPTS, Note
+from export.workers.engines import ATTEMPTS, Note
 
 
 @dataclass(frozen=True)
 class Loss:
-    """The image that a worker was at, None before its first, and how it ended."""
+    """What a worker was at, such as "image 12", None before its first task, and how it ended."""
 
-    image: str | None
+    place: str | None
     reason: str
 
     def __str__(self) -> str:
-        return "before its first image" if self.image is None else f"at image {self.image}"
+        return "before its first task" if self.place is None else f"at {self.place}"
 
 
 def refuse_repeated(loss: Loss, times: int, note: Note) -> None:
@@ -22,13 +22,13 @@ def refuse_repeated(loss: Loss, times: int, note: Note) -> None:
     if times < ATTEMPTS:
         note(f"a worker ended {loss} ({loss.reason}); another takes over")
         return
-    kept = "what was counted is kept, and the same command goes on"
-    if loss.image is None:
+    kept = "what was done is kept, and the same command goes on"
+    if loss.place is None:
         raise RuntimeUnavailableError(
             f"{times} workers ended {loss} ({loss.reason}); perhaps memory ran out, try fewer "
             f"--workers; {kept}"
         )
     raise DataError(
-        f"image {loss.image}: {times} workers ended at it ({loss.reason}); leave the image out, or "
+        f"{loss.place}: {times} workers ended at it ({loss.reason}); leave it out, or "
         f"give workers what it needs; {kept}"
     )

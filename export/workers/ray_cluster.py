@@ -12,7 +12,7 @@ from typing import Any
 
 from export.common.errors import RuntimeUnavailableError, first_line
 from export.ort.sessions import threads
-from validate.counting.engines import Note, Workers
+from export.workers.engines import Note, Workers
 
 EXTRA = "--engine ray needs Ray: pip install 'segport[ray]', or use --engine processes"
 _ANSWER = 5.0

@@ -1,32 +1,30 @@
-"""The table of engines: where the images of a job are counted."""
+"""The table of engines: where tasks are done."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from export.common.errors import UsageError
 from export.common.tables import Lazy, known
 
 if TYPE_CHECKING:
-    from validate.counting.job import Job
-    from validate.counting.kept import Counts
-    from validate.counting.shards import Shard
+    from export.workers.work import Task, Work
 
 Note = Callable[[str], None]
 """Is told in a line what went wrong and was mended."""
-Run = Callable[
-    ["Job", "Sequence[Shard]", "Workers", Note],
-    "Iterator[tuple[Shard, Counts]]",
-]
-"""Gives every shard's counts once, in any order, as they are finished."""
+Run = Callable[["Work", "Sequence[Task]", "Workers", Note], "Iterator[tuple[Any, Any]]"]
+"""Gives every task once with what was done, in any order, as they are finished."""
 
 ATTEMPTS = 3
-"""How often a shard may take its worker with it before it is given up."""
+"""How often a task may take its worker with it before it is given up."""
+
+OPENING = 300.0
+"""Seconds in which a worker has to be ready: importing and opening take long on a busy machine."""
 
 
 @dataclass(frozen=True)
 class EngineEntry:
-    """`run` counts; `several` workers are possible, at an `address` maybe."""
+    """`run` does tasks; `several` workers are possible, at an `address` maybe."""
 
     help: str
     run: Run
@@ -37,15 +35,13 @@ class EngineEntry:
 ENGINES: dict[str, EngineEntry] = {
     "local": EngineEntry(
         "in this process, one image after the other",
-        Lazy("validate.counting.local:run"),
+        Lazy("export.workers.local:run"),
         several=False,
     ),
-    "processes": EngineEntry(
-        "in processes of this machine", Lazy("validate.counting.processes:run")
-    ),
+    "processes": EngineEntry("in processes of this machine", Lazy("export.workers.processes:run")),
     "ray": EngineEntry(
         "on a Ray cluster, or one of this machine alone",
-        Lazy("validate.counting.on_ray:run"),
+        Lazy("export.workers.on_ray:run"),
         address=True,
     ),
 }

@@ -1,6 +1,6 @@
-"""Count in processes of this machine, each with sessions of its own.
+"""Do tasks in processes of this machine, each with sessions of its own.
 
-A process that dies or is silent for too long is replaced, and its shard given to the next. It is no
+A process that dies or is silent for too long is replaced, and its task given to the next. It is no
 `concurrent.futures` pool: that is lost with one of its processes.
 """
 
@@ -16,46 +16,44 @@ from multiprocessing.connection import Connection, Pipe, wait
 from typing import Any
 
 from export.ort.sessions import threads
-from validate.counting.engines import Note, Workers
-from validate.counting.given_up import Loss, refuse_repeated
-from validate.counting.job import Job
-from validate.counting.kept import Counts
-from validate.counting.shards import Shard
-from validate.counting.worker import COUNTS, ERROR, IMAGE, READY
+from export.workers.engines import OPENING, Note, Workers
+from export.workers.given_up import Loss, refuse_repeated
+from export.workers.work import Task, Work
+from export.workers.worker import DONE, ERROR, READY, STEP
 
 _TICK = 0.5
 """Seconds after which silent workers are looked at."""
 
 
 class _Worker:
-    """One process: the shard it is at, how many of its images are done, when it spoke last."""
+    """One process: the task it is at, how many of its steps are done, when it spoke last."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, work: Work) -> None:
         self.pipe, theirs = Pipe()
         with theirs:
             self._process = subprocess.Popen(
                 # -P: a folder called export where the user stands is not ours
-                [sys.executable, "-P", "-m", "validate.counting.worker", str(theirs.fileno())],
+                [sys.executable, "-P", "-m", "export.workers.worker", str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 env=os.environ | {"PYTHONPATH": _paths()},
                 start_new_session=True,  # Ctrl-C is the parent's
             )
-        self.shard: Shard | None = None
+        self.task: Task | None = None
         self.ready = False
         self.done = 0
         self.heard = time.monotonic()
         with suppress(OSError):  # dead already, which whoever listens to it finds out
-            self.pipe.send(job)
+            self.pipe.send(work)
 
     @property
     def idle(self) -> bool:
-        return self.ready and self.shard is None
+        return self.ready and self.task is None
 
-    def give(self, shard: Shard) -> None:
-        self.shard, self.done, self.heard = shard, 0, time.monotonic()
+    def give(self, task: Task) -> None:
+        self.task, self.done, self.heard = task, 0, time.monotonic()
         with suppress(OSError):
-            self.pipe.send(shard)
+            self.pipe.send(task)
 
     def next_message(self) -> tuple[str, Any] | None:
         """Return what it says; None where it has ended."""
@@ -82,13 +80,13 @@ class _Worker:
 
 
 def run(
-    job: Job, shards: Sequence[Shard], workers: Workers, note: Note
-) -> Iterator[tuple[Shard, Counts]]:
-    """Count in as many processes as asked for, by default one for `workers.threads` cores."""
+    work: Work, tasks: Sequence[Task], workers: Workers, note: Note
+) -> Iterator[tuple[Task, Any]]:
+    """Work in as many processes as asked for, by default one for `workers.threads` cores."""
     most = workers.count or max(1, threads() // workers.threads)
-    crew = _Crew(job, shards, workers.seconds, note)
+    crew = _Crew(work, tasks, workers.seconds, note)
     try:
-        crew.hire(min(most, len(shards)))
+        crew.hire(min(most, len(tasks)))
         yield from crew.work()
     finally:
         crew.dismiss()
@@ -97,22 +95,22 @@ def run(
 class _Crew:
     """The workers, and what waits for them."""
 
-    def __init__(self, job: Job, shards: Sequence[Shard], seconds: float, note: Note) -> None:
-        self._job, self._seconds, self._note = job, seconds, note
-        self._waiting = deque(shards)
-        self._left = len(shards)
+    def __init__(self, work: Work, tasks: Sequence[Task], seconds: float, note: Note) -> None:
+        self._work, self._seconds, self._note = work, seconds, note
+        self._waiting = deque(tasks)
+        self._left = len(tasks)
         self._workers: list[_Worker] = []
         self._losses: Counter[int | None] = Counter()
 
     def hire(self, count: int) -> None:
         for _ in range(count):
-            self._workers.append(_Worker(self._job))
+            self._workers.append(_Worker(self._work))
 
     def dismiss(self) -> None:
         for worker in self._workers:
             worker.end()
 
-    def work(self) -> Iterator[tuple[Shard, Counts]]:
+    def work(self) -> Iterator[tuple[Task, Any]]:
         while self._left:
             pipes: list[Connection[Any, Any]] = [worker.pipe for worker in self._workers]
             ready = wait(pipes, _TICK)
@@ -123,9 +121,10 @@ class _Crew:
                 self._lose(worker, f"took longer than {self._seconds:g} s, see --time-limit")
 
     def _hangs(self, worker: _Worker) -> bool:
-        return not worker.idle and time.monotonic() - worker.heard > self._seconds
+        most = self._seconds if worker.ready else max(self._seconds, OPENING)
+        return not worker.idle and time.monotonic() - worker.heard > most
 
-    def _listen(self, worker: _Worker) -> Iterator[tuple[Shard, Counts]]:
+    def _listen(self, worker: _Worker) -> Iterator[tuple[Task, Any]]:
         message = worker.next_message()
         if message is None:
             self._lose(worker, worker.ended())
@@ -135,11 +134,11 @@ class _Crew:
             raise value
         if kind == READY:
             worker.ready = True
-        if kind == IMAGE:
+        if kind == STEP:
             worker.done = value
-        finished = worker.shard if kind == COUNTS else None
+        finished = worker.task if kind == DONE else None
         if finished is not None:
-            worker.shard = None
+            worker.task = None
         if worker.idle and self._waiting:
             worker.give(self._waiting.popleft())
         if finished is not None:  # last: whoever takes it may be busy with it
@@ -147,19 +146,19 @@ class _Crew:
             yield finished, value
 
     def _lose(self, worker: _Worker, reason: str) -> None:
-        """Replace a worker and give its shard to another, unless that happened too often."""
+        """Replace a worker and give its task to another, unless that happened too often."""
         self._workers.remove(worker)
-        shard = worker.shard
-        key = None if shard is None else shard.index
+        task = worker.task
+        key = None if task is None else task.index
         self._losses[key] += 1
-        image = None if shard is None else shard.items[min(worker.done, len(shard.items) - 1)].id
-        refuse_repeated(Loss(image, reason), self._losses[key], self._note)
+        place = None if task is None else task.at(worker.done)
+        refuse_repeated(Loss(place, reason), self._losses[key], self._note)
         idle = next((one for one in self._workers if one.idle), None)
-        if shard is not None and idle is not None:
-            idle.give(shard)
+        if task is not None and idle is not None:
+            idle.give(task)
             return
-        if shard is not None:
-            self._waiting.appendleft(shard)
+        if task is not None:
+            self._waiting.appendleft(task)
         self.hire(1)
 
 
