@@ -10,17 +10,17 @@ from segport.table_option import table_option
 Engine = Annotated[
     str | None,
     table_option(
-        help="Resumable: {names}.",
+        help="Workers: {names}.",
         table=ENGINES,
     ),
 ]
 WorkerCount = Annotated[
     int | None,
-    typer.Option("--workers", min=1, help="How many."),
+    typer.Option("--workers", help="How many."),
 ]
 WorkerThreads = Annotated[
     int | None,
-    typer.Option("--threads", min=1, help="Per worker; 1."),
+    typer.Option("--threads", help="Per worker; 1."),
 ]
 WorkerGpus = Annotated[float | None, typer.Option("--gpus", help="Per worker of Ray.")]
 TimeLimit = Annotated[
