@@ -62,7 +62,8 @@ def here(ray: Any) -> dict[str, Any]:
 
 
 def _where(workers: Workers) -> dict[str, Any]:
-    if workers.address is None:
+    address = workers.address or os.environ.get("RAY_ADDRESS")
+    if address is None:
         paths = os.pathsep.join(path or os.getcwd() for path in sys.path)  # noqa: PTH109
         return {
             "address": "local",
@@ -70,13 +71,13 @@ def _where(workers: Workers) -> dict[str, Any]:
             "include_dashboard": False,
             "runtime_env": {"env_vars": {"PYTHONPATH": paths}},
         }
-    host, _, port = workers.address.rpartition(":")
+    host, _, port = address.rpartition(":")
     if host and port.isdigit():
         try:
             socket.create_connection((host, int(port)), _ANSWER).close()
         except OSError as error:
             raise _no_cluster(workers, error.strerror or str(error)) from error
-    return {"address": workers.address}
+    return {"address": address}
 
 
 def _no_cluster(workers: Workers, reason: str) -> RuntimeUnavailableError:

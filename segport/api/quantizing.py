@@ -47,7 +47,6 @@ def quantize(
     download: bool = False,
     engine: str | None = None,
     workers: int | None = None,
-    address: str | None = None,
     progress: bool = True,
 ) -> Artifact:
     """Make an fp16 or int8 artifact of an fp32 one.
@@ -79,10 +78,9 @@ def quantize(
         min_self_agreement: Percent of pixels that must match fp32, or nothing is written.
         force: Write the file anyway.
         download: Fetch VOC or SBD where it is not there.
-        engine: "local", "processes" or "ray": measure the images in blocks, with the same bytes
-            however many workers there are.
+        engine: "local", "processes" or "ray" (at RAY_ADDRESS, if set): measure the images in
+            blocks, with the same bytes however many workers there are.
         workers: How many. Default: what the cores give.
-        address: Of Ray's cluster. Default: one of this machine alone.
         progress: Show progress on standard error.
 
     Raises:
@@ -104,7 +102,7 @@ def quantize(
         from validate.samples.trap_table import MASK_SIZE, check_accepted
 
         auto = target == AUTO
-        crew = workers_of(engine, workers, address=address)
+        crew = workers_of(engine, workers)
         if auto and crew:
             raise UsageError("--engine goes with one target, not with auto")
         settings = Settings(

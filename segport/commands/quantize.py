@@ -23,7 +23,7 @@ from segport.arguments import (
     Protocol,
 )
 from segport.auto import AUTO, AUTO_HELP
-from segport.engine_options import Address, Engine, WorkerCount
+from segport.engine_options import Engine, WorkerCount
 from segport.output import say, say_artifact
 from segport.table_option import table_option
 from validate.samples.protocols import DEFAULT_PROTOCOL
@@ -56,7 +56,7 @@ def quantize(
     ] = None,
     with_: Annotated[
         list[str] | None,
-        table_option("--with", help="int8: a method to add: {names}.", table=METHODS),
+        table_option("--with", help="int8: add {names}.", table=METHODS),
     ] = None,
     skip: Annotated[
         list[str] | None,
@@ -94,7 +94,6 @@ def quantize(
     download: Download = False,
     engine: Engine = None,
     workers: WorkerCount = None,
-    address: Address = None,
     as_json: AsJson = False,
 ) -> None:
     """Make an fp16 or int8 artifact of an fp32 one."""
@@ -127,7 +126,6 @@ def quantize(
         download=download,
         engine=engine,
         workers=workers,
-        address=address,
     )
     say_artifact(made, as_json, default_target=target is None)
     if calibration is not None and not as_json and (timed := _timed(artifact, made, calibration)):

@@ -99,7 +99,7 @@ def _matters(key: str, precision: Any) -> bool:
     if entry is None or key == "precision" or key in _ANY:
         return True
     if key in _SEARCH:
-        return precision == "int8"
+        return bool(precision == "int8")
     others = {name for one in PRECISIONS.values() for name in one.settings}
     name = _SETTINGS.get(key, key)
     return name in entry.settings or name not in others
