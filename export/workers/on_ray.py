@@ -31,7 +31,7 @@ def run(
             Doer,
             fn_constructor_args=(work, workers.seconds, ledger),
             batch_size=None,
-            compute=ray.data.ActorPoolStrategy(size=count),
+            compute=ray.data.ActorPoolStrategy(size=count, max_tasks_in_flight_per_actor=4),
             num_cpus=workers.threads,
             num_gpus=workers.gpus or None,
         )

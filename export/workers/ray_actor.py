@@ -18,6 +18,9 @@ from export.workers.given_up import Loss, refuse_repeated
 from export.workers.work import Task, Work
 from export.workers.worker import portable
 
+_TOLD = 1.0
+"""Seconds between reports of an actor that had no losses; after one, every step is reported."""
+
 
 class Ledger:
     """Knows which tasks are being done, at which step they are, and what was lost."""
@@ -27,10 +30,11 @@ class Ledger:
         self._losses: Counter[int] = Counter()
         self._news: list[str] = []
 
-    def begin(self, task: Task, seconds: float) -> SegportError | None:
+    def begin(self, task: Task, seconds: float) -> tuple[int, SegportError | None]:
         """Note that an actor begins; one that is at it already must have ended.
 
-        Return the error of a task that took too many with it. `seconds` is the time limit.
+        Return how many did, and the error of a task that took too many with it. `seconds` is the
+        time limit.
         """
         error = None
         if task.index in self._at:
@@ -45,7 +49,7 @@ class Ledger:
             except SegportError as refused:
                 error = refused
         self.at(task.index, 0)
-        return error
+        return self._losses[task.index], error
 
     def at(self, index: int, done: int) -> None:
         """Note how many steps of a task are done."""
@@ -71,6 +75,7 @@ class Doer:
         self._open = ExitStack()
         self._opened: Any = None
         self._is_open = False
+        self._told = 0.0
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Do the tasks of a batch; an error is a result, which Ray does not try again."""
@@ -80,7 +85,7 @@ class Doer:
     def _do(self, task: Task) -> Any:
         import ray
 
-        refused = ray.get(self._ledger.begin.remote(task, self._seconds))
+        losses, refused = ray.get(self._ledger.begin.remote(task, self._seconds))
         if refused is not None:
             return refused
         try:
@@ -91,7 +96,9 @@ class Doer:
 
             def progress(done: int, total: int) -> None:
                 self._wind_up()
-                self._ledger.at.remote(task.index, done)
+                if losses or time.monotonic() - self._told > _TOLD:
+                    self._told = time.monotonic()
+                    self._ledger.at.remote(task.index, done)
 
             found = self._work.do(self._opened, task, progress)
         except Exception as error:

@@ -17,7 +17,7 @@ from validate.metrics.metrics import Confusion, confusion
 from validate.result.evidence import Evidence
 from validate.runtime.engine import Runtime
 from validate.samples.protocols import get_protocol
-from validate.samples.samples import Labelled, Preparation, ahead
+from validate.samples.samples import AHEAD, Labelled, Preparation, ahead
 
 See = Callable[[Labelled, Mapping[str, NDArray[np.uint8]]], None]
 """Looks at an image and what every artifact predicts for it."""
@@ -90,8 +90,9 @@ def evaluate(
     *,
     see: See = lambda image, predicted: None,
     progress: Progress = silent,
+    depth: int = AHEAD,
 ) -> dict[str, Evaluation]:
-    """Predict every image with every runtime, decoding ahead of inference.
+    """Predict every image with every runtime, `depth` images decoded ahead by a thread, if any.
 
     `reference` is a key of `runtimes`. `see` is shown every image once. Raises
     DataError for unusable images or masks.
@@ -102,7 +103,7 @@ def evaluate(
         raise DataError(f"data {dataset.name}:{dataset.split}: no images to validate on")
     # Counting here added 23 ms to 231; in a thread, while the next image is inferred, 44 ms:
     # torch and onnxruntime split their work evenly and wait for the core that does something else.
-    for done, image in enumerate(ahead(preparation.labelled, dataset.items), start=1):
+    for done, image in enumerate(ahead(preparation.labelled, dataset.items, depth), start=1):
         predicted = {
             key: _predict(runtime, image, preparation, evaluations[key])
             for key, runtime in runtimes.items()

@@ -20,7 +20,7 @@ from validate.result.evidence import in_memory
 from validate.runtime.engine import Runtime
 from validate.runtime.runtimes import TORCH_ID, open_runtime
 from validate.runtime.torch_network import open_torch
-from validate.samples.samples import Preparation
+from validate.samples.samples import AHEAD, Preparation
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,11 @@ class Job:
     def do(self, opened: Mapping[str, Runtime], task: Shard, progress: Progress = silent) -> Counts:
         """Predict and count a shard's images with what `opened` gave. Raises as `evaluate`."""
         part = Dataset("shard", str(task.index), task.items)
-        found = evaluate(opened, self.reference, part, self.preparation, progress=progress)
+        # one thread is one thread: the others' work is that of other workers
+        depth = AHEAD if self.threads > 1 else 0
+        found = evaluate(
+            opened, self.reference, part, self.preparation, progress=progress, depth=depth
+        )
         return {key: in_memory(evaluation.evidence()) for key, evaluation in found.items()}
 
     @property
