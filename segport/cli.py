@@ -38,7 +38,7 @@ from segport.commands.validate import validate
 from segport.commands.verify import verify
 from segport.completion import InstallCompletion, ShowCompletion, name_shell
 from segport.defect import defect
-from segport.progress import be_quiet
+from segport.progress import be_quiet, be_read_by_programs
 
 BAD_INPUT = 2
 INTERRUPTED = 130
@@ -140,11 +140,16 @@ def options(
     verbose: Annotated[
         bool, typer.Option("-v", "--verbose", help="Show the traceback of an error, too.")
     ] = False,
+    json_lines: Annotated[
+        bool,
+        typer.Option("--json-lines", help="Show progress as JSON, one document a line."),
+    ] = False,
     install_completion: InstallCompletion = None,
     show_completion: ShowCompletion = None,
 ) -> None:
-    """Options before a command: -q and -v go with any, each of the others answers and ends."""
+    """Options before a command: -q, -v, --json-lines go with any, others answer and end."""
     be_quiet(quiet)
+    be_read_by_programs(json_lines)
     if verbose:
         os.environ["SEGPORT_TRACEBACK"] = "1"
 
