@@ -24,6 +24,7 @@ from tabulate import tabulate
 from benchmarks.common import bare_parser, facts, write_json
 from export.artifact.artifact import Artifact, load_artifact
 from export.common.errors import DataError
+from validate.counting.evaluation import evaluate
 from validate.data.datasets import open_dataset
 from validate.data.items import Dataset, ids_digest
 from validate.gating.baseline.acceptance import update_baseline
@@ -39,7 +40,6 @@ from validate.gating.proof.self_test import judge_copy, judged_miou, planted_evi
 from validate.gating.rules import Rules
 from validate.gating.verdict import Outcome, Verdict, exit_code
 from validate.judging.comparison import write_result
-from validate.judging.evaluation import evaluate
 from validate.judging.figures import figures, images_of_classes
 from validate.judging.noise import SETTINGS, measure_noise
 from validate.result.evidence import Evidence

@@ -41,9 +41,9 @@ from export.common.progress import Stages
 from segport.pipeline import run
 from segport.recipe import Recipe, load_recipe
 from segport.recipe_values import reference_of, runtime_of, weights_of
+from validate.counting.evaluation import evaluate
 from validate.data.datasets import open_dataset
 from validate.data.items import Dataset
-from validate.judging.evaluation import evaluate
 from validate.result.cells import markdown_table
 from validate.result.result import RESULT_FILE, load_result
 from validate.runtime.engine import Runtime

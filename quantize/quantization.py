@@ -14,6 +14,7 @@ from export.common.tables import known
 from export.common.versions import versions
 from export.onnx_graph.graph import dtype_name, opset
 from export.ort.sessions import UnnamedModelError
+from export.workers.engines import Workers
 from quantize.calibration.cache import collect_cached
 from quantize.calibration.measurement import Measurement
 from quantize.job import Job, Recorded
@@ -60,10 +61,13 @@ def quantize(
     search: Search | None = None,
     progress: Progress = silent,
     check: SelfCheck | None = None,
+    workers: Workers | None = None,
 ) -> Artifact:
     """Make one smaller artifact; see `Order` and `quantize_all`."""
     order = Order(precision, settings or Settings(), search, progress, check)
-    made = quantize_all(artifact, [order], folder, samples=samples, progress=progress)
+    made = quantize_all(
+        artifact, [order], folder, samples=samples, workers=workers, progress=progress
+    )
     return next(one for _, one in made)
 
 
@@ -73,16 +77,17 @@ def quantize_all(
     folder: Path,
     *,
     samples: Sequence[Sample] = (),
+    workers: Workers | None = None,
     progress: Progress = silent,
 ) -> Iterator[tuple[Order, Artifact]]:
     """Make smaller artifacts of an fp32 one and write them to `folder`, each when it is done.
 
     `samples` are calibration images; int8 needs them, fp16 checks value ranges with them. How they
     were prepared and drawn they say themselves (`export.artifact.artifact.Origin`). A pass over
-    them measures what all orders want to know by then. All images used go into the manifest. Raises
-    UsageError for an unknown name or an artifact that is not fp32, CalibrationError for unusable
-    samples, QuantizeError when a file would not be what its target promises; it is not written
-    then.
+    them, by `workers` where some are given, measures what all orders want to know by then. All
+    images used go into the manifest. Raises UsageError for an unknown name or an artifact that is
+    not fp32, CalibrationError for unusable samples, QuantizeError when a file would not be what its
+    target promises; it is not written then.
     """
     for order in orders:
         check_settings(order.precision, order.settings)
@@ -101,7 +106,7 @@ def quantize_all(
         runs = [run for run in runs if run.needed is not None]
         if runs:
             needed = [run.needed for run in runs if run.needed is not None]
-            used = collect_cached(needed, artifact, samples, progress=progress)
+            used = collect_cached(needed, artifact, samples, workers=workers, progress=progress)
             del needed  # networks
             for run in runs:
                 run.job.samples.note(*used)

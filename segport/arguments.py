@@ -30,9 +30,7 @@ Runtime = Annotated[
 ]
 AllowFallback = Annotated[
     bool,
-    typer.Option(
-        "--allow-fallback", help="If a GPU runtime is missing, use what is available and say so."
-    ),
+    typer.Option("--allow-fallback", help="Without a GPU take what is there, and say so."),
 ]
 Threads = Annotated[
     int | None,

@@ -7,6 +7,7 @@ from export.common.escaping import markdown_code
 from export.common.tables import Table, help_of
 from export.foreign.conventions import CHANNELS, LAYOUTS
 from export.networks.table import LIBRARIES, ZOO
+from export.workers.engines import ENGINES
 from quantize.int8.methods import METHODS
 from quantize.precisions import IO_TYPES, PRECISIONS
 from quantize.ranges.table import RANGE_RULES
@@ -43,6 +44,7 @@ TABLES: dict[str, tuple[str, Table]] = {
     "Label maps": ("`--labels`", LABEL_MAPS),
     "Traps in labels": ("`--accept`", TRAPS),
     "Runtimes": ("`--runtime`", RUNTIMES),
+    "Engines": ("`--engine`", ENGINES),
     "Where sums are rounded": ("`segport validate --accumulate`", ACCUMULATORS),
     "Report formats": ("`segport report --format`", REPORT_FORMATS),
     "Layouts of a package": ("`segport package --layout`", PACKAGE_LAYOUTS),

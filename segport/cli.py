@@ -33,11 +33,12 @@ from segport.commands.quantize import quantize
 from segport.commands.report import report
 from segport.commands.run import run
 from segport.commands.serve import serve
+from segport.commands.sweep import sweep
 from segport.commands.validate import validate
 from segport.commands.verify import verify
 from segport.completion import InstallCompletion, ShowCompletion, name_shell
 from segport.defect import defect
-from segport.progress import be_quiet
+from segport.progress import be_quiet, be_read_by_programs
 
 BAD_INPUT = 2
 INTERRUPTED = 130
@@ -62,6 +63,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "index": index,
     "gate": gate,
     "run": run,
+    "sweep": sweep,
     "package": package,
     "verify": verify,
     "predict": predict,
@@ -85,6 +87,7 @@ EXAMPLES = {
     "index": "segport index results",
     "gate": "segport gate result/result.json --max-drop int8=0.5",
     "run": "segport run demo",
+    "sweep": "segport sweep sweep.toml -o fleet --pick 'drop<=0.5'",
     "package": "segport package out/net-fp32.onnx out/net-int8.onnx -o package",
     "verify": "segport verify package",
     "predict": "segport predict out/net-int8.onnx photos -o masks",
@@ -93,7 +96,7 @@ EXAMPLES = {
 }
 """What is shown at the end of each command's help."""
 STAGES = {
-    "Make files": ("models", "inspect", "import", "export", "quantize", "run"),
+    "Make files": ("models", "inspect", "import", "export", "quantize", "run", "sweep"),
     "Judge them": ("validate", "compare", "report", "index", "gate", "history"),
     "Look inside": ("lint", "bench", "profile", "diagnose"),
     "Hand over": ("package", "verify"),
@@ -137,11 +140,16 @@ def options(
     verbose: Annotated[
         bool, typer.Option("-v", "--verbose", help="Show the traceback of an error, too.")
     ] = False,
+    json_lines: Annotated[
+        bool,
+        typer.Option("--json-lines", help="Show progress as JSON, one document a line."),
+    ] = False,
     install_completion: InstallCompletion = None,
     show_completion: ShowCompletion = None,
 ) -> None:
-    """Options before a command: -q and -v go with any, each of the others answers and ends."""
+    """Options before a command: -q, -v, --json-lines go with any, others answer and end."""
     be_quiet(quiet)
+    be_read_by_programs(json_lines)
     if verbose:
         os.environ["SEGPORT_TRACEBACK"] = "1"
 

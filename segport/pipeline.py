@@ -4,25 +4,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from export.artifact.artifact import Artifact, load_artifact
+from export.artifact.artifact import Artifact
 from export.common.errors import UsageError
 from export.common.files import check_writable
 from export.common.heap import release_freed_memory
 from export.common.progress import Stages
 from export.common.tables import known
-from quantize.quantization import Order, check_settings, quantize_all
-from quantize.self_check import SelfCheck
+from quantize.quantization import check_settings, quantize_all
 from segport import dependencies
 from segport.fastest import run_race
+from segport.making import files_of, fp32_of, loaded, order_of
 from segport.packaging.packaging import package
-from segport.recipe import ArtifactSection, Recipe
+from segport.recipe import Recipe
 from segport.recipe_values import artifact_id_of, conditions_of, request_of, settings_of, weights_of
-from segport.searching import held_back, open_search
-from segport.source import make_fp32
-from segport.stages import Reuse, Stage
+from segport.stages import Reuse
 from validate.data.datasets import open_dataset
 from validate.data.download import fetch
-from validate.data.items import Dataset
 from validate.gating.baseline.baseline import load_baseline
 from validate.gating.gate import gate
 from validate.gating.verdict import Outcome, Verdict
@@ -34,7 +31,6 @@ from validate.runtime.runtimes import open_runtime
 from validate.runtime.table import rebuilds
 from validate.samples.protocols import DEFAULT_PROTOCOL, get_protocol
 from validate.samples.samples import Preparation, Samples
-from validate.samples.trap_table import MASK_SIZE
 from validate.samples.traps import refuse_traps
 from validate.speed.fastest import Contender
 
@@ -93,7 +89,7 @@ def run(
         load_baseline(Path(recipe.gate.baseline))  # a new one is made from this run's result
     reuse = Reuse(folder, progress, force)
     common = dependencies.everywhere()
-    fp32 = _fp32(recipe, folder, reuse, common)
+    fp32 = fp32_of(recipe, folder, reuse, common)
     labelled = Preparation.for_artifact(
         fp32.manifest, DEFAULT_PROTOCOL, recipe.data.labels or validation.labels
     )
@@ -114,7 +110,7 @@ def run(
         from validate.report.frontier_plot import write_frontier  # imports matplotlib
 
         _check_runtime(recipe, fp32)
-        orders = [_order(section, stage, recipe, fp32, calibration) for section, stage in todo]
+        orders = [order_of(section, stage, recipe, fp32, calibration) for section, stage in todo]
         for order, made in quantize_all(
             fp32,
             orders,
@@ -122,9 +118,9 @@ def run(
             samples=samples,
             progress=progress.later("calibrate"),
         ):
-            todo[orders.index(order)][1].finish([*_files(made), *write_frontier(made)])
+            todo[orders.index(order)][1].finish([*files_of(made), *write_frontier(made)])
             release_freed_memory()
-    artifacts = [fp32, *(_loaded(stage) for stage in stages)]
+    artifacts = [fp32, *(loaded(stage) for stage in stages)]
     common |= dependencies.of_validation(recipe, artifacts)
     judged_on = dependencies.of_images(validation)
     results: list[tuple[Result, Path]] = []
@@ -201,28 +197,6 @@ def _package(
     return target
 
 
-def _fp32(recipe: Recipe, folder: Path, reuse: Reuse, common: dependencies.Inputs) -> Artifact:
-    """Return the fp32 artifact, an earlier run's unless the network is the user's own."""
-    if ":" in (recipe.model.name or ""):  # its code may depend on anything: only running it tells
-        reuse.progress.stage("export")
-        return make_fp32(recipe, folder)
-    stage = reuse.stage("export", common | dependencies.of_export(recipe))
-    if not stage.done:
-        stage.begin()
-        made = make_fp32(recipe, folder)
-        stage.finish(_files(made))
-    return _loaded(stage)
-
-
-def _loaded(stage: Stage) -> Artifact:
-    (file,) = (path for path in stage.files if path.suffix == ".onnx")
-    return load_artifact(file)
-
-
-def _files(artifact: Artifact) -> list[Path]:
-    return [artifact.path, artifact.path.with_suffix(".json")]
-
-
 def _report(
     target: Path, verdicts: Sequence[Verdict], reuse: Reuse, common: dependencies.Inputs
 ) -> None:
@@ -232,35 +206,6 @@ def _report(
         stage.begin()
         written = report(target / RESULT_FILE, target, verdicts=verdicts)
         stage.finish(path for path in written if path not in result_files(target))
-
-
-def _order(
-    section: ArtifactSection, stage: Stage, recipe: Recipe, fp32: Artifact, calibration: Dataset
-) -> Order:
-    seed, search = recipe.data.seed, None
-    preparation = Preparation.for_artifact(fp32.manifest, recipe.data.calibration_protocol)
-    if request := request_of(section, recipe):
-        stage.begin()
-        judging = Preparation.for_artifact(
-            fp32.manifest,
-            recipe.data.calibration_protocol,
-            recipe.data.labels,
-            fit=MASK_SIZE in recipe.data.accept,
-        )
-        search = open_search(
-            request,
-            fp32,
-            calibration,
-            judging,
-            seed,
-            stage.reuse.progress.note,
-            mask_suffix=recipe.data.mask_suffix,
-            accepted=recipe.data.accept,
-        )
-    shown = stage.reuse.progress.later(stage.name)
-    unseen = held_back(recipe.data.calibration, calibration, preparation, seed)
-    check = SelfCheck(unseen, section.min_self_agreement, section.force)
-    return Order(section.precision, settings_of(section), search, shown, check)
 
 
 def _check_runtime(recipe: Recipe, fp32: Artifact) -> None:

@@ -20,13 +20,19 @@ from rich.progress import (
 from rich.progress import Progress as Bar
 
 from export.common.progress import Stages
+from segport.json_lines import JsonLines
 
-_SILENT = Event()
+_SILENT, _FOR_PROGRAMS = Event(), Event()
 
 
 def be_quiet(quiet: bool) -> None:
     """Show no progress from now on, or show it again: `segport -q`."""
     (_SILENT.set if quiet else _SILENT.clear)()
+
+
+def be_read_by_programs(lines: bool) -> None:
+    """Show progress as JSON from now on, or for people again: `segport --json-lines`."""
+    (_FOR_PROGRAMS.set if lines else _FOR_PROGRAMS.clear)()
 
 
 QUIET_SECONDS = 2.0
@@ -142,6 +148,9 @@ def stages(*, shown: bool = True) -> Iterator[Stages]:
     """Show progress while the block runs: a bar that vanishes, or lines where none can be shown."""
     if not shown or _SILENT.is_set():
         yield Stages()
+        return
+    if _FOR_PROGRAMS.is_set():
+        yield JsonLines()
         return
     if _in_notebook():
         bar = _NotebookBar()

@@ -1,9 +1,10 @@
 """A run, described in TOML."""
 
 import tomllib
+from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -223,12 +224,21 @@ def load_recipe(file: Path) -> Recipe:
     Raises UsageError naming the place for TOML that cannot be parsed, a missing key, a wrong
     value, and an unknown key (with the nearest valid one).
     """
+    return recipe_of(read_toml(file), file)
+
+
+def read_toml(file: Path) -> dict[str, Any]:
+    """Return what a recipe's file holds; raise UsageError where that is no TOML."""
     try:
-        content = tomllib.loads(file_text(file))
+        return tomllib.loads(file_text(file))
     except OSError as error:
         raise UsageError(f"recipe {file}: cannot read ({error.strerror})") from error
     except (ValueError, RecursionError) as error:  # also 5,000 digits, or as many brackets
         raise UsageError(f"recipe {file}: not valid TOML ({first_line(error)})") from error
+
+
+def recipe_of(content: Mapping[str, Any], file: Path) -> Recipe:
+    """Return the recipe that is the content of `file`; raises as `load_recipe`."""
     try:
         recipe = Recipe.model_validate(content)
     except ValidationError as error:

@@ -16,8 +16,8 @@ from export.common.errors import DataError, UsageError
 from export.ort.sessions import CPU
 from quantize.search.budget import Kind
 from quantize.search.decision import ScoreReading, looks
+from validate.counting.evaluation import compared_classes
 from validate.data.items import Dataset
-from validate.judging.evaluation import compared_classes
 from validate.metrics.metrics import confusion, miou
 from validate.runtime.engine import Runtime
 from validate.runtime.ort import OrtEngine

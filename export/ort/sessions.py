@@ -2,7 +2,9 @@
 
 import os
 import platform
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,9 +18,27 @@ from export.ort.providers import RECORD_PLACEMENT, prepare, quiet, refusal, requ
 _ISA = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_fp16", "amx_int8", "asimd", "i8mm")
 
 
+_few: list[int] = []
+"""What `few_threads` asks for, the innermost last."""
+
+
 def threads() -> int:
-    """Return the CPU cores this process may use."""
+    """Return the CPU cores this process may use, or fewer where `few_threads` says so."""
+    if _few:
+        return _few[-1]
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def few_threads(count: int) -> Iterator[None]:
+    """Let what is opened in this block work with `count` threads, torch as long as it lasts."""
+    _few.append(count)
+    try:
+        yield
+    finally:
+        _few.pop()
+        if torch := sys.modules.get("torch"):
+            torch.set_num_threads(threads())
 
 
 @cache

@@ -21,8 +21,10 @@ from export.common.errors import ArtifactError
 from export.common.files import is_regular, new_files
 from export.common.progress import Progress, silent
 from export.common.versions import versions
+from export.workers.engines import Workers
 from quantize.calibration.calibration import collect
 from quantize.calibration.measurement import Measurement, Statistics
+from quantize.calibration.sharded import BLOCK, collect_by
 from quantize.calibration.statistics import State, Statistic
 
 FORMAT = 2
@@ -49,6 +51,7 @@ def collect_cached(
     samples: Sequence[Sample],
     *,
     folder: Path | None = None,
+    workers: Workers | None = None,
     progress: Progress = silent,
 ) -> list[ImageRef]:
     """Do what `collect` does, but restore what it found when it measured the same before.
@@ -63,10 +66,17 @@ def collect_cached(
     folder = folder or default_folder()
     protocol = origin_of(samples).protocol
     named = protocol is not None and all(image.sha256 for image in images)
+
+    def measure(chosen: Sequence[Measurement]) -> list[ImageRef]:
+        if workers is None:
+            return collect(chosen, artifact.manifest, samples, progress)
+        return collect_by(workers, chosen, artifact.manifest, samples, progress)
+
     if not images or not named or folder is None:
-        return collect(measurements, artifact.manifest, samples, progress)
+        return measure(measurements)
+    blocks = None if workers is None else [BLOCK, workers.threads]
     files = [
-        folder / f"{_key(measurement, artifact, images, protocol)}.npz"
+        folder / f"{_key(measurement, artifact, images, protocol, blocks)}.npz"
         for measurement in measurements
     ]
     missing = [
@@ -77,7 +87,7 @@ def collect_cached(
     if not missing:
         progress(len(images), len(images))
         return images
-    used = collect([one for one, _ in missing], artifact.manifest, samples, progress)
+    used = measure([one for one, _ in missing])
     if _sorted(used) == _sorted(images):  # else files changed after they were identified
         for one, file in missing:
             _keep(one.statistics, file)
@@ -96,7 +106,11 @@ def _sorted(images: Iterable[ImageRef]) -> list[list[str]]:
 
 
 def _key(
-    measurement: Measurement, artifact: Artifact, images: Sequence[ImageRef], protocol: str | None
+    measurement: Measurement,
+    artifact: Artifact,
+    images: Sequence[ImageRef],
+    protocol: str | None,
+    blocks: list[int] | None,
 ) -> str:
     manifest = artifact.manifest
     data = measurement.model.SerializeToString(deterministic=True)
@@ -110,6 +124,8 @@ def _key(
         "images": _sorted(images),
         "statistics": {name: _keys(wanted) for name, wanted in measurement.statistics.items()},
     }
+    if blocks is not None:  # in which last bits may differ from those of one pass
+        facts["blocks"] = blocks
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 

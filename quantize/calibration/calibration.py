@@ -25,6 +25,8 @@ from quantize.calibration.signs import nonnegative
 from quantize.calibration.statistics import Statistic, Tensor, average
 
 Found = TypeVar("Found")
+Working = Mapping[str, Mapping[str, Statistic]]
+"""Statistics by tensor and key."""
 SHAPES = 4
 """Sessions kept for images of different shapes: which positions count is part of the graph."""
 
@@ -46,12 +48,12 @@ class Probe:
     """A network whose outputs are the reductions of its tensors and nothing else.
 
     `means` names the output, by tensor, that is not finite if one of the tensor's values is not;
-    `taken` says which outputs each statistic is to be updated with.
+    `taken` says which outputs each statistic, by tensor and key, is to be updated with.
     """
 
     model: ModelProto
     means: Mapping[str, str]
-    taken: Sequence[tuple[Statistic, list[str]]]
+    taken: Sequence[tuple[tuple[str, str], list[str]]]
 
 
 def collect(
@@ -87,50 +89,83 @@ def _pass(
     joint: Joint, manifest: Manifest, samples: Sequence[Sample], progress: Progress
 ) -> list[ImageRef]:
     """Run a network over all samples and update its statistics."""
-    model = joint.model
-    working = {
+    working = by_key(joint)
+    prober = Prober(joint.model, working, manifest)
+    used = prober.take_in(working, samples, progress)
+    prober.close()
+    hand_out(joint, working)
+    return used
+
+
+def by_key(joint: Joint) -> Working:
+    """Return of a tensor's statistics with equal keys the one that does the work."""
+    return {
         tensor: {statistic.key: statistic for statistic in wanted}
         for tensor, wanted in joint.statistics.items()
     }
-    streams = STREAMS if model.ByteSize() < _LARGE else 1
-    batch = manifest.input.shape[0] or 1
 
-    @lru_cache(SHAPES)
-    def opened(shape: tuple[int, ...]) -> tuple[Probe, InferenceSession]:
-        probe = probe_graph(model, working, (batch, *shape[1:]))
-        session = open_session(probe.model.SerializeToString(), CPU, _low_memory_options(streams))
-        return replace(probe, model=ModelProto()), session  # the session has the weights now
 
-    def measure(sample: Sample) -> tuple[Probe, dict[str, Any]]:
-        _check_shape(sample, manifest)
-        probe, session = opened(sample.image.shape)
-        outputs = [value.name for value in session.get_outputs()]
-        results = run(session, np.repeat(sample.image, batch, axis=0), outputs)
-        return probe, dict(zip(outputs, results, strict=True))
-
-    first = samples[0]
-    _check_shape(first, manifest)
-    opened(first.image.shape)  # or both streams would open it
-    ids: list[str] = []
-    digests = bytearray()  # packed: an ImageRef each would be 600 bytes of memory an image
-    with threadpool_limits(1, "blas"):  # the streams keep the other cores busy
-        for sample, (probe, values) in _in_streams(measure, samples, streams):
-            _update(sample, probe, values)
-            ids.append(sample.id)
-            digests += f"{sample.sha256}\n".encode()
-            if len(ids) % _TIDY == 0:
-                release_freed_memory()
-            progress(len(ids), len(samples))
+def hand_out(joint: Joint, working: Working) -> None:
+    """Let all statistics know what those that did the work have seen."""
     for tensor, statistics in joint.statistics.items():
         for statistic in statistics:
             statistic.restore(working[tensor][statistic.key].state())
-    opened.cache_clear()
-    release_freed_memory()
-    used = zip(ids, digests.decode().splitlines(), strict=True)
-    return [ImageRef(id=id, sha256=sha256) for id, sha256 in used]
 
 
-def _update(sample: Sample, probe: Probe, values: dict[str, Any]) -> None:
+class Prober:
+    """Sessions that reduce a network's tensors to what statistics take, one per shape of images.
+
+    `wanted` says which statistics: others of the same keys may be given the values.
+    """
+
+    def __init__(
+        self, model: ModelProto, wanted: Working, manifest: Manifest, streams: int | None = None
+    ) -> None:
+        self._model, self._wanted, self._manifest = model, wanted, manifest
+        self._streams = streams or (STREAMS if model.ByteSize() < _LARGE else 1)
+        self._batch = manifest.input.shape[0] or 1
+        self._opened = lru_cache(SHAPES)(self._open)
+
+    def take_in(
+        self, working: Working, samples: Sequence[Sample], progress: Progress
+    ) -> list[ImageRef]:
+        """Update statistics with all samples, in order; return which they were."""
+        first = samples[0]
+        _check_shape(first, self._manifest)
+        self._opened(first.image.shape)  # or both streams would open it
+        ids: list[str] = []
+        digests = bytearray()  # packed: an ImageRef each would be 600 bytes of memory an image
+        with threadpool_limits(1, "blas"):  # the streams keep the other cores busy
+            for sample, (probe, values) in _in_streams(self._measure, samples, self._streams):
+                _update(sample, probe, values, working)
+                ids.append(sample.id)
+                digests += f"{sample.sha256}\n".encode()
+                if len(ids) % _TIDY == 0:
+                    release_freed_memory()
+                progress(len(ids), len(samples))
+        used = zip(ids, digests.decode().splitlines(), strict=True)
+        return [ImageRef(id=id, sha256=sha256) for id, sha256 in used]
+
+    def close(self) -> None:
+        """Free the sessions."""
+        self._opened.cache_clear()
+        release_freed_memory()
+
+    def _open(self, shape: tuple[int, ...]) -> tuple[Probe, InferenceSession]:
+        probe = probe_graph(self._model, self._wanted, (self._batch, *shape[1:]))
+        options = _low_memory_options(self._streams)
+        session = open_session(probe.model.SerializeToString(), CPU, options)
+        return replace(probe, model=ModelProto()), session  # the session has the weights now
+
+    def _measure(self, sample: Sample) -> tuple[Probe, dict[str, Any]]:
+        _check_shape(sample, self._manifest)
+        probe, session = self._opened(sample.image.shape)
+        outputs = [value.name for value in session.get_outputs()]
+        results = run(session, np.repeat(sample.image, self._batch, axis=0), outputs)
+        return probe, dict(zip(outputs, results, strict=True))
+
+
+def _update(sample: Sample, probe: Probe, values: dict[str, Any], working: Working) -> None:
     """Update the statistics and take the values they have seen out of `values`."""
     for tensor, mean in probe.means.items():
         if not np.isfinite(values[mean]).all():
@@ -139,8 +174,8 @@ def _update(sample: Sample, probe: Probe, values: dict[str, Any]) -> None:
                 "network or the image is broken"
             )
     last = {name: index for index, (_, names) in enumerate(probe.taken) for name in names}
-    for index, (statistic, names) in enumerate(probe.taken):
-        statistic.update(*(values[name] for name in names))
+    for index, ((tensor, key), names) in enumerate(probe.taken):
+        working[tensor][key].update(*(values[name] for name in names))
         for name in names:
             if last[name] == index:
                 values.pop(name, None)  # the images behind this one need the memory
@@ -148,7 +183,7 @@ def _update(sample: Sample, probe: Probe, values: dict[str, Any]) -> None:
 
 def probe_graph(
     model: ModelProto,
-    statistics: Mapping[str, Mapping[str, Statistic]],
+    statistics: Working,
     shape: tuple[int, ...],
 ) -> Probe:
     """Return the graph that measures `statistics` (by tensor and key) for input of `shape`."""
@@ -158,7 +193,7 @@ def probe_graph(
     graph = probe.graph
     added: dict[str, NodeProto] = {}
     constants: dict[str, NDArray[Any]] = {}
-    taken: list[tuple[Statistic, list[str]]] = []
+    taken: list[tuple[tuple[str, str], list[str]]] = []
     means: dict[str, str] = {}
     positive = nonnegative(model)
     for name, wanted in statistics.items():
@@ -170,7 +205,7 @@ def probe_graph(
         for reduction in [mean, *reductions]:
             added |= {node.output[0]: node for node in reduction.nodes}
             constants |= reduction.constants
-        taken += [(s, r.outputs) for s, r in zip(wanted.values(), reductions, strict=True)]
+        taken += [((name, k), r.outputs) for k, r in zip(wanted, reductions, strict=True)]
     for name, value in constants.items():
         graph.initializer.append(numpy_helper.from_array(value, name))
     version = opset(model)

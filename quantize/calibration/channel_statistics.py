@@ -42,3 +42,7 @@ class ChannelMinMax:
     def restore(self, state: State) -> None:
         """See `Statistic`."""
         self.low, self.high = state["low"], state["high"]
+
+    def merge(self, state: State) -> None:
+        """See `Statistic`."""
+        self.update(state["low"][None], state["high"][None])

@@ -67,6 +67,14 @@ class Coverage:
         low, high = state["channels"]
         self._channels, self.images = (low.copy(), high.copy()), int(state["images"])
 
+    def merge(self, state: State) -> None:
+        """See `Statistic`."""
+        self._lows = np.sort(np.append(self._lows, state["lows"]))[:_KEPT]
+        self._highs = np.sort(np.append(self._highs, state["highs"]))[-_KEPT:]
+        low, high = state["channels"]
+        self._channels = (np.minimum(self._channels[0], low), np.maximum(self._channels[1], high))
+        self.images += int(state["images"])
+
     @property
     def growth(self) -> float:
         """How much wider the range of all images is than that of half of them, relative, 0 or more.

@@ -90,6 +90,16 @@ class Histogram:
         self.counts, self._exponent = state["counts"].copy(), int(state["exponent"])
         self.extremes.restore(state)
 
+    def merge(self, state: State) -> None:
+        """See `Statistic`: counts of both at the wider bins, which are exact."""
+        other = Histogram()
+        other.restore(state)
+        self.extremes.merge(state)
+        magnitude = self.extremes.magnitude
+        for one in (self, other):
+            one._widen(magnitude)
+        self.counts = self.counts + other.counts
+
     @property
     def width(self) -> float:
         """Width of a bin, a power of two."""

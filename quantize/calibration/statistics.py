@@ -54,6 +54,9 @@ class Statistic(Protocol):
     def restore(self, state: State) -> None:
         """Become what a statistic of the same key was when it gave `state`."""
 
+    def merge(self, state: State) -> None:
+        """Take in what a statistic of the same key saw of the images behind those seen here."""
+
 
 def lowest(tensor: Tensor) -> Reduction:
     """Smallest value per image and channel, (batch, channels)."""
@@ -142,6 +145,10 @@ class MinMax:
         """See `Statistic`."""
         self.low, self.high = (float(value) for value in state["extremes"])
 
+    def merge(self, state: State) -> None:
+        """See `Statistic`."""
+        self.update(*state["extremes"])
+
     @property
     def magnitude(self) -> float:
         """Largest absolute value."""
@@ -181,6 +188,11 @@ class MeanMinMax:
     def restore(self, state: State) -> None:
         """See `Statistic`."""
         self._sums, self._images = state["sums"].copy(), int(state["images"])
+
+    def merge(self, state: State) -> None:
+        """See `Statistic`."""
+        self._sums = self._sums + state["sums"]
+        self._images += int(state["images"])
 
     @property
     def low(self) -> float:
@@ -223,3 +235,7 @@ class PooledSum:
     def restore(self, state: State) -> None:
         """See `Statistic`."""
         self.high = float(state["high"])
+
+    def merge(self, state: State) -> None:
+        """See `Statistic`."""
+        self.update(state["high"])

@@ -54,6 +54,15 @@ class Tails:
         self._below, self._above = state["thresholds"]
         self.total, self._images = (int(number) for number in state["seen"])
 
+    def merge(self, state: State) -> None:
+        """See `Statistic`: beyond the farther of two thresholds either has counted all."""
+        self._histogram.merge(state)
+        below, above = state["thresholds"]
+        self._below, self._above = min(self._below, below), max(self._above, above)
+        total, images = (int(number) for number in state["seen"])
+        self.total += total
+        self._images += images
+
     def histogram(self) -> Histogram:
         """Return the counts with all values that were left out in one bin between the ends."""
         whole = Histogram()

@@ -71,6 +71,23 @@ class InputMoments:
         self._count = int(state["count"])
         self._given_away = True
 
+    def merge(self, state: State) -> None:
+        """See `Statistic`: moments about one origin are moved to the other, then added.
+
+        (x + d)(x + d)' = xx' + xd' + dx' + dd', summed, for deviations x and origins d apart.
+        """
+        self._flush()
+        assert self._origin is not None  # something was collected
+        count = int(state["count"])
+        moved = state["origin"].astype(np.float64) - self._origin
+        sums = state["sums"]
+        cross = sums[:, :, None] * moved[:, None, :]
+        shift = cross + cross.transpose(0, 2, 1) + count * moved[:, :, None] * moved[:, None, :]
+        self._products = self._products + (state["products"] + shift).astype(np.float32)
+        self._sums = self._sums + sums + count * moved
+        self._count += count
+        self._given_away = False
+
     @property
     def mean(self) -> Floats:
         """Mean input, float64 (groups * blocks, inputs per block)."""

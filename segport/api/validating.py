@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from export.common.errors import UsageError
+from export.workers.engines import workers_of
 from segport.api.arguments import AnyPath, Data, artifacts_of, data_of, optional_path, path_of
 from segport.api.tables import data_frame, html_table
 from segport.api.wording import in_python
@@ -139,6 +140,12 @@ def validate(
     pictures: int = 0,
     noise: bool = False,
     accumulate: str | None = None,
+    engine: str | None = None,
+    workers: int | None = None,
+    threads: int | None = None,
+    gpus: float | None = None,
+    time_limit: float | None = None,
+    address: str | None = None,
     download: bool = False,
     command: str | None = None,
     progress: bool = True,
@@ -164,6 +171,13 @@ def validate(
         pictures: Keep so many images that agree least.
         noise: Measure what other settings of the runtime change.
         accumulate: "fp16": also run fp16 files with sums in float16, as some devices do.
+        engine: "local", "processes" or "ray": count in pieces that are kept until the result is
+            there, so that the same call goes on after an end.
+        workers: How many. Default: what the cores give.
+        threads: Of each worker. Default: 1.
+        gpus: That Ray reserves for each worker.
+        time_limit: Seconds that a worker may take for an image. Default: 300.
+        address: Of Ray's cluster. Default: one of this machine alone.
         download: Fetch VOC or SBD where it is not there.
         command: What the result says made it.
         progress: Show progress on standard error.
@@ -205,6 +219,7 @@ def validate(
                 pictures=pictures,
                 noise=noise,
                 accumulate=accumulate,
+                workers=workers_of(engine, workers, threads, gpus, time_limit, address),
             ),
             command=command,
             progress=shown,

@@ -23,6 +23,7 @@ from segport.arguments import (
     Protocol,
 )
 from segport.auto import AUTO, AUTO_HELP
+from segport.engine_options import Engine, WorkerCount
 from segport.output import say, say_artifact
 from segport.table_option import table_option
 from validate.samples.protocols import DEFAULT_PROTOCOL
@@ -38,8 +39,7 @@ def quantize(
     target: Annotated[
         str | None,
         table_option(
-            help="Hardware of int8: {names}. auto times files for all this machine can run. "
-            "Default: this machine's.",
+            help="Hardware of int8: {names}. auto times all. Default: this machine's.",
             table=ChainMap({AUTO: AUTO_HELP}, TARGETS),  # which come first
         ),
     ] = None,
@@ -56,7 +56,7 @@ def quantize(
     ] = None,
     with_: Annotated[
         list[str] | None,
-        table_option("--with", help="int8: a method to add: {names}.", table=METHODS),
+        table_option("--with", help="int8: add {names}.", table=METHODS),
     ] = None,
     skip: Annotated[
         list[str] | None,
@@ -64,7 +64,7 @@ def quantize(
     ] = None,
     io: Annotated[
         str,
-        table_option(help="fp16: inputs and outputs as {names}.", table=IO_TYPES),
+        table_option(help="fp16: ends in {names}.", table=IO_TYPES),
     ] = defaults.IO_TYPE,
     no_guard: Annotated[bool, typer.Option("--no-guard", help="fp16: convert everything.")] = False,
     keep_float: Annotated[
@@ -72,15 +72,15 @@ def quantize(
     ] = None,
     max_drop: Annotated[
         float | None,
-        typer.Option(help="int8: float layers until mIoU drops <= X points."),
+        typer.Option(help="int8: float layers until drop <= X points."),
     ] = None,
     min_agreement: Annotated[
         float | None,
-        typer.Option(help="int8: the same until X % of pixels match fp32."),
+        typer.Option(help="int8: the same until X % match fp32."),
     ] = None,
     data: Annotated[
         str | None,
-        typer.Option(help="Images for this search. Default: --calibration."),
+        typer.Option(help="For this search. Default: --calibration."),
     ] = None,
     labels: LabelMap = None,
     mask_suffix: MaskSuffix = None,
@@ -88,10 +88,12 @@ def quantize(
     search_minutes: Annotated[float, typer.Option(help="Minutes for this search.")] = MINUTES,
     min_self_agreement: Annotated[
         float,
-        typer.Option(help="Write nothing below X % match with fp32."),
+        typer.Option(help="Least match with fp32, %."),
     ] = defaults.MIN_SELF_AGREEMENT,
     force: Force = False,
     download: Download = False,
+    engine: Engine = None,
+    workers: WorkerCount = None,
     as_json: AsJson = False,
 ) -> None:
     """Make an fp16 or int8 artifact of an fp32 one."""
@@ -122,6 +124,8 @@ def quantize(
         min_self_agreement=min_self_agreement,
         force=force,
         download=download,
+        engine=engine,
+        workers=workers,
     )
     say_artifact(made, as_json, default_target=target is None)
     if calibration is not None and not as_json and (timed := _timed(artifact, made, calibration)):

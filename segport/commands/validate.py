@@ -19,6 +19,14 @@ from segport.arguments import (
     Runtime,
     Weights,
 )
+from segport.engine_options import (
+    Address,
+    Engine,
+    TimeLimit,
+    WorkerCount,
+    WorkerGpus,
+    WorkerThreads,
+)
 from segport.output import command_line, say
 from segport.table_option import table_option
 from validate.accumulation.names import ACCUMULATORS
@@ -58,17 +66,22 @@ def validate(
         bool,
         typer.Option(
             "--noise",
-            help="Also run every file under other runtime settings: the noise that a "
-            "baseline allows for.",
+            help="Measure the noise that a baseline allows for.",
         ),
     ] = False,
     accumulate: Annotated[
         str | None,
         table_option(
-            help="Also run fp16 files as devices do whose sums are in it: {names}.",
+            help="Also with sums as devices have them: {names}.",
             table=ACCUMULATORS,
         ),
     ] = None,
+    engine: Engine = None,
+    workers: WorkerCount = None,
+    threads: WorkerThreads = None,
+    gpus: WorkerGpus = None,
+    time_limit: TimeLimit = None,
+    address: Address = None,
     as_json: AsJson = False,
 ) -> None:
     """Compare artifacts with their reference; without labels by agreement and fidelity."""
@@ -93,6 +106,12 @@ def validate(
         pictures=pictures,
         noise=noise,
         accumulate=accumulate,
+        engine=engine,
+        workers=workers,
+        threads=threads,
+        gpus=gpus,
+        time_limit=time_limit,
+        address=address,
         command=command_line(),
     ).result
     say(json.loads(result.to_json()) if as_json else terminal_report(result), as_json)

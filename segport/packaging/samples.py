@@ -13,7 +13,7 @@ from export.common.progress import Progress, silent
 from segport.demo.dataset import SERIES
 from segport.demo.scenes import scene
 from segport.packaging.variants import Variant
-from validate.judging.evaluation import at_size
+from validate.counting.evaluation import at_size
 from validate.predict.frames import Reader, find_frames
 from validate.predict.overlays import palette_image
 from validate.runtime.runtimes import open_runtime

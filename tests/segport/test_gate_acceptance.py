@@ -19,9 +19,9 @@ import pytest
 
 from export.artifact.artifact import load_artifact
 from tests.segport.command import Answer, segport
+from validate.counting.evaluation import evaluate
 from validate.data.datasets import open_dataset
 from validate.judging.comparison import write_result
-from validate.judging.evaluation import evaluate
 from validate.judging.figures import figures
 from validate.judging.noise import SETTINGS, measure_noise
 from validate.result.evidence import Evidence

@@ -12,17 +12,20 @@ from export.common.tables import Lazy
 from export.common.versions import versions
 from export.ort.sessions import cpu_facts, lacks_vnni
 from validate.accumulation.names import refuse_without_fp16
+from validate.counting.evaluation import evaluate
+from validate.counting.kept import remove_rows
+from validate.counting.sharded import count
 from validate.data.datasets import open_dataset
 from validate.data.items import Dataset, ids_digest
 from validate.judging.conditions import USUAL, Conditions
 from validate.judging.entry import Measured, entry
-from validate.judging.evaluation import evaluate
 from validate.judging.figures import figures, images_of_classes
 from validate.judging.loss import bootstrap_facts
 from validate.judging.noise import measure_noise
 from validate.judging.overlap import overlapping, refuse_overlap
 from validate.judging.reference import refuse_mixed, with_reference
 from validate.judging.second_size import at_second_size
+from validate.judging.sharded import job_of, see_worst
 from validate.judging.timing import known, measured
 from validate.judging.worst_pictures import WorstPictures
 from validate.result.evidence import Evidence, write_evidence
@@ -90,14 +93,19 @@ def validate(
         for key, artifact in by_id.items()
     }
     worst = WorstPictures(how.pictures, reference_id, preparation)
-    evaluations = evaluate(
-        runtimes,
-        reference_id,
-        dataset,
-        preparation,
-        see=worst.see,
-        progress=progress.later("validate"),
-    )
+    if how.workers is None:
+        evaluations = evaluate(
+            runtimes,
+            reference_id,
+            dataset,
+            preparation,
+            see=worst.see,
+            progress=progress.later("validate"),
+        )
+    else:
+        job = job_of(by_id, runtimes, reference_id, preparation, how)
+        evaluations = count(job, dataset, folder, how.workers, progress)
+        see_worst(job, evaluations, dataset, worst)
     timing = timed_with and known(timed_with, runtimes, by_id, dataset)
     timing = timing or measured(runtimes, by_id, dataset, preparation, progress.later("latency"))
     evidence = {key: evaluation.evidence() for key, evaluation in evaluations.items()}
@@ -176,7 +184,9 @@ def validate(
         bootstrap=bootstrap_facts(evaluation.values()),
         artifacts=entries,
     )
-    return write_result(result, evidence, images, folder, worst.worst_first())
+    written = write_result(result, evidence, images, folder, worst.worst_first())
+    remove_rows(folder)
+    return written
 
 
 _accumulated: Callable[..., AccumulationFacts] = Lazy(

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from export.common.errors import UsageError
 from export.common.tables import known
+from export.workers.engines import Workers
 from validate.accumulation.names import ACCUMULATORS
 from validate.runtime.table import rebuilds
 from validate.samples.protocols import DEFAULT_PROTOCOL
@@ -24,7 +25,9 @@ class Conditions:
     knows of (`validate.samples.traps`). The `pictures` images on which the artifacts agree least
     with the reference are kept. With `noise` every file runs again under other settings of its
     runtime; a baseline keeps what that changes (`validate.judging.noise`). `accumulate` "fp16" also
-    runs fp16 files as devices do that add up in float16 (`validate.accumulation`).
+    runs fp16 files as devices do that add up in float16 (`validate.accumulation`). `workers` count
+    the images, on other machines maybe, and keep what they counted until the result is there; None:
+    this process does, with all cores for one image.
     """
 
     protocol: str = DEFAULT_PROTOCOL
@@ -40,6 +43,7 @@ class Conditions:
     pictures: int = 0
     noise: bool = False
     accumulate: str | None = None
+    workers: Workers | None = None
 
     def __post_init__(self) -> None:
         """Raise UsageError for an unknown name, and for weights that nothing needs."""

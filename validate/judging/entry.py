@@ -11,7 +11,7 @@ from export.ort.inspection import inspect, macs_share
 from export.ort.providers import CPU, CUDA, TENSORRT
 from export.ort.sessions import cpu_facts, threads
 from validate.accumulation.wording import accumulation_warnings
-from validate.judging.evaluation import Evaluation
+from validate.counting.evaluation import Evaluation
 from validate.judging.second_size import size_warnings
 from validate.result.result import (
     AccumulationFacts,

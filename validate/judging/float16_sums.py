@@ -13,8 +13,8 @@ from export.ort.fp16_emulation import emulate_fp16
 from validate.accumulation.bound import gamma, may_overflow
 from validate.accumulation.engine import Accumulating, Tally, ranks_of, summing, tensor_types
 from validate.accumulation.sums import SUMS
+from validate.counting.evaluation import evaluate
 from validate.data.items import Dataset
-from validate.judging.evaluation import evaluate
 from validate.judging.figures import figures
 from validate.result.result import AccumulationFacts, RestFacts, SumFacts
 from validate.runtime.engine import Runtime

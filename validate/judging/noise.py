@@ -14,8 +14,8 @@ from export.artifact.artifact import Artifact
 from export.common.errors import ArtifactError
 from export.common.progress import Progress, silent
 from export.ort.sessions import session_options, threads
+from validate.counting.evaluation import evaluate
 from validate.data.items import Dataset
-from validate.judging.evaluation import evaluate
 from validate.judging.figures import figures
 from validate.result.evidence import Evidence
 from validate.result.result import Figures, NoiseFacts

@@ -11,8 +11,8 @@ import numpy as np
 from export.artifact.artifact import Manifest
 from export.artifact.second_size import second_size
 from export.common.progress import Progress, silent
+from validate.counting.evaluation import Evaluation, evaluate
 from validate.data.items import Dataset
-from validate.judging.evaluation import Evaluation, evaluate
 from validate.result.evidence import Evidence
 from validate.result.result import SecondSizeFacts
 from validate.runtime.engine import Runtime

@@ -1,10 +1,30 @@
 """The images on which artifacts disagree most with their reference, kept as they stream past."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+import numpy as np
+
+from validate.judging.figures import image_counts
+from validate.result.evidence import Evidence
 from validate.samples.samples import Labelled, Preparation
 from validate.samples.shrink import shrink
 from validate.samples.thumbnail import Classes, Thumbnail
+
+
+def worst_ids(
+    evidence: Mapping[str, Evidence], reference: str, images: Sequence[str], count: int
+) -> set[str]:
+    """Return the ids of the `count` images that `WorstPictures` would keep, from their counts."""
+    agreements = [
+        np.array([one.agreement for one in image_counts(counts, images)])
+        for key, counts in evidence.items()
+        if key != reference
+    ]
+    if not agreements:
+        return set()
+    worst = np.min(agreements, axis=0)
+    ranked = sorted(zip(worst, images, strict=True))[:count]
+    return {id for agreement, id in ranked if agreement < 100}
 
 
 class WorstPictures:
@@ -15,7 +35,7 @@ class WorstPictures:
     """
 
     def __init__(self, count: int, reference: str, preparation: Preparation) -> None:
-        self._count = count
+        self.count = count
         self._reference = reference
         self._preparation = preparation
         self._kept: list[Thumbnail] = []
@@ -29,11 +49,11 @@ class WorstPictures:
             if key != self._reference
         }
         rank = (min(agreement.values(), default=100.0), image.sample.id)
-        full = len(self._kept) >= self._count
+        full = len(self._kept) >= self.count
         if rank[0] == 100 or (full and (not self._kept or rank > _rank(self._kept[-1]))):
             return
         small = shrink(image, predicted, agreement, self._preparation)
-        self._kept = sorted([*self._kept, small], key=_rank)[: self._count]
+        self._kept = sorted([*self._kept, small], key=_rank)[: self.count]
 
     def worst_first(self) -> list[Thumbnail]:
         """Return what was kept."""

@@ -12,7 +12,7 @@ from export.artifact.artifact import Artifact
 from export.common.errors import DataError
 from export.common.files import check_writable, new_files
 from export.common.progress import Progress, silent
-from validate.judging.evaluation import at_size
+from validate.counting.evaluation import at_size
 from validate.predict.frames import Frame, Reader, find_frames
 from validate.predict.overlays import legend, overlay, palette_image
 from validate.runtime.engine import Outputs, Runtime

@@ -25,6 +25,8 @@ from validate.samples.protocols import get_protocol
 
 In = TypeVar("In")
 Out = TypeVar("Out")
+AHEAD = 3
+"""Images prepared while another is computed."""
 
 
 @dataclass(frozen=True)
@@ -175,8 +177,14 @@ class Samples(Sequence[Sample]):
         return [ImageRef(id=item.id, sha256=item.image_sha256) for item in self._items]
 
 
-def ahead(prepare: Callable[[In], Out], items: Iterable[In], depth: int = 3) -> Iterator[Out]:
-    """Yield `prepare(item)` in order, with `depth` of them computed in advance by a thread."""
+def ahead(prepare: Callable[[In], Out], items: Iterable[In], depth: int = AHEAD) -> Iterator[Out]:
+    """Yield `prepare(item)` in order, with `depth` of them computed in advance by a thread.
+
+    Without a thread for 0.
+    """
+    if depth == 0:
+        yield from map(prepare, items)
+        return
     with ThreadPoolExecutor(max_workers=1) as pool:
         waiting: deque[Future[Out]] = deque()
         try:

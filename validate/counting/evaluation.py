@@ -1,6 +1,6 @@
 """Run artifacts over a data set, image by image, and keep what comparisons need."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,14 +10,14 @@ from PIL import Image
 from export.artifact.class_map import largest
 from export.common.errors import DataError
 from export.common.progress import Progress, silent
+from validate.counting.rows import Rows
 from validate.data.items import Dataset
-from validate.judging.rows import Rows
 from validate.metrics.agreement import boundary, count_image
 from validate.metrics.metrics import Confusion, confusion
 from validate.result.evidence import Evidence
 from validate.runtime.engine import Runtime
 from validate.samples.protocols import get_protocol
-from validate.samples.samples import Labelled, Preparation, ahead
+from validate.samples.samples import AHEAD, Labelled, Preparation, ahead
 
 See = Callable[[Labelled, Mapping[str, NDArray[np.uint8]]], None]
 """Looks at an image and what every artifact predicts for it."""
@@ -51,6 +51,20 @@ class Evaluation:
         self._near.append(np.array((counts.near, counts.near_agreeing), np.int64))
         self._images.append(image.sample.id)
 
+    def extend(self, images: Sequence[str], counted: Evidence) -> None:
+        """Append images that were counted elsewhere, in list order; `counted` is complete."""
+        assert counted.against is not None and counted.near is not None
+        for rows, part in (
+            (self._labels, counted.labels),
+            (self._against, counted.against),
+            (self._near, counted.near),
+        ):
+            for row in () if part is None else part:
+                rows.append(row)
+        self._images += images
+        if counted.nonfinite is not None:
+            self.nonfinite += [images[int(i)] for i in np.flatnonzero(counted.nonfinite)]
+
     @property
     def fidelity(self) -> Confusion | None:
         """The matrices against the reference, added up; None before the first image."""
@@ -76,8 +90,9 @@ def evaluate(
     *,
     see: See = lambda image, predicted: None,
     progress: Progress = silent,
+    depth: int = AHEAD,
 ) -> dict[str, Evaluation]:
-    """Predict every image with every runtime, decoding ahead of inference.
+    """Predict every image with every runtime, `depth` images decoded ahead by a thread, if any.
 
     `reference` is a key of `runtimes`. `see` is shown every image once. Raises
     DataError for unusable images or masks.
@@ -88,7 +103,7 @@ def evaluate(
         raise DataError(f"data {dataset.name}:{dataset.split}: no images to validate on")
     # Counting here added 23 ms to 231; in a thread, while the next image is inferred, 44 ms:
     # torch and onnxruntime split their work evenly and wait for the core that does something else.
-    for done, image in enumerate(ahead(preparation.labelled, dataset.items), start=1):
+    for done, image in enumerate(ahead(preparation.labelled, dataset.items, depth), start=1):
         predicted = {
             key: _predict(runtime, image, preparation, evaluations[key])
             for key, runtime in runtimes.items()

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from export.common.errors import ArtifactError
-from validate.judging.rows import Rows
+from validate.counting.rows import Rows
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -34,7 +34,7 @@ def test_they_take_no_memory(tmp_path: Path) -> None:
     """200 MB of them, in a process that may not have as much."""
     script = (
         "import numpy as np, resource\n"
-        "from validate.judging.rows import Rows\n"
+        "from validate.counting.rows import Rows\n"
         "rows, row = Rows(), np.ones((500, 500), np.int64)\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "for _ in range(100): rows.append(row)\n"

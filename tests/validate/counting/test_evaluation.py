@@ -6,9 +6,9 @@ import pytest
 
 from export.common.errors import DataError
 from tests.validate.fakes import fake_runtime, logits_of, save_mask, save_rgb
+from validate.counting.evaluation import Evaluation, at_size, evaluate
 from validate.data.datasets import open_dataset
 from validate.data.items import Dataset
-from validate.judging.evaluation import Evaluation, at_size, evaluate
 from validate.judging.figures import image_counts
 from validate.metrics.agreement import ImageCounts
 from validate.metrics.metrics import miou

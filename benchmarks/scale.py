@@ -1,0 +1,150 @@
+"""What engines cost: images per second, start-up, memory of workers and of the driver.
+
+    python benchmarks/scale.py rates FP32.onnx DATA [--images 1000] [-o runs/bench]
+    python benchmarks/scale.py rows [--rows 1000000] [-o runs/bench]
+
+`rates` counts the images of DATA with one and with two one-thread processes and with two actors of
+Ray, whose start-up counts apart: up to the first finished shard, less what a shard takes.
+`rows` gives the driver as many rows of made-up counts, 21 classes and two files, as it would have
+after as many images, and has it reduce them to figures; memory is what no file backs.
+"""
+
+import resource
+import time
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.common import facts, write_json
+from export.artifact.artifact import load_artifact
+from export.workers.engines import ENGINES, Workers
+from validate.counting.evaluation import Evaluation
+from validate.counting.job import File, Job
+from validate.counting.shards import cut
+from validate.data.datasets import open_dataset
+from validate.data.items import ids_digest
+from validate.judging.figures import figures
+from validate.result.evidence import Evidence, digest
+from validate.samples.samples import Preparation
+
+ENGINES_TIMED = {
+    "processes, 1 worker": Workers("processes", 1),
+    "processes, 2 workers": Workers("processes", 2),
+    "ray, 2 workers": Workers("ray", 2),
+}
+CLASSES = 21
+
+
+def _rates(options: Namespace) -> dict[str, Any]:
+    artifact = load_artifact(options.artifact)
+    items = open_dataset(options.data, "val").first(options.images).sorted().items
+    preparation = Preparation.for_artifact(artifact.manifest, "squash")
+    files = {"fp32": File(artifact.path.resolve(), artifact.manifest.sha256, "ort-cpu")}
+    job = Job(files, "fp32", preparation, artifact.manifest)
+    rows = {}
+    for name, workers in ENGINES_TIMED.items():
+        if options.only and options.only not in name:
+            continue
+        rows[name] = _timed(job, items, workers)
+        print(name, rows[name], flush=True)
+    return rows
+
+
+def _timed(job: Job, items: Any, workers: Workers) -> dict[str, Any]:
+    """Seconds in all, to the first shard, and images per second from there to the last."""
+    shards = cut(items)
+    begun = time.perf_counter()
+    ends, digests, memory = [], {}, 0
+    for shard, counts in ENGINES[workers.engine].run(job, shards, workers, print):
+        ends.append(time.perf_counter() - begun)
+        digests[shard.index] = digest({key: one.against for key, one in counts.items()})
+        memory = max([memory, *_workers()])
+    rate = (len(items) - len(shards[0].items)) / (ends[-1] - ends[0])
+    return {
+        "seconds": round(ends[-1], 1),
+        "first_shard": round(ends[0], 1),
+        "images_per_second": round(rate, 2),
+        "start": round(ends[0] - (workers.count or 1) * len(shards[0].items) / rate, 1),
+        "worker_mb": round(memory / 1e6),
+        "counts": ids_digest(digests[index] for index in sorted(digests))[:16],
+    }
+
+
+def _workers() -> Iterator[int]:
+    """Resident bytes of the processes that count: ours, and Ray's actors."""
+    for status in Path("/proc").glob("[0-9]*/status"):
+        try:
+            command = (status.parent / "cmdline").read_bytes()
+            if b"export.workers.worker" in command or b"ray::MapWorker" in command:
+                lines = dict(line.split(":", 1) for line in status.read_text().splitlines())
+                yield int(lines["VmRSS"].split()[0]) * 1024
+        except (OSError, KeyError):
+            continue
+
+
+def _rows(options: Namespace) -> dict[str, Any]:
+    rng = np.random.default_rng(0)
+    kinds = [_row(rng) for _ in range(64)]
+    evaluations = {key: Evaluation() for key in ("fp32", "int8")}
+    begun = time.perf_counter()
+    block = 256
+    for start in range(0, options.rows, block):
+        count = min(block, options.rows - start)
+        ids = [f"image_{start + n:08d}" for n in range(count)]
+        for place, evaluation in enumerate(evaluations.values()):
+            chosen = np.stack([kinds[(start + n + place) % 64] for n in range(count)])
+            near = np.stack([chosen.sum((1, 2)) // 5, chosen.sum((1, 2)) // 6], 1)
+            evaluation.extend(ids, Evidence(chosen, chosen, near, np.zeros(count, np.bool_)))
+    merged = time.perf_counter() - begun
+    before = _anonymous()
+    evidence = {key: one.evidence() for key, one in evaluations.items()}
+    ids = [f"image_{n:08d}" for n in range(options.rows)]
+    found = figures(evidence, "fp32", [f"class {n}" for n in range(CLASSES)], ids)
+    return {
+        "rows": options.rows,
+        "merge_seconds": round(merged, 1),
+        "figures_seconds": round(time.perf_counter() - begun - merged, 1),
+        "driver_mb_before_figures": before,
+        "driver_mb_now": _anonymous(),
+        "driver_mb_most": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3),
+        "drop": found["int8"].drop,
+    }
+
+
+def _row(rng: np.random.Generator) -> np.ndarray[Any, Any]:
+    counts = rng.integers(0, 5, (CLASSES, CLASSES))
+    return counts + np.diag(rng.integers(0, 6000, CLASSES))
+
+
+def _anonymous() -> int:
+    """MB of this process that no file backs."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) // 1000 for line in lines if line.startswith("RssAnon"))
+
+
+def _parsed() -> Namespace:
+    parser = ArgumentParser()
+    parser.add_argument("-o", "--out", type=Path, default=Path("runs/bench"))
+    parts = parser.add_subparsers(dest="part", required=True)
+    rates = parts.add_parser("rates")
+    rates.add_argument("artifact", type=Path)
+    rates.add_argument("data")
+    rates.add_argument("--images", type=int, default=1000)
+    rates.add_argument("--only")
+    rates.set_defaults(run=_rates)
+    rows = parts.add_parser("rows")
+    rows.add_argument("--rows", type=int, default=1_000_000)
+    rows.set_defaults(run=_rows)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    options = _parsed()
+    run: Callable[[Namespace], dict[str, Any]] = options.run
+    found = run(options)
+    options.out.mkdir(parents=True, exist_ok=True)
+    write_json(options.out / f"scale-{options.part}.json", facts() | {"found": found})
+    print(found)

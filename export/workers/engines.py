@@ -1,0 +1,102 @@
+"""The table of engines: where tasks are done."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from export.common.errors import UsageError
+from export.common.tables import Lazy, known
+
+if TYPE_CHECKING:
+    from export.workers.work import Task, Work
+
+Note = Callable[[str], None]
+"""Is told in a line what went wrong and was mended."""
+Run = Callable[["Work", "Sequence[Task]", "Workers", Note], "Iterator[tuple[Any, Any]]"]
+"""Gives every task once with what was done, in any order, as they are finished."""
+
+ATTEMPTS = 3
+"""How often a task may take its worker with it before it is given up."""
+
+OPENING = 300.0
+"""Seconds in which a worker has to be ready: importing and opening take long on a busy machine."""
+
+
+@dataclass(frozen=True)
+class EngineEntry:
+    """`run` does tasks; `several` workers are possible, at an `address` maybe."""
+
+    help: str
+    run: Run
+    several: bool = True
+    address: bool = False
+
+
+ENGINES: dict[str, EngineEntry] = {
+    "local": EngineEntry(
+        "in this process, one image after the other",
+        Lazy("export.workers.local:run"),
+        several=False,
+    ),
+    "processes": EngineEntry("in processes of this machine", Lazy("export.workers.processes:run")),
+    "ray": EngineEntry(
+        "on a Ray cluster, or one of this machine alone",
+        Lazy("export.workers.on_ray:run"),
+        address=True,
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Workers:
+    """An engine's name, and how many workers with how many threads (and GPUs) each.
+
+    `count` None: as many as the cores of this machine, or of Ray's cluster, give. A worker that is
+    silent for `seconds`, which is as long as an image may take, is ended. `address` is that of
+    Ray's cluster.
+    """
+
+    engine: str
+    count: int | None = None
+    threads: int = 1
+    gpus: float = 0.0
+    seconds: float = 300.0
+    address: str | None = None
+
+    def __post_init__(self) -> None:
+        """Raise UsageError for an unknown engine, and for what this one has no use for."""
+        entry = known("engine", self.engine, ENGINES)
+        if self.count is not None and self.count > 1 and not entry.several:
+            raise UsageError(f"--engine {self.engine} is one worker; --workers goes with others")
+        if self.address is not None and not entry.address:
+            raise UsageError(f"--engine {self.engine} has no address; --address goes with ray")
+        counted = {"--workers": self.count, "--threads": self.threads}
+        for option, value in (*counted.items(), ("--time-limit", self.seconds)):
+            if value is not None and value <= 0:
+                raise UsageError(f"{option} {value:g}: give a positive number")
+
+
+def workers_of(
+    engine: str | None,
+    workers: int | None = None,
+    threads: int | None = None,
+    gpus: float | None = None,
+    time_limit: float | None = None,
+    address: str | None = None,
+) -> Workers | None:
+    """Return what these options ask for; UsageError for those that need an engine without one."""
+    given = {
+        "count": workers,
+        "threads": threads,
+        "gpus": gpus,
+        "seconds": time_limit,
+        "address": address,
+    }
+    asked = {name: value for name, value in given.items() if value is not None}
+    if engine is None:
+        if asked:
+            raise UsageError(
+                "--workers, --threads, --gpus, --time-limit and --address go with --engine"
+            )
+        return None
+    return Workers(engine, **asked)  # type: ignore[arg-type]
