@@ -26,7 +26,7 @@ from export.artifact.artifact import Artifact
 from tests.fuzz.parsers import PARSERS
 from tests.fuzz.test_parsers import TRIES
 
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.processes]
 Drawn = st.DrawFn
 few = settings(
     max_examples=TRIES,

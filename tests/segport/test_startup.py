@@ -111,10 +111,11 @@ def test_a_users_network_is_found_in_the_working_directory(tmp_path: Path) -> No
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 @pytest.mark.parametrize("unbuffered", ["", "1"])
-def test_an_answer_that_cannot_be_written_is_one_line(unbuffered: str) -> None:
+def test_an_answer_that_cannot_be_written_is_one_line(unbuffered: str, done: Done) -> None:
+    result = done[1] / "squash/result.json"
     with Path("/dev/full").open("w") as full:
         answer = subprocess.run(
-            [SCRIPT, "models", "--json"],
+            [SCRIPT, "gate", result, "--max-drop", "int8=100", "--json"],
             stdout=full, stderr=subprocess.PIPE, text=True, check=False,
             env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
         )  # fmt: skip
