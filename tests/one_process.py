@@ -1,7 +1,7 @@
 """What a command starts processes for, done in the tests' own, which has loaded torch already.
 
-The processes are there for crashes, hangs and memory. Tests of them are marked `processes`, and what
-is started as a user starts it (demo, documentation, faults) has them too.
+The processes are there for crashes, hangs and memory. Tests of them are marked `processes`; what is
+started as a user starts it (documentation, faults, `make demo` in CI) has them too.
 """
 
 from collections.abc import Callable, Iterator

@@ -13,6 +13,7 @@ from tests.segport.command import Answer
 from tests.segport.process import SCRIPT, answers, process
 from tests.segport.slowness import within
 
+pytestmark = pytest.mark.slow
 REPOSITORY = Path(__file__).resolve().parents[2]
 Done = tuple[Answer, Path]
 
