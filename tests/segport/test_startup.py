@@ -23,6 +23,7 @@ def _light_commands(done: Done, tmp_path: Path) -> list[list[object]]:
     return [
         ["--help"],
         ["gate", "--help"],
+        ["diagnose", "--help"],
         ["gate", result, "--max-drop", "int8=100"],
         ["report", result, "-o", tmp_path / "out", "--format", "md"],
     ]
@@ -39,17 +40,19 @@ def test_a_report_with_its_page_is_there_within_three_seconds(done: Done, tmp_pa
 
 
 def test_help_gate_and_report_do_not_import_torch(done: Done, tmp_path: Path) -> None:
+    heavy = {"torch", "torchvision", "onnxruntime"}
     code = (
         "import sys; from segport.cli import main\n"
         "try: main()\n"
         "except SystemExit as stopped: assert not stopped.code, stopped.code\n"
-        "heavy = {'torch', 'torchvision', 'onnxruntime'} & set(sys.modules)\n"
-        "print(sorted(heavy), file=sys.stderr)"
+        "print(*sys.modules, file=sys.stderr)"
     )
     for arguments in _light_commands(done, tmp_path):
         answer = process(sys.executable, "-c", code, *arguments)
         assert answer.returncode == 0, answer.stderr
-        assert answer.stderr.splitlines() == ["[]"], arguments
+        more = {"onnx", "matplotlib", "numpy"} if "--help" in arguments else set()
+        (loaded,) = answer.stderr.splitlines()
+        assert not (heavy | more) & set(loaded.split()), arguments
         assert answer.stdout
 
 
