@@ -27,7 +27,7 @@ TESTS := tests
 FUZZED := runs/fuzz
 UV := $(BIN)/uv
 # a file's tests share what is slow to make, so a file is one worker's; one that dies ends the run, which else hangs
-PARALLEL := -n 2 --dist loadfile --max-worker-restart 0
+PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 LOWEST := .venv-lowest
 
 .PHONY: demo web test test-fast fuzz fuzz-guided faults lock audit lowest pythons numerical mutants lint docs coverage reports bench bench-timed bench-untimed bench-page demo-network clean

@@ -46,13 +46,12 @@ def simplify(model: ModelProto, probes: list[Outputs]) -> Simplified:
     with scratch_folder() as scratch:
         source, target = Path(scratch, "source.onnx"), Path(scratch, "target.onnx")
         onnx.save(model, source)
-        command = [sys.executable, "-c", _CHILD, str(source), str(target)]
         try:
-            child = subprocess.run(command, capture_output=True, timeout=_TIMEOUT_S, check=False)
+            code = _onnxsim(source, target)
         except subprocess.TimeoutExpired:
             return Simplified(model, f"not used: onnxsim ran longer than {_TIMEOUT_S} s")
-        if child.returncode != 0 or not target.is_file():
-            return Simplified(model, f"not used: onnxsim ended with exit code {child.returncode}")
+        if code != 0 or not target.is_file():
+            return Simplified(model, f"not used: onnxsim ended with exit code {code}")
         try:
             simpler = onnx.load(target)
             before, after = _operators(model), _operators(simpler)
@@ -67,6 +66,13 @@ def simplify(model: ModelProto, probes: list[Outputs]) -> Simplified:
     if problem:
         return Simplified(model, f"not used: {problem}")
     return Simplified(simpler, f"used: {before.total()} to {after.total()} nodes")
+
+
+def _onnxsim(source: Path, target: Path) -> int:
+    """Simplify a file in a process of its own; its exit code."""
+    command = [sys.executable, "-c", _CHILD, str(source), str(target)]
+    child = subprocess.run(command, capture_output=True, timeout=_TIMEOUT_S, check=False)
+    return child.returncode
 
 
 def _operators(model: ModelProto) -> Counter[str]:

@@ -1,8 +1,10 @@
 """Fixtures shared by all tests."""
 
+import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -10,10 +12,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from export.artifact.artifact import Artifact
+from export.artifact.artifact import Artifact, load_artifact
 from export.artifact.classes import palette
+from tests.once import made_once
+from tests.one_process import patched
 from tests.segport.command import Answer, segport
-from tests.timing import few_rounds
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
@@ -36,6 +39,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for marker, reason in absent.items():
             if item.get_closest_marker(marker):
                 item.add_marker(pytest.mark.skip(reason=reason))
+    # files with slow tests first: both workers then end together
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 def chromium_path() -> str | None:
@@ -49,6 +55,23 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_process() -> Iterator[None]:
+    """See tests/one_process.py."""
+    with patched(in_tests=True):
+        yield
+
+
+@pytest.fixture(autouse=True)
+def processes(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Start processes as users do, in tests marked `processes`."""
+    if request.node.get_closest_marker("processes"):
+        with patched(in_tests=False):
+            yield
+    else:
         yield
 
 
@@ -105,30 +128,31 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
 @pytest.fixture(scope="session")
 def trained(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
     """A DeepLab with a real checkpoint at 257x257, for tests marked `shared`; read only."""
-    from export.onnx_export import export_model
+    checkpoint = str(shared / "checkpoints/deeplabv3_mobilenet_voc_os16.pth")
 
-    checkpoint = shared / "checkpoints/deeplabv3_mobilenet_voc_os16.pth"
-    folder = tmp_path_factory.mktemp("trained")
-    return export_model("deeplabv3_mobilenet", str(checkpoint), folder, size=(257, 257))
+    def make(folder: Path) -> None:
+        from export.onnx_export import export_model
+
+        export_model("deeplabv3_mobilenet", checkpoint, folder, size=(257, 257))
+
+    folder = made_once(tmp_path_factory, "trained", make)
+    return load_artifact(folder / "deeplabv3_mobilenet-fp32.onnx")
 
 
 @pytest.fixture
 def unsimplified(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Export and import without onnxsim, which saves three seconds."""
-    monkeypatch.setattr("export.simplify._CHILD", "raise SystemExit(1)")
-
-
-@pytest.fixture
-def probed_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Run third-party files in this process; test_probing.py has the process of their own."""
-    from export.foreign.probing import run_all
-
-    monkeypatch.setattr("export.foreign.probing.call_within", lambda limits, name, *a: run_all(*a))
+    """Export and import without onnxsim."""
+    monkeypatch.setattr("export.simplify._onnxsim", lambda source, target: 1)
 
 
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Answer, Path]:
-    """What `segport run demo` answered, and its folder; read only. Takes a minute."""
-    folder = tmp_path_factory.mktemp("demo")
-    with few_rounds():
-        return segport("run", "demo", "-o", folder), folder
+    """What `segport run demo` answered, and its folder; made once for all workers, read only."""
+    folder = made_once(tmp_path_factory, "demo", _run_demo)
+    answer = json.loads(folder.with_name("demo.json").read_text())
+    return Answer(**answer), folder
+
+
+def _run_demo(folder: Path) -> None:
+    answer = segport("run", "demo", "-o", folder)
+    folder.with_name("demo.json").write_text(json.dumps(asdict(answer)))

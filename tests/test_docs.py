@@ -70,9 +70,10 @@ def test_every_page_is_reached_from_the_readme() -> None:
 
 
 def test_the_picture_of_the_layout_is_that_of_the_code() -> None:
-    assert PICTURE.read_text() == layout_svg(), "python docs/layout.py renews it"
+    drawn = layout_svg()
+    assert PICTURE.read_text() == drawn, "python docs/layout.py renews it"
     for folder in arrows():
-        assert f">{folder.split('.')[-1]}</text>" in layout_svg() or "." not in folder
+        assert f">{folder.split('.')[-1]}</text>" in drawn or "." not in folder
 
 
 @pytest.mark.slow

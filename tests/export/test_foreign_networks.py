@@ -40,7 +40,7 @@ MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)
 Array = NDArray[Any]
 
 
-pytestmark = pytest.mark.usefixtures("unsimplified", "probed_here")
+pytestmark = pytest.mark.usefixtures("unsimplified")
 """tests/segport has files simplified, and run in a process of their own."""
 
 

@@ -149,6 +149,7 @@ def test_no_trace_of_its_making(tiny: Artifact) -> None:
         assert holder.doc_string == ""
 
 
+@pytest.mark.processes
 def test_a_crash_of_onnxsim_changes_no_byte(
     tiny: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -70,10 +70,9 @@ def _enlarged(logits: NDArray[Any], height: int, width: int) -> NDArray[Any]:
 
 @pytest.fixture(autouse=True)
 def _without_onnxsim(request: pytest.FixtureRequest) -> None:
-    """test_simplify.py, `imported` and the real files have onnxsim, and a process of their own."""
+    """test_simplify.py, `imported` and the real files have onnxsim."""
     if not request.node.get_closest_marker("shared"):
         request.getfixturevalue("unsimplified")
-        request.getfixturevalue("probed_here")
 
 
 # --------------------------------------------------------------------------- what is written

@@ -12,6 +12,8 @@ from tests.export.build import computed, image, model, operators, value, weight
 
 IMAGE = image(1, 3, 8, 8)
 
+pytestmark = pytest.mark.processes
+
 
 @pytest.fixture(scope="module")
 def wasteful() -> ModelProto:

@@ -18,6 +18,7 @@ import pytest
 
 from tests.faults.job import Ended, Job, check_artifacts, contents, ended
 
+pytestmark = pytest.mark.slow
 TIMES = int(os.environ.get("SEGPORT_FAULTS", "1"))
 LONG = pytest.mark.skipif(TIMES == 1, reason="make faults runs it")
 Undisturbed = tuple[dict[str, bytes], float]

@@ -16,6 +16,7 @@ from export.artifact.artifact import Artifact
 from tests.fuzz.parsers import PARSERS
 
 TRIES = int(os.environ.get("SEGPORT_FUZZ", "100"))
+pytestmark = pytest.mark.processes
 CORPUS = Path(__file__).with_name("corpus")
 _TOKENS = (
     b"NaN",

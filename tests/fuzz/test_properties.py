@@ -26,7 +26,7 @@ from export.artifact.artifact import Artifact
 from tests.fuzz.parsers import PARSERS
 from tests.fuzz.test_parsers import TRIES
 
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.processes, pytest.mark.slow]
 Drawn = st.DrawFn
 few = settings(
     max_examples=TRIES,
@@ -181,7 +181,7 @@ def test_safetensors_headers_that_say_anything(tmp_path: Path, tiny: Artifact) -
     read()
 
 
-@pytest.mark.parametrize("name", ["onnx", pytest.param("onnx-import", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", ["onnx", "onnx-import"])
 def test_onnx_that_holds_anything(name: str, tmp_path: Path, tiny: Artifact) -> None:
     parser = PARSERS[name]
     file = parser.seed(tmp_path, tiny)

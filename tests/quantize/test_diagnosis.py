@@ -126,23 +126,18 @@ def test_a_layers_own_error_is_what_it_makes_of_exact_inputs(
 
 
 @pytest.mark.parametrize("layer", QUANTIZED)
-def test_a_scale_that_is_16_times_too_large(
-    tiny: Artifact, made: Artifact, samples: Samples, tmp_path: Path, layer: str
-) -> None:
+@pytest.mark.parametrize(
+    ("factor", "reason"), [(16, "times what values"), (1 / 16, "outside what its scale")]
+)
+def test_a_scale_that_is_16_times_too_large_or_too_small(
+    tiny: Artifact, made: Artifact, samples: Samples, tmp_path: Path, layer: str, factor: float,
+    reason: str,
+) -> None:  # fmt: skip
     scale = activation_scale(made, layer)
-    faulty = edited(made, tmp_path, {scale: lambda v: v * np.float32(16)})
-    assert named(tiny, faulty, samples) == layer
-    assert "times what values" in diagnose(tiny, faulty, samples).suspect.reason
-
-
-@pytest.mark.parametrize("layer", QUANTIZED)
-def test_a_scale_that_is_16_times_too_small(
-    tiny: Artifact, made: Artifact, samples: Samples, tmp_path: Path, layer: str
-) -> None:
-    scale = activation_scale(made, layer)
-    faulty = edited(made, tmp_path, {scale: lambda v: v / np.float32(16)})
-    assert named(tiny, faulty, samples) == layer
-    assert "outside what its scale" in diagnose(tiny, faulty, samples).suspect.reason
+    faulty = edited(made, tmp_path, {scale: lambda v: v * np.float32(factor)})
+    found = diagnose(tiny, faulty, samples)
+    assert found.suspect.stands_out and found.suspected.layer == layer
+    assert reason in found.suspect.reason
 
 
 @pytest.mark.parametrize("layer", CONVOLUTIONS)
@@ -418,15 +413,13 @@ def test_a_network_that_is_broken_in_fp32_is_refused(
 
 @pytest.fixture(scope="module")
 def real(
-    shared: Path, tmp_path_factory: pytest.TempPathFactory
+    shared: Path, trained: Artifact, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Artifact, Artifact, Samples]:
-    """`deeplabv3_mobilenet` in fp32 and int8, and four images."""
-    folder = tmp_path_factory.mktemp("real")
-    checkpoint = shared / "checkpoints/deeplabv3_mobilenet_voc_os16.pth"
-    fp32 = export_model("deeplabv3_mobilenet", str(checkpoint), folder)
+    """A trained network in fp32 and int8, and four images."""
     dataset = open_dataset(f"{shared}/voc/VOCdevkit:train", "train", masks=False).sample(4, 0)
-    samples = Samples(dataset, Preparation.for_artifact(fp32.manifest, "squash"))
-    return fp32, quantize(fp32, "int8", folder, samples=samples), samples
+    samples = Samples(dataset, Preparation.for_artifact(trained.manifest, "squash"))
+    folder = tmp_path_factory.mktemp("real")
+    return trained, quantize(trained, "int8", folder, samples=samples), samples
 
 
 @pytest.mark.shared

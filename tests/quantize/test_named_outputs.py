@@ -21,7 +21,7 @@ FED = image(*SHAPE, seed=9)
 TARGETS = ("cpu", "arm", "openvino", "tensorrt", "npu")
 
 
-pytestmark = pytest.mark.usefixtures("unsimplified", "probed_here")
+pytestmark = pytest.mark.usefixtures("unsimplified")
 """tests/segport has files simplified, and run in a process of their own."""
 
 

@@ -17,7 +17,7 @@ from validate.data.datasets import open_dataset
 from validate.samples.samples import Preparation, Samples
 
 SIZE = (256, 320)
-pytestmark = pytest.mark.shared
+pytestmark = [pytest.mark.shared, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")

@@ -17,6 +17,7 @@ from export.artifact.artifact import Artifact
 from tests.networks import tiny as tiny_network
 from tests.segport.command import segport
 
+pytestmark = pytest.mark.processes
 MODEL = "tests.networks:tiny"
 STATISTICS = ["--mean", 0.5, 0.5, 0.5, "--std", 0.2, 0.2, 0.2]
 

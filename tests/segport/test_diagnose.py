@@ -1,6 +1,5 @@
 import json
 import shutil
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +9,6 @@ from onnx import numpy_helper
 
 from export.artifact.artifact import Artifact, load_artifact, write_artifact
 from tests.segport.command import Answer, segport
-from tests.segport.process import process
 
 Done = tuple[Answer, Path]
 
@@ -96,16 +94,3 @@ def test_an_output_that_is_a_file_is_refused_before_the_work(
         "-o", tmp_path / "file",
     )  # fmt: skip
     assert answer.code == 2 and "is a file" in answer.errors[0]
-
-
-def test_help_imports_nothing_heavy() -> None:
-    code = (
-        "import sys; from segport.cli import main\n"
-        "try: main()\n"
-        "except SystemExit as stopped: assert not stopped.code, stopped.code\n"
-        "heavy = {'torch', 'onnx', 'onnxruntime', 'matplotlib', 'numpy'} & set(sys.modules)\n"
-        "print(sorted(heavy), file=sys.stderr)"
-    )
-    answer = process(sys.executable, "-c", code, "diagnose", "--help")
-    assert answer.returncode == 0 and answer.stderr.splitlines() == ["[]"], answer.stderr
-    assert "--limit" in answer.stdout

@@ -441,6 +441,7 @@ def test_weights_and_class_names_count_by_their_contents(tmp_path: Path) -> None
     assert {k for k, v in digests(tmp_path / "one").items() if v != one[k]} == {"classes"}
 
 
+@pytest.mark.slow
 def test_a_second_run_of_a_zoo_network_does_not_import_torch(
     make_voc: Callable[..., Path], tmp_path: Path
 ) -> None:

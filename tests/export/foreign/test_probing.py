@@ -15,6 +15,8 @@ from tests.export.build import constant, model, saved, value, weight
 
 SIDE = 48
 
+pytestmark = pytest.mark.processes
+
 
 def _refused(graph: onnx.ModelProto, folder: Path) -> str:
     file = saved(graph, folder)

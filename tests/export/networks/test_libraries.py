@@ -59,6 +59,7 @@ def test_smp_gives_what_its_own_class_gives() -> None:
         assert torch.equal(one, other), name
 
 
+@pytest.mark.slow
 def test_smp_goes_to_a_file_that_computes_the_same(tmp_path: Path) -> None:
     made = export_model(f"{SMALL}&classes=3", "random", tmp_path, size=(96, 64), classes="a,b,c")
     assert made.path.name == "smp-Unet-fp32.onnx"
@@ -101,6 +102,7 @@ def test_smp_has_no_default_weights() -> None:
         library_weights("smp:Unet")
 
 
+@pytest.mark.slow
 def test_hugging_face_brings_weights_names_and_normalisation(folder: Path, tmp_path: Path) -> None:
     from transformers import SegformerForSemanticSegmentation
 
@@ -118,6 +120,7 @@ def test_hugging_face_brings_weights_names_and_normalisation(folder: Path, tmp_p
     np.testing.assert_allclose(run(open_session(made.path), image)[0], wanted, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_what_was_asked_for_beats_what_comes_with_the_folder(folder: Path, tmp_path: Path) -> None:
     made = export_model(
         f"hf:{folder}", "random", tmp_path, size=(64, 64), classes="a,b,c", mean=(0.5,), std=(0.5,)

@@ -127,6 +127,7 @@ def test_uncounted_operators_are_reported(table: dict[str, dict[str, Any]]) -> N
     assert table["deeplabv3_resnet50"]["uncounted"]["add"] == 16
 
 
+@pytest.mark.slow
 def test_table_in_a_fresh_process_takes_less_than_eight_seconds() -> None:
     """Two and a half of them are torch's import."""
     code = "from export.networks.zoo import zoo_table; assert len(zoo_table()) == 12"
@@ -250,6 +251,7 @@ def test_output_stride_does_not_apply_to_users_networks() -> None:
         build_network("tests.networks:tiny", 21, 8)
 
 
+@pytest.mark.slow
 def test_a_mobilenet_does_not_wait_for_torchvision() -> None:
     """Which imports torch's compiler, and takes as long as torch itself."""
     code = (

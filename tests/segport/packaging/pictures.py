@@ -1,5 +1,7 @@
 """Pictures for the programs that come with a package, and what `segport predict` makes of them."""
 
+import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +21,17 @@ def picture_of(folder: Path, shape: tuple[int, int]) -> Path:
     image.save(file)
     image.save(file.with_suffix(".png"))
     return file
+
+
+def assert_masks_of_predict(program: Sequence[str | Path], tiny: Path, folder: Path) -> None:
+    """`PROGRAM NETWORK PICTURE MASK` writes the masks that `segport predict` does, to the pixel."""
+    mask = folder / "mask.pgm"
+    for network in (tiny, mask_only(folder)):
+        for shape in SHAPES:
+            picture = picture_of(folder, shape)
+            subprocess.run([*program, network, picture, mask], check=True, timeout=60)
+            wanted = predicted(network, picture, folder / "masks")
+            assert np.array_equal(np.asarray(Image.open(mask)), wanted), (network.name, shape)
 
 
 def predicted(artifact: Path, picture: Path, folder: Path) -> np.ndarray:

@@ -3,15 +3,13 @@
 import subprocess
 from pathlib import Path
 
-import numpy as np
 import onnxruntime
 import pytest
-from PIL import Image
 
 import segport
 from export.artifact.artifact import Artifact
 from tests.conftest import CPP_HEADERS
-from tests.segport.packaging.pictures import SHAPES, mask_only, picture_of, predicted
+from tests.segport.packaging.pictures import assert_masks_of_predict
 
 TEMPLATES = Path(segport.__file__).parent / "packaging/inside"
 pytestmark = [pytest.mark.slow, pytest.mark.cpp]
@@ -37,13 +35,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_masks_are_those_of_predict(program: Path, tiny: Artifact, tmp_path: Path) -> None:
-    for network in (tiny.path, mask_only(tmp_path)):
-        for shape in SHAPES:
-            picture = picture_of(tmp_path, shape)
-            mask = tmp_path / "mask.pgm"
-            subprocess.run([program, network, picture, mask], check=True, timeout=60)
-            wanted = predicted(network, picture, tmp_path / "masks")
-            assert np.array_equal(np.asarray(Image.open(mask)), wanted), (network.name, shape)
+    assert_masks_of_predict([program], tiny.path, tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from PIL import Image
 
 import segport
 from export.artifact.artifact import Artifact
-from tests.segport.packaging.pictures import SHAPES, mask_only, picture_of, predicted
+from tests.segport.packaging.pictures import assert_masks_of_predict, picture_of
 
 SCRIPT = Path(segport.__file__).parent / "packaging/inside/infer.mjs"
 _RESIZE = """
@@ -65,13 +65,7 @@ def script(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.slow
 @pytest.mark.web
 def test_masks_are_those_of_predict(script: Path, tiny: Artifact, tmp_path: Path) -> None:
-    for network in (tiny.path, mask_only(tmp_path)):
-        for shape in SHAPES:
-            picture = picture_of(tmp_path, shape)
-            mask = tmp_path / "mask.pgm"
-            subprocess.run(["node", script, network, picture, mask], check=True, timeout=60)
-            wanted = predicted(network, picture, tmp_path / "masks")
-            assert np.array_equal(np.asarray(Image.open(mask)), wanted), (network.name, shape)
+    assert_masks_of_predict(["node", script], tiny.path, tmp_path)
 
 
 @pytest.mark.slow

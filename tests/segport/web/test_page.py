@@ -16,7 +16,7 @@ from tests.segport.command import Answer, segport
 from validate.runtime.runtimes import open_runtime
 from validate.samples.samples import Preparation
 
-pytestmark = [pytest.mark.browser, pytest.mark.web]
+pytestmark = [pytest.mark.browser, pytest.mark.web, pytest.mark.slow]
 READY = "computed at"
 
 
@@ -138,7 +138,6 @@ def test_masks_are_those_of_onnxruntime(visit: Visit, files: list[Path], picture
     }  # fmt: skip
 
 
-@pytest.mark.slow
 def test_masks_of_the_demo_are_those_of_onnxruntime(
     chromium: Any, demo: tuple[Answer, Path]
 ) -> None:

@@ -18,7 +18,7 @@ from tests.segport.command import segport
 from validate.accumulation.engine import Accumulating, ranks_of, summing, tensor_types
 from validate.runtime.ort import emulated_fp16
 
-pytestmark = pytest.mark.usefixtures("unsimplified", "probed_here")
+pytestmark = pytest.mark.usefixtures("unsimplified")
 SIDE, BRIGHT = 16, 4096
 
 

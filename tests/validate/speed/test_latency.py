@@ -17,6 +17,8 @@ from validate.speed.latency import (
 )
 
 IMAGE = np.zeros((1, 3, 2, 2), np.float32)
+pytestmark = pytest.mark.processes  # and as many rounds
+
 ANSWER = logits_of([[0, 1], [1, 0]], 2)
 
 

@@ -22,7 +22,7 @@ from validate.report.page.page import html_report
 from validate.report.report import report
 from validate.result.result import ImageAgreement
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 QUIET = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
