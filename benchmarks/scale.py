@@ -27,7 +27,7 @@ from validate.counting.shards import cut
 from validate.data.datasets import open_dataset
 from validate.data.items import ids_digest
 from validate.judging.figures import figures
-from validate.result.evidence import Evidence, digest
+from validate.result.evidence import Evidence
 from validate.samples.samples import Preparation
 
 ENGINES_TIMED = {
@@ -58,9 +58,9 @@ def _timed(job: Job, items: Any, workers: Workers) -> dict[str, Any]:
     shards = cut(items)
     begun = time.perf_counter()
     ends, digests, memory = [], {}, 0
-    for shard, counts in ENGINES[workers.engine].run(job, shards, workers, print):
+    for shard, packed in ENGINES[workers.engine].run(job, shards, workers, print):
         ends.append(time.perf_counter() - begun)
-        digests[shard.index] = digest({key: one.against for key, one in counts.items()})
+        digests[shard.index] = packed.digest
         memory = max([memory, *_workers()])
     rate = (len(items) - len(shards[0].items)) / (ends[-1] - ends[0])
     return {

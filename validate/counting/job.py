@@ -13,10 +13,9 @@ from export.common.progress import Progress, silent
 from export.common.versions import versions
 from export.ort.sessions import cpu_facts, few_threads
 from validate.counting.evaluation import evaluate
-from validate.counting.kept import Counts
+from validate.counting.kept import Packed
 from validate.counting.shards import Shard
 from validate.data.items import Dataset
-from validate.result.evidence import in_memory
 from validate.runtime.engine import Runtime
 from validate.runtime.runtimes import TORCH_ID, open_runtime
 from validate.runtime.torch_network import open_torch
@@ -80,7 +79,7 @@ class Job:
                 )
             yield runtimes
 
-    def do(self, opened: Mapping[str, Runtime], task: Shard, progress: Progress = silent) -> Counts:
+    def do(self, opened: Mapping[str, Runtime], task: Shard, progress: Progress = silent) -> Packed:
         """Predict and count a shard's images with what `opened` gave. Raises as `evaluate`."""
         part = Dataset("shard", str(task.index), task.items)
         # one thread is one thread: the others' work is that of other workers
@@ -88,7 +87,8 @@ class Job:
         found = evaluate(
             opened, self.reference, part, self.preparation, progress=progress, depth=depth
         )
-        return {key: in_memory(evaluation.evidence()) for key, evaluation in found.items()}
+        counts = {key: evaluation.evidence() for key, evaluation in found.items()}
+        return Packed.of(counts, [item.id for item in task.items])
 
     @property
     def digest(self) -> str:

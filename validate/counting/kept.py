@@ -6,7 +6,9 @@ than its name is no count and is made again.
 """
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 
 from export.common.errors import ArtifactError, DataError
@@ -18,6 +20,24 @@ FOLDER = "rows"
 _DIGITS = 16
 Counts = Mapping[str, Evidence]
 """What was counted in a shard, by artifact id."""
+
+
+@dataclass(frozen=True)
+class Packed:
+    """A shard's counts as the bytes of its file, and their digest.
+
+    Workers pack: compressing what 256 of them count would be more than one driver can do.
+    """
+
+    data: bytes
+    digest: str
+
+    @classmethod
+    def of(cls, counts: Counts, images: Sequence[str]) -> "Packed":
+        """Pack what was counted of `images`."""
+        file = BytesIO()
+        digest = write_evidence(counts, images, file)
+        return cls(file.getvalue(), digest)
 
 
 class KeptRows:
@@ -56,16 +76,15 @@ class KeptRows:
         """Whether a file for the shard is there and whole."""
         return self.counts(shard) is not None
 
-    def keep(self, shard: Shard, counts: Counts) -> None:
+    def keep(self, shard: Shard, packed: Packed) -> None:
         """Write a shard's counts, whole or not at all; ArtifactError where there is no room."""
         key = self._key(shard)
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             with scratch_folder(self._folder) as scratch:
                 partial = scratch / "rows.npz"
-                with partial.open("wb") as file:
-                    digest = write_evidence(counts, [item.id for item in shard.items], file)
-                path = self._folder / f"{key}-{digest[:_DIGITS]}.npz"
+                partial.write_bytes(packed.data)
+                path = self._folder / f"{key}-{packed.digest[:_DIGITS]}.npz"
                 partial.replace(path)
         except OSError as error:
             raise ArtifactError(

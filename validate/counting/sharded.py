@@ -32,8 +32,8 @@ def count(
         progress.note(f"{done} of {total} images were counted by an earlier run, which goes on")
     progress(STAGE, done, total)
     if todo:
-        for shard, counts in ENGINES[workers.engine].run(job, todo, workers, progress.note):
-            kept.keep(shard, counts)
+        for shard, packed in ENGINES[workers.engine].run(job, todo, workers, progress.note):
+            kept.keep(shard, packed)
             done += len(shard.items)
             progress(STAGE, done, total)
     evaluations = {key: Evaluation() for key in job.ids}

@@ -48,12 +48,6 @@ class Evidence:
         return all(part is not None for part in (self.against, self.near, self.nonfinite))
 
 
-def in_memory(evidence: Evidence) -> Evidence:
-    """Return a copy that can go to another process: arrays that are no part of a file."""
-    parts: Any = {part.name: getattr(evidence, part.name) for part in fields(evidence)}
-    return Evidence(**{k: None if part is None else np.array(part) for k, part in parts.items()})
-
-
 @dataclass(frozen=True)
 class EvidenceFile:
     """All of a confusion.npz: evidence by artifact id, image ids (None in older files), digest."""

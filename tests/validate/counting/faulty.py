@@ -9,7 +9,7 @@ from pathlib import Path
 
 from export.common.progress import Progress, silent
 from validate.counting.job import Job
-from validate.counting.kept import Counts
+from validate.counting.kept import Packed
 from validate.counting.shards import Shard
 from validate.runtime.engine import Runtime
 
@@ -30,7 +30,7 @@ class FaultyJob(Job):
         own = {field.name: getattr(job, field.name) for field in fields(job)}
         return cls(**own, notes=notes, **fault)  # type: ignore[arg-type]
 
-    def do(self, opened: Mapping[str, Runtime], task: Shard, progress: Progress = silent) -> Counts:
+    def do(self, opened: Mapping[str, Runtime], task: Shard, progress: Progress = silent) -> Packed:
         def trapped(done: int, total: int) -> None:
             progress(done, total)
             time.sleep(self.slow)
