@@ -35,6 +35,7 @@ def test_keys_in_the_same_order_and_shape(name: str, shared: Path) -> None:
     assert list(found.items()) == list(wanted.items())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", VAINF)
 def test_logits_are_the_reference_implementations(
     name: str, shared: Path, formula: ModuleType

@@ -92,6 +92,7 @@ def int8(seed: int) -> tuple[ModelProto, list[Floats]]:
     return build(Plan(made, target, layers, ranges, {})), images
 
 
+@pytest.mark.slow
 def test_no_random_network_changes_an_integer() -> None:
     rewritten: Counter[str] = Counter()
     for seed in TRIED:

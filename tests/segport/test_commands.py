@@ -209,15 +209,6 @@ def test_gate_exit_codes(done: Done) -> None:
     assert nothing.code == 2 and "no budget" in nothing.errors[0]
 
 
-def test_gate_as_json(done: Done) -> None:
-    result = done[1] / "squash/result.json"
-    answer = segport("gate", result, "--max-drop", "int8=-100", "--json")
-    assert answer.code == 1 and answer.err == ""
-    assert answer.json["exit_code"] == 1
-    (verdict,) = answer.json["verdicts"]
-    assert (verdict["id"], verdict["outcome"]) == ("int8", "fail")
-
-
 @pytest.mark.parametrize("text", ["int8", "int8=", "int8=x", "=1", "int8=nan", "int8=inf", ""])
 def test_budgets_that_are_none_are_refused(done: Done, text: str) -> None:
     answer = segport("gate", done[1] / "squash/result.json", "--max-drop", text)
@@ -300,11 +291,3 @@ def test_models_as_table_and_as_json() -> None:
     assert len(rows) == 12
     table = segport("models").out
     assert all(row["model"] in table for row in rows)
-
-
-def test_an_interrupt_is_no_regression(done: Done, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(path: Path) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("validate.gating.gate.load_result", interrupted)
-    assert segport("gate", done[1] / "squash/result.json", "--max-drop", "int8=1").code == 130

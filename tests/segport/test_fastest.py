@@ -101,6 +101,7 @@ def test_auto_is_refused_where_nothing_can_be_chosen(
     assert fragment in answer.errors[0] and not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_a_run_with_two_targets_ends_in_the_fastest(
     write_recipe: Callable[..., Path], tmp_path: Path
 ) -> None:

@@ -264,6 +264,7 @@ def test_the_evidence_of_a_failure_is_printed_under_it(tmp_path: Path) -> None:
     assert "      images: 8 got worse, 0 better, of 8 (sign test p = 0.0078)" in lines
 
 
+@pytest.mark.slow
 def test_a_plan_says_how_many_images_a_verdict_needs(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     right = np.stack([np.diag([3000, 1000, 1000])] * 8)

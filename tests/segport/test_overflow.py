@@ -13,6 +13,8 @@ from validate.data.datasets import open_dataset
 from validate.result.result import ArtifactResult, load_result
 from validate.samples.samples import Preparation, Samples
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def hot(tmp_path: Path) -> Path:

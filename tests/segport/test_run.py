@@ -83,6 +83,7 @@ def test_a_drop_beyond_its_budget_gives_exit_code_1_and_still_the_report(
     ]
 
 
+@pytest.mark.slow
 def test_a_recipe_can_ask_for_pictures(write_recipe: WriteRecipe, tmp_path: Path) -> None:
     recipe = write_recipe(
         ('protocols = ["squash", "center-crop"]', 'protocols = ["squash"]\npictures = 2'),
@@ -192,6 +193,7 @@ def test_a_gate_that_cannot_judge_is_found_before_the_work(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_a_baseline_that_is_not_there_yet_can_be_made_of_the_result(
     write_recipe: WriteRecipe, tmp_path: Path
 ) -> None:

@@ -23,6 +23,7 @@ def _recipe(network: str, **model: object) -> Recipe:
     return Recipe.model_validate({"name": "tiny", **sections})
 
 
+@pytest.mark.slow
 @pytest.mark.processes
 def test_it_is_the_file_that_this_process_would_make(tiny: Artifact, tmp_path: Path) -> None:
     made = make_fp32(_recipe("tests.networks:tiny"), tmp_path)
@@ -32,6 +33,7 @@ def test_it_is_the_file_that_this_process_would_make(tiny: Artifact, tmp_path: P
     assert sorted(path.name for path in tmp_path.iterdir()) == ["tiny-fp32.json", "tiny-fp32.onnx"]
 
 
+@pytest.mark.slow
 def test_torch_stays_in_the_process_that_exports(tmp_path: Path) -> None:
     """And the exporter: they would take 650 MB of those that quantizing needs."""
     code = (
@@ -65,6 +67,7 @@ def test_what_is_wrong_is_said_as_ever_and_nothing_is_written(tmp_path: Path) ->
     assert not out.exists()
 
 
+@pytest.mark.slow
 def test_an_exporter_that_is_killed_is_one_line_and_leaves_nothing(
     tmp_path: Path, voc: Path
 ) -> None:

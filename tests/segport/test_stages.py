@@ -310,6 +310,7 @@ def _say(old: str, new: str) -> Callable[[Path], None]:
     return change
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "reused"),
     [
@@ -358,6 +359,7 @@ def test_a_changed_result_is_not_believed(copy: Path) -> None:
     assert json.loads(file.read_text())["artifacts"][-1]["drop"] > -50
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -377,6 +379,7 @@ def test_force_redoes_all(copy: Path) -> None:
     assert _reused(_run(copy, "--force")) == []
 
 
+@pytest.mark.slow
 def test_a_network_of_the_users_own_is_exported_every_time_and_the_rest_reused(
     done: tuple[Answer, Path], tmp_path: Path
 ) -> None:

@@ -12,6 +12,8 @@ from PIL import Image
 from tests.export.build import computed, constant, model, saved, value, weight
 from tests.segport.command import segport
 
+pytestmark = pytest.mark.slow
+
 SIDE = 48
 STATISTICS = ["--mean", 0.5, 0.4, 0.3, "--std", 0.2, 0.25, 0.3]
 

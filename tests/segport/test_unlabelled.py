@@ -95,6 +95,7 @@ def test_a_report_takes_it(tiny: Artifact, pictures: Path, voc: Path, tmp_path: 
     assert shown and all(f"</span>{VOC_CLASSES[index]}</li>" in swatches for index in shown)
 
 
+@pytest.mark.slow
 def test_a_run_takes_it(write_recipe: Callable[..., Path], pictures: Path, tmp_path: Path) -> None:
     text = write_recipe().read_text()
     start = text.index('validation = "')

@@ -21,6 +21,8 @@ from validate.judging.second_size import size_warnings
 from validate.result.result import SecondSizeFacts
 from validate.speed.latency import measure_latency
 
+pytestmark = pytest.mark.slow
+
 MODEL = "tests.networks:tiny"
 
 

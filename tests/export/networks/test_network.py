@@ -301,6 +301,7 @@ def test_random_weights_leave_the_global_generator_alone() -> None:
     assert torch.equal(torch.rand(4), wanted)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["deeplabv3_resnet101", "deeplabv3plus_mobilenet", TINY])
 def test_random_networks_have_activations_of_order_one(model: str) -> None:
     module = load_network(model, "random", classes=21, seed=0).module

@@ -100,6 +100,7 @@ def test_torchvisions_own_figures(name: str) -> None:
     assert round((cost.macs + macs) / 1e9, 3) == weights.meta["_ops"]
 
 
+@pytest.mark.slow
 def test_comparison_counts_what_the_source_counted(table: dict[str, dict[str, Any]]) -> None:
     rows = {row["model"]: row for row in zoo_comparison()}
 

@@ -173,6 +173,7 @@ def test_ranges_do_not_depend_on_the_order_of_images(
     _assert_within_a_bin(found, ranges)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch", [2, None])
 def test_ranges_do_not_depend_on_the_batch_size(
     tiny: Artifact,

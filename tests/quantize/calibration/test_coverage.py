@@ -110,6 +110,7 @@ def _measured(artifact: Artifact, samples: Sequence[Sample]) -> dict[str, Any]:
     return facts(seen)
 
 
+@pytest.mark.slow
 @pytest.mark.shared
 def test_photos_of_a_real_network_are_told_from_black_images(
     trained: Artifact, shared: Path

@@ -385,6 +385,7 @@ def digest() -> str:
     return checksum.hexdigest()
 
 
+@pytest.mark.slow
 def test_the_bytes_do_not_depend_on_the_hash_seed() -> None:
     root = str(__file__).rsplit("/tests/", 1)[0]
     code = (

@@ -90,6 +90,7 @@ def _same(artifact: Path, picture: Path, folder: Path, runtime: str | None = Non
     assert len(np.unique(expected)) > 1, "a mask of one class shows nothing"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NETWORKS)
 def test_masks_are_those_of_predict(name: str, pictures: Path, tmp_path: Path) -> None:
     artifact = NETWORKS[name](tmp_path)

@@ -89,6 +89,7 @@ def test_an_earlier_package_is_replaced_when_asked_and_nothing_else_is(
     assert {path.name for path in tmp_path.iterdir()} == {"out", "mine"}
 
 
+@pytest.mark.slow
 def test_files_of_two_networks_or_one_twice_are_refused(made: Made, tmp_path: Path) -> None:
     from export.onnx_export import export_model
 

@@ -123,6 +123,7 @@ def _at(sizes: dict[str, int], place: int) -> tuple[str, int]:
     raise AssertionError(place)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["zip", "oci"])
 def test_every_changed_byte_of_a_packed_one_is_seen(made: Made, tmp_path: Path, form: str) -> None:
     out = tmp_path / ("package.zip" if form == "zip" else "oci")

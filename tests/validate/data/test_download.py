@@ -176,6 +176,7 @@ def _recipe(folder: Path, precision: str) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_a_run_fetches_what_its_recipe_names(
     serve_voc: Callable[[str], None], tmp_path: Path
 ) -> None:

@@ -116,6 +116,7 @@ def test_one_picture_for_all_normalised_for_each(tiny: Artifact, tmp_path: Path)
     assert input_image(tiny.manifest).std() > 0.1
 
 
+@pytest.mark.slow
 def test_real_artifacts_of_two_sizes(tiny: Artifact, int8: Artifact, tmp_path: Path) -> None:
     other = export_model(
         "tests.networks:tiny", "default", tmp_path, size=(129, 97), batch=2, name="other"

@@ -43,6 +43,7 @@ def heavy(tiny: Artifact, tmp_path: Path) -> Callable[[int], Artifact]:
     return make
 
 
+@pytest.mark.slow
 def test_a_constant_of_50_mb_is_seen(heavy: Callable[[int], Artifact], tiny: Artifact) -> None:
     small = measure_footprint(tiny.path, "ort-cpu")
     large = measure_footprint(heavy(MEGABYTES).path, "ort-cpu")
