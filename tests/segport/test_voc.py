@@ -15,10 +15,10 @@ name = "real"
 name = "deeplabv3_mobilenet"
 weights = "{shared}/checkpoints/deeplabv3_mobilenet_voc_os16.pth"
 output_stride = 16
-size = [257, 257]
+size = [513, 513]
 [data]
 calibration = "{shared}/voc/VOCdevkit:train"
-samples = 4
+samples = 8
 validation = "{shared}/voc/VOCdevkit:val"
 limit = 10
 [[artifact]]
@@ -36,6 +36,7 @@ int8 = 5
 
 
 @pytest.mark.slow
+@pytest.mark.processes
 @pytest.mark.shared
 def test_deeplabv3_mobilenet_from_checkpoint_to_verdict(shared: Path, tmp_path: Path) -> None:
     recipe = tmp_path / "recipe.toml"

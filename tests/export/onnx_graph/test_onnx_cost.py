@@ -1,9 +1,10 @@
 import json
 from pathlib import Path
+from typing import Any
 
 import onnx
 import pytest
-from onnx import ModelProto, NodeProto, helper
+from onnx import ModelProto, helper
 
 from export.onnx_export import export_model
 from export.onnx_graph.graph import with_input_shape
@@ -17,43 +18,29 @@ def _counted(graph: ModelProto) -> dict[str, int]:
     return {node.name: node.macs for node in cost.nodes}
 
 
-def _one(node: NodeProto, source: tuple[int, ...], out: tuple[int, ...], *sizes: int) -> ModelProto:
-    names = node.input[1:]
-    constants = [weight(names[0], *sizes)]
-    if len(names) > 1:
-        constants.append(weight(names[1], out[1]))
-    return model([node], [value("x", source)], [value("y", out)], constants)
-
-
-def test_convolution_with_bias() -> None:
-    node = helper.make_node("Conv", ["x", "w", "b"], ["y"], name="c", pads=[1, 1, 1, 1])
-
-    # 10 x 14 positions, 8 kernels of 3x3x3; the bias is not counted
-    graph = _one(node, (1, 3, 10, 14), (1, 8, 10, 14), 8, 3, 3, 3)
-    assert _counted(graph) == {"c": 140 * 8 * 27}
-
-
-def test_grouped_strided_convolution() -> None:
-    node = helper.make_node("Conv", ["x", "w"], ["y"], name="c", group=3, strides=[2, 2])
-
-    # (10 - 2) / 2 + 1 = 5 by 7 positions; 6 kernels of 1x2x2
-    graph = _one(node, (1, 3, 10, 14), (1, 6, 5, 7), 6, 1, 2, 2)
-    assert _counted(graph) == {"c": 35 * 6 * 4}
-
-
-def test_transposed_convolution() -> None:
-    node = helper.make_node("ConvTranspose", ["x", "w"], ["y"], name="c", strides=[2, 2])
-
-    # every one of 140 pixels meets every weight of (3, 4, 2, 2)
-    graph = _one(node, (1, 3, 10, 14), (1, 4, 20, 28), 3, 4, 2, 2)
-    assert _counted(graph) == {"c": 140 * 3 * 4 * 4}
-
-
-def test_grouped_transposed_convolution() -> None:
-    node = helper.make_node("ConvTranspose", ["x", "w"], ["y"], name="c", strides=[2, 2], group=3)
-
-    graph = _one(node, (1, 3, 10, 14), (1, 6, 20, 28), 3, 2, 2, 2)
-    assert _counted(graph) == {"c": 140 * 3 * 2 * 4}
+@pytest.mark.parametrize(
+    ("operator", "attributes", "out", "sizes", "macs"),
+    [
+        # 10 x 14 positions, 8 kernels of 3x3x3; the bias is not counted
+        ("Conv", {"pads": [1] * 4}, (8, 10, 14), (8, 3, 3, 3), 140 * 8 * 27),
+        # (10 - 2) / 2 + 1 = 5 by 7 positions; 6 kernels of 1x2x2
+        ("Conv", {"group": 3, "strides": [2, 2]}, (6, 5, 7), (6, 1, 2, 2), 35 * 6 * 4),
+        # every one of 140 pixels meets every weight of (3, 4, 2, 2)
+        ("ConvTranspose", {"strides": [2, 2]}, (4, 20, 28), (3, 4, 2, 2), 140 * 3 * 4 * 4),
+        ("ConvTranspose", {"strides": [2, 2], "group": 3}, (6, 20, 28), (3, 2, 2, 2), 140 * 3 * 8),
+    ],
+)
+def test_convolutions(
+    operator: str,
+    attributes: dict[str, Any],
+    out: tuple[int, ...],
+    sizes: tuple[int, ...],
+    macs: int,
+) -> None:
+    node = helper.make_node(operator, ["x", "w", "b"], ["y"], name="c", **attributes)
+    constants = [weight("w", *sizes), weight("b", out[0])]
+    graph = model([node], [value("x", (1, 3, 10, 14))], [value("y", (1, *out))], constants)
+    assert _counted(graph) == {"c": macs}
 
 
 @pytest.mark.parametrize(

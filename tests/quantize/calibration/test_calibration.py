@@ -53,27 +53,18 @@ def test_an_image_of_another_size_is_named(tiny: Artifact) -> None:
         collect([Measurement(onnx.load(tiny.path), {"input": [MinMax()]})], tiny.manifest, [wrong])
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_a_tensor_that_is_not_finite_is_named_with_its_image(tiny: Artifact, value: float) -> None:
+@pytest.mark.parametrize("values", [[np.nan], [np.inf], [-np.inf], [np.inf, -np.inf]])
+def test_a_tensor_that_is_not_finite_is_named_with_its_image(
+    tiny: Artifact, values: list[float]
+) -> None:
     image = np.zeros((1, 3, 65, 65), np.float32)
     good = Sample("good", image.copy(), "")
-    image[0, 0, 5, 5] = value
+    image[0, 1, 2, 2 : 2 + len(values)] = values
     with pytest.raises(CalibrationError, match="image bad: tensor input is not finite"):
         collect(
             [Measurement(onnx.load(tiny.path), {"input": [MinMax()]})],
             tiny.manifest,
             [good, Sample("bad", image, "")],
-        )
-
-
-def test_infinities_of_both_signs_in_one_channel_are_found(tiny: Artifact) -> None:
-    image = np.zeros((1, 3, 65, 65), np.float32)
-    image[0, 1, 2, 2:4] = np.inf, -np.inf
-    with pytest.raises(CalibrationError, match="image bad: tensor input is not finite"):
-        collect(
-            [Measurement(onnx.load(tiny.path), {"input": [MinMax()]})],
-            tiny.manifest,
-            [Sample("bad", image, "")],
         )
 
 
