@@ -35,11 +35,18 @@ def run(
             num_cpus=workers.threads,
             num_gpus=workers.gpus or None,
         )
-        for batch in done.iter_batches(batch_size=None, prefetch_batches=0):
-            for index, data in zip(batch["index"], batch["done"], strict=True):
-                for line in ray.get(ledger.news.remote()):
-                    note(line)
-                value = pickle.loads(data)
-                if isinstance(value, Exception):
-                    raise value
-                yield by_index[int(index)], value
+        batches = iter(done.iter_batches(batch_size=None, prefetch_batches=0))
+        try:
+            for batch in batches:
+                for index, data in zip(batch["index"], batch["done"], strict=True):
+                    for line in ray.get(ledger.news.remote()):
+                        note(line)
+                    value = pickle.loads(data)
+                    if isinstance(value, Exception):
+                        raise value
+                    yield by_index[int(index)], value
+        finally:
+            # threads of Ray Data that use Ray after its end would end the process with code 1
+            ray.get(ledger.stop.remote())
+            for _ in batches:
+                pass
