@@ -8,6 +8,7 @@ import pickle
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from export.common.errors import RuntimeUnavailableError, first_line
 from export.workers.engines import Note, Workers
 from export.workers.ray_actor import Doer, Ledger
 from export.workers.ray_cluster import cluster, here
@@ -35,11 +36,23 @@ def run(
             num_cpus=workers.threads,
             num_gpus=workers.gpus or None,
         )
-        for batch in done.iter_batches(batch_size=None, prefetch_batches=0):
-            for index, data in zip(batch["index"], batch["done"], strict=True):
-                for line in ray.get(ledger.news.remote()):
-                    note(line)
-                value = pickle.loads(data)
-                if isinstance(value, Exception):
-                    raise value
-                yield by_index[int(index)], value
+        batches = iter(done.iter_batches(batch_size=None, prefetch_batches=0))
+        try:
+            for batch in batches:
+                for index, data in zip(batch["index"], batch["done"], strict=True):
+                    for line in ray.get(ledger.news.remote()):
+                        note(line)
+                    value = pickle.loads(data)
+                    if isinstance(value, Exception):
+                        raise value
+                    yield by_index[int(index)], value
+        except ray.exceptions.RayError as error:
+            raise RuntimeUnavailableError(
+                f"--engine ray: the cluster failed ({first_line(error)}); what was done is kept, "
+                "and the same command goes on"
+            ) from error
+        finally:
+            # threads of Ray Data that use Ray after its end would end the process with code 1
+            ray.get(ledger.stop.remote())
+            for _ in batches:
+                pass

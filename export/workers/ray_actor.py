@@ -29,6 +29,7 @@ class Ledger:
         self._at: dict[int, tuple[int, float]] = {}
         self._losses: Counter[int] = Counter()
         self._news: list[str] = []
+        self._stopped = False
 
     def begin(self, task: Task, seconds: float) -> tuple[int, SegportError | None]:
         """Note that an actor begins; one that is at it already must have ended.
@@ -36,7 +37,9 @@ class Ledger:
         Return how many did, and the error of a task that took too many with it. `seconds` is the
         time limit.
         """
-        error = None
+        error: SegportError | None = None
+        if self._stopped:
+            return 0, SegportError("what was left to do is no longer asked for")
         if task.index in self._at:
             done, heard = self._at[task.index]
             hung = time.monotonic() - heard >= seconds
@@ -58,6 +61,10 @@ class Ledger:
     def finish(self, index: int) -> None:
         """Note that a task is done."""
         self._at.pop(index, None)
+
+    def stop(self) -> None:
+        """Let no actor begin anything any more."""
+        self._stopped = True
 
     def news(self) -> list[str]:
         """Return what was lost since this was asked before."""
