@@ -14,6 +14,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,10 @@ _SETTINGS = {"with": "added", "skip": "skipped"}
 """Keys of an artifact's section that have another name in `Precision.settings`."""
 _SEARCH = {"max_drop", "min_agreement", "search_minutes", "data"}
 _ANY = {"min_self_agreement", "force"}
+MOST = 2_000
+"""Combinations of a grid; a minute each would take more than a day."""
+_LONGEST = 60
+"""Characters of a cell's name, which may take four bytes each of the 255 that a folder's has."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +89,11 @@ def _settings(grid: Mapping[str, Any], file: Path) -> list[dict[str, Any]]:
     for key, values in grid.items():
         if not isinstance(values, list) or not values:
             raise UsageError(f"sweep {file}: [grid] {key}: give a list of values")
+    combinations = prod(map(len, grid.values()))
+    if combinations > MOST:
+        raise UsageError(
+            f"sweep {file}: [grid] has {combinations:,} combinations, at most {MOST:,} are made"
+        )
     found: list[dict[str, Any]] = []
     for values in product(*grid.values()):
         chosen = {"precision": "int8"} | dict(zip(grid, values, strict=True))
@@ -127,10 +137,15 @@ def _names(settings: list[dict[str, Any]]) -> list[str]:
     keys = dict.fromkeys(key for chosen in settings for key in chosen)
     varying = [k for k in keys if len({_word(chosen.get(k, "")) for chosen in settings}) > 1]
     words = [[_word(chosen[key]) for key in varying if key in chosen] for chosen in settings]
-    names = [re.sub(r"[^\w.+-]+", "_", "-".join(filter(None, one))) or "file" for one in words]
+    names = [_folder("-".join(filter(None, one))) for one in words]
     return [
         name if names.count(name) == 1 else f"{name}_{number}" for number, name in enumerate(names)
     ]
+
+
+def _folder(text: str) -> str:
+    """Return a name for a folder: neither hidden nor one above, and no longer than it may be."""
+    return re.sub(r"[^\w.+-]+", "_", text).lstrip(".")[:_LONGEST] or "file"
 
 
 def _word(value: Any) -> str:

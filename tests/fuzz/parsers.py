@@ -10,6 +10,7 @@ from export.artifact.artifact import Artifact, load_artifact
 from export.artifact.classes import VOC_CLASSES, read_classes
 from export.common.errors import SegportError
 from segport.recipe import load_recipe
+from segport.sweep.plan import load_sweep
 from tests.fuzz import seeds
 from validate.data.items import Item
 from validate.data.sbd import read_mat
@@ -20,6 +21,10 @@ SECONDS = 30.0
 MEMORY = 3 << 30
 """What reading a small file may take, whatever it says; bytes beyond what the process had."""
 RECIPE = 'name = "x"\n[model]\nonnx = "a.onnx"\n[data]\ncalibration = "c"\nvalidation = "v"\n'
+SWEEP = (
+    '[data]\ncalibration = "c"\nvalidation = "v"\n[network.a]\nonnx = "a.onnx"\n'
+    '[grid]\nprecision = ["int8", "fp16"]\ntarget = ["cpu", "npu"]\nkeep_float = [[], ["b*"]]\n'
+)
 CLASSES = "\n".join(VOC_CLASSES)
 
 
@@ -58,6 +63,7 @@ PARSERS = {
     "baseline": Parser(seeds.baseline, lambda file: seeds.load_gated(file, "baseline.json")),
     "manifest": Parser(seeds.manifest, lambda file: load_artifact(file.with_suffix(".onnx"))),
     "recipe": Parser(seeds.text("x.toml", RECIPE), load_recipe),
+    "sweep": Parser(seeds.text("x.toml", SWEEP), load_sweep),
     "class-file": Parser(
         seeds.text("x.txt", "\n".join(VOC_CLASSES)), lambda f: read_classes(str(f))
     ),

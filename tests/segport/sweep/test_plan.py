@@ -1,5 +1,6 @@
 """Which files a sweep's grid asks for, and what is said of a wrong one."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -58,12 +59,21 @@ def test_every_combination_once_and_only_what_bears_on_it(tmp_path: Path) -> Non
         ("[grid]\ntarget = ['cpuu']", r"artifact.0.target: .*did you mean 'cpu'"),
         ("[grid]\ntargte = ['cpu']", r"unknown key 'artifact.0.targte': did you mean 'target'"),
         ("[gird]\ntarget = ['cpu']", "unknown key 'gird': did you mean 'grid'"),
+        (f"[grid]\ntarget = {['cpu'] * 50}\nrange = {['mse'] * 50}", "2,500 combinations"),
         ("[grid]\nforce = [true]\n[validate]\nprotocols = ['squash', 'full']", "give one"),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path: Path, text: str, said: str) -> None:
     with pytest.raises(UsageError, match=said):
         load_sweep(_written(tmp_path, text))
+
+
+def test_names_of_cells_are_folders_of_their_own(tmp_path: Path) -> None:
+    kept = [["../up"], [".."], ["é" * 200], ["é" * 300], []]
+    plan = load_sweep(_written(tmp_path, f"[grid]\nkeep_float = {json.dumps(kept)}"))
+    names = [cell.name for cell in plan.networks[0].cells]
+    assert len(set(names)) == 5 and not any("/" in name or name[0] == "." for name in names)
+    assert max(len(name.encode()) for name in names) < 255
 
 
 def _row(cell: str, loss: float, time: float, size: float, network: str = "n") -> Row:
