@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.job import Ended, Job, check_artifacts, contents, ended
+from tests.small_disk import small_disk
 
 pytestmark = pytest.mark.slow
 TIMES = int(os.environ.get("SEGPORT_FAULTS", "1"))
@@ -79,19 +80,6 @@ def test_signals_end_it_in_one_line(
     assert heard > TIMES // 2
 
 
-@contextmanager
-def _small_disk(folder: Path, size: str) -> Iterator[Path]:
-    """Mount a file system of `size`; skips where that is not allowed."""
-    folder.mkdir(parents=True)
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "none", str(folder)]
-    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode != 0:
-        pytest.skip("only root can mount a small disk")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
-
-
 @pytest.mark.parametrize(
     ("size", "where", "code", "said"),
     [
@@ -107,7 +95,7 @@ def _small_disk(folder: Path, size: str) -> Iterator[Path]:
 def test_a_full_disk(
     job: Job, undisturbed: Undisturbed, size: str, where: str, code: int, said: str | None
 ) -> None:
-    with _small_disk(job.home / where, size):
+    with small_disk(job.home / where, size):
         first = job.run()
         assert first.code == code
         assert [line for line in first.errors if not (said and said in line)] == []
@@ -183,7 +171,7 @@ def test_a_folder_that_vanishes(job: Job, undisturbed: Undisturbed) -> None:
 
 def test_a_folder_that_is_read_only(job: Job) -> None:
     job.out.mkdir(parents=True)
-    with _small_disk(job.out / "disk", "1m") as disk:
+    with small_disk(job.out / "disk", "1m") as disk:
         subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
         first = job.run(disk / "out")
     assert first.code == 2

@@ -6,14 +6,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from export.common.errors import ArtifactError
 from export.workers.engines import Workers
+from tests.small_disk import small_disk
 from tests.validate.counting.cluster import ROOT, end, head, node
 from tests.validate.counting.counts import Said, counted
 from tests.validate.counting.faulty import FaultyJob
@@ -60,23 +60,10 @@ def test_a_driver_that_is_killed_goes_on(
     assert line.startswith(("8 of", "16 of", "24 of", "32 of"))
 
 
-@contextmanager
-def _small_disk(folder: Path, size: str) -> Iterator[Path]:
-    """Mount a file system of `size`; skips where that is not allowed."""
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "none", str(folder)]
-    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode != 0:
-        pytest.skip("only root can mount a small disk")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
-
-
 def test_a_full_disk_is_named_and_loses_nothing(
     job: Job, dataset: Dataset, wanted: str, tmp_path: Path
 ) -> None:
-    with _small_disk(tmp_path / "disk", "12k") as disk:
+    with small_disk(tmp_path / "disk", "12k") as disk:
         with pytest.raises(ArtifactError, match=r"No space left on device.*the same command"):
             count(job, dataset, disk, Workers("local"), Said())
         kept = len(list((disk / FOLDER).glob("*.npz")))
@@ -90,7 +77,7 @@ def test_a_full_disk_is_named_and_loses_nothing(
 def test_a_worker_without_room_is_named(
     job: Job, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with _small_disk(tmp_path / "disk", "4k") as disk:
+    with small_disk(tmp_path / "disk", "4k") as disk:
         monkeypatch.setenv("TMPDIR", str(disk))
         with pytest.raises(ArtifactError, match=f"temporary files to {disk}: No space left"):
             count(job, dataset, tmp_path, Workers("processes", 2), Said())
