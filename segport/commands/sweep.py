@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from export.common.errors import UsageError
 from export.workers.engines import workers_of
 from segport.arguments import AsJson
 from segport.engine_options import (
@@ -76,3 +77,5 @@ def sweep(
         say("\n".join([sweep_table(result), *lines]), as_json)
     if pick is not None and row is None:
         raise typer.Exit(NONE_FITS)
+    if all(one.error for one in result.rows):
+        raise UsageError(f"sweep {plan}: no file could be made; the table says why")

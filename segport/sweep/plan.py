@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from export.common.errors import UsageError, unknown
+from export.common.escaping import visible
+from export.common.names import is_file_name
 from quantize.precisions import PRECISIONS
 from segport.recipe import ArtifactSection, Recipe, read_toml, recipe_of
 
@@ -122,6 +124,11 @@ def _network(
     content: Mapping[str, Any],
     file: Path,
 ) -> Network:
+    if not is_file_name(name):
+        raise UsageError(
+            f"sweep {file}: [network] '{visible(name)}' cannot be the name of a folder: take "
+            "letters, digits, '_' and '-'"
+        )
     parts = {key: content[key] for key in ("data", "validate") if key in content}
     recipe = recipe_of({"name": name, "model": model, "artifact": settings, **parts}, file)
     names = _names(settings)

@@ -76,6 +76,15 @@ def test_names_of_cells_are_folders_of_their_own(tmp_path: Path) -> None:
     assert max(len(name.encode()) for name in names) < 255
 
 
+@pytest.mark.parametrize("name", ["../up", "/tmp/up", "", ".hidden/x", "a\\u001bb", "x" * 300])
+def test_a_network_s_name_leads_out_of_no_folder(tmp_path: Path, name: str) -> None:
+    file = tmp_path / "sweep.toml"
+    table = f'[network."{name}"]\nonnx = "a.onnx"\n[grid]\ntarget = ["cpu"]\n'
+    file.write_text('[data]\ncalibration = "c"\nvalidation = "v"\n' + table)
+    with pytest.raises(UsageError, match="cannot be the name of a folder"):
+        load_sweep(file)
+
+
 def _row(cell: str, loss: float, time: float, size: float, network: str = "n") -> Row:
     return Row(
         network=network,

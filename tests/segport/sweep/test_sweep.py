@@ -42,6 +42,15 @@ def swept(plan: Path) -> Answer:
     return segport("sweep", plan, "-o", plan.parent / "out", "--pick", "agreement>=50", "--json")
 
 
+def test_a_sweep_without_a_file_is_no_success(plan: Path, tmp_path: Path) -> None:
+    text = plan.read_text()
+    kept, gone = text.index("[network.tiny]"), text.index("[network.gone]")
+    (tmp_path / "sweep.toml").write_text(text[:kept] + text[gone:])
+    answer = segport("sweep", tmp_path / "sweep.toml", "-o", tmp_path / "out")
+    assert answer.code == 2 and "gone.pth" in answer.out
+    assert "no file could be made" in answer.errors[-1]
+
+
 def test_failed_cells_stop_nothing_and_say_why(swept: Answer) -> None:
     assert swept.code == 0
     rows = {(row["network"], row["cell"]): row for row in swept.json["rows"]}
