@@ -49,11 +49,11 @@ ENGINES: dict[str, EngineEntry] = {
 
 @dataclass(frozen=True)
 class Workers:
-    """An engine's name, and how many workers with how many threads (and GPUs) each.
+    """An engine's name, and how many workers with how many threads (and GPUs of Ray) each.
 
     `count` None: as many as the cores of this machine, or of Ray's cluster, give. A worker that is
     silent for `seconds`, which is as long as an image may take, is ended. `address` is that of
-    Ray's cluster.
+    Ray's cluster; None: RAY_ADDRESS, else one of this machine alone.
     """
 
     engine: str
@@ -67,36 +67,10 @@ class Workers:
         """Raise UsageError for an unknown engine, and for what this one has no use for."""
         entry = known("engine", self.engine, ENGINES)
         if self.count is not None and self.count > 1 and not entry.several:
-            raise UsageError(f"--engine {self.engine} is one worker; --workers goes with others")
+            raise UsageError(f"engine {self.engine} is one worker; other engines have more")
         if self.address is not None and not entry.address:
-            raise UsageError(f"--engine {self.engine} has no address; --address goes with ray")
-        counted = {"--workers": self.count, "--threads": self.threads}
-        for option, value in (*counted.items(), ("--time-limit", self.seconds)):
+            raise UsageError(f"engine {self.engine} has no address; an address goes with ray")
+        limits = {"workers": self.count, "threads": self.threads, "time limit": self.seconds}
+        for name, value in limits.items():
             if value is not None and value <= 0:
-                raise UsageError(f"{option} {value:g}: give a positive number")
-
-
-def workers_of(
-    engine: str | None,
-    workers: int | None = None,
-    threads: int | None = None,
-    gpus: float | None = None,
-    time_limit: float | None = None,
-    address: str | None = None,
-) -> Workers | None:
-    """Return what these options ask for; UsageError for those that need an engine without one."""
-    given = {
-        "count": workers,
-        "threads": threads,
-        "gpus": gpus,
-        "seconds": time_limit,
-        "address": address,
-    }
-    asked = {name: value for name, value in given.items() if value is not None}
-    if engine is None:
-        if asked:
-            raise UsageError(
-                "--workers, --threads, --gpus, --time-limit and --address go with --engine"
-            )
-        return None
-    return Workers(engine, **asked)  # type: ignore[arg-type]
+                raise UsageError(f"{name} {value:g}: give a positive number")

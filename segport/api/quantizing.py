@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from export.common.errors import UsageError
 from export.common.progress import Stages
-from export.workers.engines import workers_of
+from export.workers.engines import Workers
 from quantize.search.clock import MINUTES
 from segport import defaults
 from segport.api.arguments import AnyPath, Data, artifact_of, data_of, optional_path
@@ -45,8 +45,7 @@ def quantize(
     min_self_agreement: float = defaults.MIN_SELF_AGREEMENT,
     force: bool = False,
     download: bool = False,
-    engine: str | None = None,
-    workers: int | None = None,
+    workers: Workers | None = None,
     progress: bool = True,
 ) -> Artifact:
     """Make an fp16 or int8 artifact of an fp32 one.
@@ -78,9 +77,8 @@ def quantize(
         min_self_agreement: Percent of pixels that must match fp32, or nothing is written.
         force: Write the file anyway.
         download: Fetch VOC or SBD where it is not there.
-        engine: "local", "processes" or "ray" (at RAY_ADDRESS, if set): measure the images in
-            blocks, with the same bytes however many workers there are.
-        workers: How many. Default: what the cores give.
+        workers: `segport.Workers`: measure the images in blocks, with the same bytes however many
+            workers there are.
         progress: Show progress on standard error.
 
     Raises:
@@ -102,8 +100,7 @@ def quantize(
         from validate.samples.trap_table import MASK_SIZE, check_accepted
 
         auto = target == AUTO
-        crew = workers_of(engine, workers)
-        if auto and crew:
+        if auto and workers:
             raise UsageError("--engine goes with one target, not with auto")
         settings = Settings(
             target=None if auto else target,
@@ -168,7 +165,7 @@ def quantize(
             search=search,
             progress=step,
             check=check,
-            workers=crew,
+            workers=workers,
         )
         if request:
             from validate.report.frontier_plot import write_frontier  # imports matplotlib

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from export.common.errors import UsageError
-from export.workers.engines import workers_of
 from segport.api.arguments import AnyPath, Data, artifacts_of, data_of, optional_path, path_of
 from segport.api.tables import data_frame, html_table
 from segport.api.wording import in_python
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from export.artifact.artifact import Artifact
+    from export.workers.engines import Workers
 
 BudgetLimits = float | str | Mapping[str, float | str] | None
 """A limit for all artifacts but the reference, or limits by what they are for."""
@@ -140,12 +140,7 @@ def validate(
     pictures: int = 0,
     noise: bool = False,
     accumulate: str | None = None,
-    engine: str | None = None,
-    workers: int | None = None,
-    threads: int | None = None,
-    gpus: float | None = None,
-    time_limit: float | None = None,
-    address: str | None = None,
+    workers: "Workers | None" = None,
     download: bool = False,
     command: str | None = None,
     progress: bool = True,
@@ -171,13 +166,8 @@ def validate(
         pictures: Keep so many images that agree least.
         noise: Measure what other settings of the runtime change.
         accumulate: "fp16": also run fp16 files with sums in float16, as some devices do.
-        engine: "local", "processes" or "ray": count in pieces that are kept until the result is
-            there, so that the same call goes on after an end.
-        workers: How many. Default: what the cores give.
-        threads: Of each worker. Default: 1.
-        gpus: That Ray reserves for each worker.
-        time_limit: Seconds that a worker may take for an image. Default: 300.
-        address: Of Ray's cluster. Default: one of this machine alone.
+        workers: `segport.Workers`: count in pieces that are kept until the result is there, so
+            that the same call goes on after an end.
         download: Fetch VOC or SBD where it is not there.
         command: What the result says made it.
         progress: Show progress on standard error.
@@ -219,7 +209,7 @@ def validate(
                 pictures=pictures,
                 noise=noise,
                 accumulate=accumulate,
-                workers=workers_of(engine, workers, threads, gpus, time_limit, address),
+                workers=workers,
             ),
             command=command,
             progress=shown,

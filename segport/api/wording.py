@@ -15,6 +15,7 @@ _NAMES = {
     "calibration": "images",
     "out": "folder",
     "no-guard": "guard=False",
+    "engine": "workers",
 }
 """Options whose argument has another name."""
 _OPTION = re.compile(r"(?<![\w-])--([a-z][a-z0-9-]*)(?![\w-])")

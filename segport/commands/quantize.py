@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from export.workers.engines import Workers
 from quantize.int8.methods import METHODS
 from quantize.precisions import IO_TYPES, PRECISIONS
 from quantize.ranges.table import RANGE_RULES
@@ -23,7 +24,7 @@ from segport.arguments import (
     Protocol,
 )
 from segport.auto import AUTO, AUTO_HELP
-from segport.engine_options import Engine, WorkerCount
+from segport.engine_options import with_engine
 from segport.output import say, say_artifact
 from segport.table_option import table_option
 from validate.samples.protocols import DEFAULT_PROTOCOL
@@ -32,7 +33,9 @@ if TYPE_CHECKING:
     from export.artifact.artifact import Artifact
 
 
+@with_engine
 def quantize(
+    *,
     artifact: Annotated[Path, typer.Argument(help="An fp32 artifact.")],
     precision: Annotated[str, table_option(help="{names}.", table=PRECISIONS)],
     out: Output,
@@ -92,9 +95,8 @@ def quantize(
     ] = defaults.MIN_SELF_AGREEMENT,
     force: Force = False,
     download: Download = False,
-    engine: Engine = None,
-    workers: WorkerCount = None,
     as_json: AsJson = False,
+    workers: Workers | None,
 ) -> None:
     """Make an fp16 or int8 artifact of an fp32 one."""
     from segport.api.quantizing import quantize as make
@@ -124,7 +126,6 @@ def quantize(
         min_self_agreement=min_self_agreement,
         force=force,
         download=download,
-        engine=engine,
         workers=workers,
     )
     say_artifact(made, as_json, default_target=target is None)

@@ -6,22 +6,17 @@ from typing import Annotated
 import typer
 
 from export.common.errors import UsageError
-from export.workers.engines import workers_of
+from export.workers.engines import Workers
 from segport.arguments import AsJson
-from segport.engine_options import (
-    Address,
-    Engine,
-    TimeLimit,
-    WorkerCount,
-    WorkerGpus,
-    WorkerThreads,
-)
+from segport.engine_options import with_engine
 from segport.output import say
 
 NONE_FITS = 1
 
 
+@with_engine
 def sweep(
+    *,
     plan: Annotated[Path, typer.Argument(help="A sweep (TOML): networks and a grid of settings.")],
     out: Annotated[
         Path | None, typer.Option("-o", "--out", help="Folder to write to. Default: runs/<name>.")
@@ -36,13 +31,8 @@ def sweep(
     force: Annotated[
         bool, typer.Option("--force", help="Redo every stage, reuse nothing.")
     ] = False,
-    engine: Engine = None,
-    workers: WorkerCount = None,
-    threads: WorkerThreads = None,
-    gpus: WorkerGpus = None,
-    time_limit: TimeLimit = None,
-    address: Address = None,
     as_json: AsJson = False,
+    workers: Workers | None,
 ) -> None:
     """Make and judge many files, and show those that no other beats in loss, time and size.
 
@@ -63,9 +53,8 @@ def sweep(
 
         loaded = load_sweep(plan)
         folder = out or Path("runs") / artifact_name(loaded.name)
-        chosen = workers_of(engine, workers, threads, gpus, time_limit, address)
         with alone_in(folder):
-            result = run(loaded, folder, progress, workers=chosen, force=force)
+            result = run(loaded, folder, progress, workers=workers, force=force)
     row = None if pick is None else choose(result.rows, limits)
     if as_json:
         document = result.model_dump(mode="json")

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from export.common.tables import either
+from export.workers.engines import Workers
 from segport.arguments import (
     Accept,
     AllowFallback,
@@ -19,14 +20,7 @@ from segport.arguments import (
     Runtime,
     Weights,
 )
-from segport.engine_options import (
-    Address,
-    Engine,
-    TimeLimit,
-    WorkerCount,
-    WorkerGpus,
-    WorkerThreads,
-)
+from segport.engine_options import with_engine
 from segport.output import command_line, say
 from segport.table_option import table_option
 from validate.accumulation.names import ACCUMULATORS
@@ -35,7 +29,9 @@ from validate.runtime.table import RUNTIMES
 from validate.samples.protocols import DEFAULT_PROTOCOL
 
 
+@with_engine
 def validate(
+    *,
     artifacts: Annotated[list[Path], typer.Argument(help="Artifacts of one network.")],
     data: Annotated[
         str,
@@ -76,13 +72,8 @@ def validate(
             table=ACCUMULATORS,
         ),
     ] = None,
-    engine: Engine = None,
-    workers: WorkerCount = None,
-    threads: WorkerThreads = None,
-    gpus: WorkerGpus = None,
-    time_limit: TimeLimit = None,
-    address: Address = None,
     as_json: AsJson = False,
+    workers: Workers | None,
 ) -> None:
     """Compare artifacts with their reference; without labels by agreement and fidelity."""
     from segport.api.validating import validate as compare
@@ -106,12 +97,7 @@ def validate(
         pictures=pictures,
         noise=noise,
         accumulate=accumulate,
-        engine=engine,
         workers=workers,
-        threads=threads,
-        gpus=gpus,
-        time_limit=time_limit,
-        address=address,
         command=command_line(),
     ).result
     say(json.loads(result.to_json()) if as_json else terminal_report(result), as_json)

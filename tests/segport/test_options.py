@@ -44,7 +44,12 @@ MEANT = {
 }
 """Where defaults differ, and why."""
 
-RENAMED = {"out": "folder", "model": "network", "calibration": "images", "no_guard": "guard"}
+RENAMED = {
+    "out": "folder",
+    "model": "network",
+    "calibration": "images",
+    "no_guard": "guard",
+} | dict.fromkeys(("engine", "threads", "gpus", "time_limit", "address"), "workers")
 """Options whose argument in Python has another name."""
 ONE_SIDED = {"as_json", "progress", "command", "gate"}
 """What only one of the two needs."""

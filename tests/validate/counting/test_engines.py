@@ -113,7 +113,7 @@ def test_workers_count_with_the_threads_that_were_asked_for(job: Job) -> None:
     [
         ({"engine": "rey"}, "did you mean 'ray'"),
         ({"engine": "local", "count": 2}, "is one worker"),
-        ({"engine": "processes", "address": "auto"}, "--address goes with ray"),
+        ({"engine": "processes", "address": "auto"}, "address goes with ray"),
     ],
 )
 def test_options_that_do_not_fit(options: dict[str, object], said: str) -> None:
