@@ -34,3 +34,6 @@ def workers_of(values: Mapping[str, Any]) -> Workers | None:
 
 with_engine = grouped("workers", _OPTIONS, workers_of)
 """Give a command the options of an engine; it gets Workers, or None, in `workers`."""
+
+with_workers = grouped("workers", _OPTIONS[:2], workers_of)
+"""The same with the engine and the number alone, where help has no room for more."""

@@ -24,7 +24,7 @@ from segport.arguments import (
     Protocol,
 )
 from segport.auto import AUTO, AUTO_HELP
-from segport.engine_options import with_engine
+from segport.engine_options import with_workers
 from segport.output import say, say_artifact
 from segport.table_option import table_option
 from validate.samples.protocols import DEFAULT_PROTOCOL
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from export.artifact.artifact import Artifact
 
 
-@with_engine
+@with_workers
 def quantize(
     *,
     artifact: Annotated[Path, typer.Argument(help="An fp32 artifact.")],
