@@ -1,6 +1,5 @@
 """`segport gate`: its options, and what it tells people, CI servers and scripts."""
 
-import json
 import re
 import xml.etree.ElementTree as ET
 from pathlib import Path
@@ -78,6 +77,9 @@ def test_budgets_of_several_kinds_targets_and_classes(result: Path) -> None:
         (["--max-drop", "int8=1", "--class-tolerance", "-1"], "--class-tolerance -1"),
         (["--update-baseline", "--baseline", "x.json", "--junit", "x.xml"], "judges nothing"),
         (["--min-int8-macs", "int8=97"], "SHARE"),
+        (["--max-drop", "int8="], "--max-drop int8=: give ID=POINTS"),
+        (["--update-baseline", "--max-drop", "int8=1"], "--update-baseline needs --baseline FILE"),
+        ([], "no budget"),
     ],
 )
 def test_wrong_options_are_one_line(result: Path, options: list[str], says: str) -> None:
@@ -187,18 +189,6 @@ def test_another_environment_is_a_warning_and_the_exit_code_stays(tmp_path: Path
     assert "instruction sets avx2 -> avx2 avx512_vnni" in last and "threads 2 -> 8" in last
 
 
-def test_a_planted_loss_of_one_point_fails(tmp_path: Path) -> None:
-    baseline = tmp_path / "baseline.json"
-    before = _write(tmp_path / "before.json", result_of(lost("int8", 0.4)))
-    _gate(before, "--baseline", baseline, "--update-baseline", "--reason", "a test")
-    document = json.loads(before.read_text())
-    document["artifacts"][1]["miou"] -= 1
-    (tmp_path / "now.json").write_text(json.dumps(document))
-    answer = _gate(tmp_path / "now.json", "--baseline", baseline)
-    assert answer.code == 1
-    assert "FAIL  int8: mIoU 78.600 is -1.000 against the baseline" in answer.out
-
-
 # ---- several results, and what else the command does
 
 
@@ -288,8 +278,6 @@ def test_the_self_test_shows_what_this_gate_catches(tmp_path: Path) -> None:
     assert answer.code == 0
     found = re.search(r"(\d+) of (\d+) losses beyond the tolerance are caught", answer.out)
     assert found and found[1] == found[2] != "0"
-    loose = segport("gate", file, "--self-test", "--tolerance", "1", "--json").json
-    assert {trial["allowed"] for trial in loose} == {1}
 
 
 def test_files_that_are_shipped_must_be_those_that_were_judged(tmp_path: Path) -> None:

@@ -124,7 +124,7 @@ def test_what_was_changed_has_no_verdict_and_says_so_whole(result: Result, tmp_p
     assert size == Verdict("int8", unknown, changed, "max-size", limit=1e6)
 
 
-def test_a_figure_that_was_changed_is_not_judged_and_others_are(
+def test_a_figure_that_nobody_touched_is_judged_beside_one_that_was_changed(
     result: Result, tmp_path: Path
 ) -> None:
     file = tmp_path / "result.json"
@@ -132,9 +132,6 @@ def test_a_figure_that_was_changed_is_not_judged_and_others_are(
     document["artifacts"][1].update(drop=0.0, drop_ci95=[0.0, 0.0])
     file.write_text(json.dumps(document))
     loaded = load_result(file)
-    edited = gate(loaded, folder=tmp_path, max_drop={"int8": 0.5})
-    assert edited[0].outcome is Outcome.UNKNOWN and exit_code(edited) == 2
-    assert "drop 0.0, counted 2.98" in edited[0].reason
     # a regression by a figure that nobody touched is one
     both = gate(loaded, folder=tmp_path, max_drop={"int8": 0.5}, max_class_drop={"int8:cat": 0.1})
     assert exit_code(both) == 1
@@ -146,34 +143,6 @@ def test_what_is_judged_is_what_was_counted(result: Result, tmp_path: Path) -> N
     before = (100 + 90 + 100 * 1000 / 1100) / 3
     after = (100 + 85 + 100 * 1000 / 1150) / 3
     assert verdict.value == pytest.approx(before - after)
-
-
-def test_no_counts_are_no_evidence_unless_they_are_trusted(result: Result, tmp_path: Path) -> None:
-    (tmp_path / "confusion.npz").unlink()
-    verdicts = gate(result, folder=tmp_path, max_drop={"int8": 5})
-    assert exit_code(verdicts) == 2 and "unverified" in verdicts[-1].reason
-    trusting = gate(result, folder=tmp_path, max_drop={"int8": 5}, rules=Rules(trust=True))
-    assert exit_code(trusting) == 0 and trusting[-1].outcome is Outcome.WARN
-
-
-def test_trust_does_not_reach_what_was_changed(result: Result, tmp_path: Path) -> None:
-    (tmp_path / "confusion.npz").unlink()
-    file = tmp_path / "result.json"
-    document = json.loads(file.read_text())
-    document["artifacts"][1]["latency_ms"]["median"] = 0.1
-    file.write_text(json.dumps(document))
-    loaded = load_result(file)
-    verdicts = gate(
-        loaded, folder=tmp_path, max_latency_ratio={"int8": 0.5}, rules=Rules(trust=True)
-    )
-    assert exit_code(verdicts) == 2
-
-
-def test_counts_of_another_result_are_found(result: Result, tmp_path: Path) -> None:
-    written(tmp_path / "other", {"torch-fp32": _confusions(100), "int8": _confusions(150) * 2})
-    (tmp_path / "other/confusion.npz").replace(tmp_path / "confusion.npz")
-    reasons = [v.reason for v in _count(tmp_path).verdicts]
-    assert any("counts_sha256" in reason and "different labels" in reason for reason in reasons)
 
 
 def test_the_same_counts_stored_otherwise_are_the_same(result: Result, tmp_path: Path) -> None:
@@ -207,15 +176,6 @@ def test_another_seed_of_the_bootstrap_is_honest(tmp_path: Path) -> None:
 
     write_result(changed, counted.evidence, counted.images, tmp_path)
     assert _count(tmp_path).verdicts == ()
-
-
-def test_an_overlap_is_not_judged_in_silence(tmp_path: Path) -> None:
-    confusions = {"torch-fp32": _confusions(100), "int8": _confusions(150)}
-    result = written(tmp_path, confusions, overlap_allowed=True)
-    verdicts = gate(result, folder=tmp_path, max_drop={"int8": 5})
-    assert exit_code(verdicts) == 2 and "influenced" in verdicts[-1].reason
-    allowed = gate(result, folder=tmp_path, max_drop={"int8": 5}, rules=Rules(allow_overlap=True))
-    assert exit_code(allowed) == 0
 
 
 @pytest.mark.parametrize("seed", range(60))

@@ -52,52 +52,11 @@ def test_a_precision_budgets_every_artifact_of_it() -> None:
     assert _code(result, int8=1) == 0
 
 
-def test_a_budget_for_int8_holds_for_all_targets_beside_cpu() -> None:
-    """`int8` is the cpu file's id and also the precision: no other target slips through."""
-    result = result_of(lost("int8", 0.1), lost("int8@npu", 5))
-    assert _outcomes(result, int8=0.5) == {"int8": PASS, "int8@npu": FAIL}
-
-
-def test_an_id_of_its_own_budgets_one_artifact() -> None:
-    result = result_of(lost("int8@npu", 0.9), lost("int8@dsp", 0.1))
-    assert _outcomes(result, int8__npu=1) == {"int8@npu": PASS}
-
-
-def test_an_artifacts_own_budget_goes_before_that_of_its_precision() -> None:
-    """Otherwise the cpu file, whose id is the precision's name, could have none of its own."""
-    result = result_of(lost("int8", 0.1), lost("int8@npu", 0.9))
-    assert _code(result, int8=0.5, int8__npu=1) == 0
-    assert _code(result, int8=0.05, int8__npu=1) == 1
-
-
-def test_a_budget_for_something_else_cannot_be_told() -> None:
-    result = result_of(lost("fp16", 0))
-    (verdict,) = trusted(result, max_drop={"int8": 0.5})
-    assert (verdict.id, verdict.outcome) == ("int8", UNKNOWN)
-    assert "not in the result" in verdict.reason and "fp16" in verdict.reason
-    assert exit_code([verdict]) == 2
-
-
 def test_the_reference_has_no_drop_to_judge() -> None:
     result = result_of(lost("fp16", 0))
     (verdict,) = trusted(result, max_drop={"torch-fp32": 1})
     assert verdict.outcome == UNKNOWN and "reference" in verdict.reason
     assert _code(result, **{"torch-fp32": 1}) == 2
-
-
-def test_an_fp32_file_as_reference_is_not_judged_by_the_fp32_budget() -> None:
-    fp32 = artifact_result("fp32", drop=None)
-    result = result_of(reference="fp32", artifacts=[fp32, lost("int8", 0.1)])
-    (verdict,) = trusted(result, max_drop={"fp32": 1})
-    assert verdict.outcome == UNKNOWN and "reference" in verdict.reason
-    assert _code(result, int8=1) == 0
-
-
-def test_unlabelled_images_give_no_drop() -> None:
-    result = result_of(artifact_result("int8", miou=None, drop=None))
-    (verdict,) = trusted(result, max_drop={"int8": 100})
-    assert verdict.outcome == UNKNOWN and "labels" in verdict.reason
-    assert _code(result, int8=100) == 2
 
 
 def test_broken_logits_fail_whatever_the_drop() -> None:

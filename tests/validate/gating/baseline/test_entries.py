@@ -124,6 +124,7 @@ def test_another_reference_is_named_with_what_labels_say(tmp_path: Path) -> None
     seen = {"torch-fp32": np.stack([np.diag([900] * 3)] * 4), "int8": _confusions([90] * 4)}
     written(tmp_path / "now", {"torch-fp32": _confusions([0] * 4), "int8": confusions}, seen)
     verdict = next(v for v in _gate(tmp_path / "now", path) if v.id == "int8")
+    assert verdict.outcome is Outcome.UNKNOWN
     first, *others = verdict.reason.split("; ")
     assert first.endswith("is +0.000 against the baseline, tolerance 0.2")
     worse = _confusions([99] * 4)

@@ -15,7 +15,6 @@ from validate.gating.proof.plan import (
     against_others,
     alone,
     images_needed,
-    plan_images,
     planted,
     power,
 )
@@ -164,6 +163,7 @@ def test_planted_counts_lose_what_was_asked_for() -> None:
     assert np.array_equal(after[:, 1], side.artifact[:, 1]) and (after >= 0).all()
 
 
+@pytest.mark.slow
 def test_a_plan_keeps_its_promise(monkeypatch: pytest.MonkeyPatch) -> None:
     """Draws the plan has not seen: 80 % of them show the loss, and few do without one."""
     side = _side()
@@ -175,13 +175,3 @@ def test_a_plan_keeps_its_promise(monkeypatch: pytest.MonkeyPatch) -> None:
     assert alone_needed is not None and alone_needed < needed
     monkeypatch.setattr("validate.gating.proof.plan.MOST", alone_needed // 2)
     assert images_needed(side, 0.6, alone) is None  # nobody has so many
-
-
-def test_a_plan_tells_of_every_artifact(tmp_path: Path) -> None:
-    from validate.result.result import load_result
-
-    _pair(tmp_path, 50, 120, 3)
-    counted = count(load_result(tmp_path / "result.json"), tmp_path, Rules())
-    (plan,) = plan_images(counted, 0.6)
-    assert (plan.id, plan.images) == ("int8", 50)
-    assert plan.detectable and plan.needed and plan.needed_unpaired
