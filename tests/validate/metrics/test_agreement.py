@@ -12,15 +12,6 @@ from validate.metrics.agreement import (
 )
 
 
-def _plain_boundary(classes: np.ndarray) -> np.ndarray:
-    """Pixel by pixel: does the window of 11x11 around it hold more than one value?"""
-    near = np.zeros(classes.shape, bool)
-    for row, column in np.ndindex(classes.shape):
-        window = classes[max(row - 5, 0) : row + 6, max(column - 5, 0) : column + 6]
-        near[row, column] = len(np.unique(window)) > 1
-    return near
-
-
 def test_five_pixels_on_either_side_of_a_border_are_near() -> None:
     classes = np.zeros((3, 40), np.uint8)
     classes[:, 20:] = 7
@@ -41,17 +32,6 @@ def test_inside_a_large_region_without_label_is_away_from_borders() -> None:
     classes[:, 20:50] = 255
     near = boundary(classes)[0]
     assert near[15:25].all() and near[45:55].all() and not near[25:45].any()
-
-
-@pytest.mark.parametrize("shape", [(1, 1), (4, 30), (30, 4), (23, 37)])
-@pytest.mark.parametrize("seed", range(3))
-def test_borders_equal_a_plain_search(shape: tuple[int, int], seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    classes = np.zeros(shape, np.uint8)
-    for _ in range(2):
-        row, column = (int(rng.integers(0, n)) for n in shape)
-        classes[row : row + 4, column : column + 5] = rng.choice([1, 20, 255])
-    assert np.array_equal(boundary(classes), _plain_boundary(classes))
 
 
 def test_pixels_are_split_into_near_and_away() -> None:

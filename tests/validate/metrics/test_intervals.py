@@ -1,4 +1,3 @@
-from itertools import product
 from math import sqrt
 
 import numpy as np
@@ -32,11 +31,6 @@ def test_a_resample_is_the_sum_of_as_many_images_drawn_with_replacement() -> Non
     assert counts.var(0) == pytest.approx(np.full(images, 0.8), abs=0.08)
 
 
-def test_the_same_images_give_the_same_resamples() -> None:
-    rows = np.arange(30.0).reshape(10, 3)
-    assert np.array_equal(resampled_sums(rows, 700), resampled_sums(rows, 700))
-
-
 def test_resamples_equal_a_plain_loop() -> None:
     confusions = _random(12)
     found = Intervals(confusions, resamples=50).class_iou
@@ -58,20 +52,6 @@ def test_a_mean_approaches_the_interval_of_students_t() -> None:
     found = interval(values.mean(), resampled, left_out)
     half = 1.972 * values.std(ddof=1) / sqrt(200)  # t of 199 degrees
     assert found == pytest.approx((values.mean() - half, values.mean() + half), rel=0.005)
-
-
-def test_the_plain_interval_is_stretched_to_the_jackknifes_error() -> None:
-    """Of three images the resamples' spread is sqrt(2/3) of the standard error, by hand."""
-    values = np.array([0.0, 1.0, 2.0])
-    # all 27 equally likely resamples: mean 1, variance 2/9
-    resampled = np.array([np.mean(drawn) for drawn in product(values, repeat=3)])
-    left_out = (values.sum() - values) / 2
-    # the jackknife's error is s / sqrt(3) = 0.577, the spread sqrt(2/9) = 0.471; the squared
-    # deviations of the left out are 1/4, 0, 1/4, so kurtosis 1.5 and 2 * 3 / 0.5 = 12 degrees
-    low, high = np.quantile(resampled, (0.025, 0.975))
-    stretch = (1 / sqrt(3)) / sqrt(2 / 9) * 2.17881 / 1.95996
-    expected = (1 - stretch * (1 - low), 1 + stretch * (high - 1))
-    assert interval(1.0, resampled, left_out) == pytest.approx(expected, rel=1e-4)
 
 
 # Student's t that leaves 2.5 % above, from printed tables
