@@ -17,8 +17,6 @@ from export.artifact.artifact import Artifact, Sample, load_artifact
 from export.artifact.class_map import class_map
 from export.artifact.image import normalised, synthetic_images
 from export.common.errors import (
-    ArtifactError,
-    CheckpointError,
     ExportError,
     SegportError,
     UsageError,
@@ -322,19 +320,6 @@ def test_wrong_class_count(output: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("output", ["logits", "mask", "both"])
 def test_a_network_that_gives_nan(output: str, tmp_path: Path) -> None:
     _refused(ExportError, tmp_path, "not finite", model=f"{ODD}:NotFinite", output=output)
-
-
-def test_missing_checkpoint(tmp_path: Path) -> None:
-    absent = str(tmp_path / "absent.pth")
-
-    _refused(CheckpointError, tmp_path, f"checkpoint {absent}: no such file", weights=absent)
-
-
-def test_folder_that_cannot_be_written(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("in the way")
-
-    with pytest.raises(ArtifactError, match=r"cannot write to .*file/out: .*file is a file"):
-        export_model(MODEL, "default", tmp_path / "file" / "out", size=SIZE)
 
 
 @pytest.mark.parametrize("name", ["Branching", "Silent"])

@@ -3,9 +3,7 @@ import shlex
 import shutil
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from export.artifact.artifact import Artifact, load_artifact
 from export.ort.providers import has_cuda
@@ -25,30 +23,6 @@ def test_export_writes_an_artifact_and_says_what_was_checked(tmp_path: Path) -> 
     assert artifact.manifest.input.shape == (1, 3, 65, 97)
     assert [spec.kind for spec in artifact.manifest.outputs] == ["logits", "mask"]
     assert f"wrote {artifact.path}" in answer.out and "argmax agrees on 100" in answer.out
-
-
-def test_export_takes_a_free_size_and_batch(tmp_path: Path) -> None:
-    answer = segport(
-        "export", "tests.networks:tiny", "--weights", "default", "--size", "dynamic",
-        "--batch", "dynamic", "-o", tmp_path / "out", "--json",
-    )  # fmt: skip
-    assert (answer.code, answer.errors) == (0, [])
-    document = answer.json
-    assert document["manifest"]["input"]["shape"] == [None, 3, None, None]
-    file = Path(document["file"])
-    assert file == tmp_path / "out/tests-networks-tiny-fp32.onnx"
-    assert load_artifact(file).manifest.model_dump(mode="json") == document["manifest"]
-
-
-@pytest.mark.parametrize(
-    "size", [["65", "x"], ["x", "65"], ["65", "65.5"], ["dynamic", "65"], ["65", "dynamic"]]
-)
-def test_other_sizes_are_refused(tmp_path: Path, size: list[str]) -> None:
-    answer = segport(
-        "export", "tests.networks:tiny", "--weights", "default", "-o", tmp_path / "out",
-        "--size", *size,
-    )  # fmt: skip
-    assert answer.code == 2 and not (tmp_path / "out").exists()
 
 
 def test_import_gives_a_third_party_file_a_manifest(tiny: Artifact, tmp_path: Path) -> None:
@@ -104,25 +78,6 @@ def test_validate_prints_the_table_and_records_its_command(
     assert again.json == json.loads((tmp_path / "out dir/result.json").read_text())
 
 
-def test_validate_finds_the_parent_and_takes_torch(done: Done, voc: Path, tmp_path: Path) -> None:
-    common = ["--data", voc, "--limit", 1, "-o", tmp_path, "--json"]
-    int8 = done[1] / "tiny-int8.onnx"
-    beside = segport("validate", int8, *common).json
-    assert (beside["reference"], [a["id"] for a in beside["artifacts"]]) == (
-        "fp32",
-        ["fp32", "int8"],
-    )
-    torch = segport("validate", int8, "--reference", "torch", *common).json
-    assert (torch["reference"], [a["id"] for a in torch["artifacts"]]) == (
-        "torch-fp32",
-        ["torch-fp32", "int8"],
-    )
-    shutil.copy(int8, tmp_path / "alone.onnx")
-    shutil.copy(int8.with_suffix(".json"), tmp_path / "alone.json")
-    alone = segport("validate", tmp_path / "alone.onnx", *common)
-    assert alone.code == 2 and "no reference" in alone.errors[0]
-
-
 def test_overlap_is_refused_or_marked(done: Done, voc: Path, tmp_path: Path) -> None:
     arguments = ["validate", done[1] / "tiny-int8.onnx", "--data", f"{voc}:train"]
     refused = segport(*arguments, "-o", tmp_path / "out")
@@ -131,32 +86,6 @@ def test_overlap_is_refused_or_marked(done: Done, voc: Path, tmp_path: Path) -> 
     allowed = segport(*arguments, "-o", tmp_path / "out", "--allow-overlap")
     assert allowed.code == 0
     assert load_result(tmp_path / "out/result.json").overlap_allowed
-
-
-def test_grey_cmyk_rgba_and_rotated_images_just_work(done: Done, voc: Path, tmp_path: Path) -> None:
-    (tmp_path / "data/images").mkdir(parents=True)
-    (tmp_path / "data/masks").mkdir()
-    exif = Image.Exif()
-    exif[0x0112] = 8
-    with Image.open(voc / "JPEGImages/val_000.jpg") as file:
-        picture = file.convert("RGB")
-    for name, mode, ending in (
-        ("grey", "L", "jpg"),
-        ("cmyk", "CMYK", "jpg"),
-        ("rgba", "RGBA", "png"),
-        ("palette", "P", "png"),
-        ("rotated", "RGB", "jpg"),
-    ):
-        extra = {"exif": exif} if name == "rotated" else {}
-        picture.convert(mode).save(tmp_path / f"data/images/{name}.{ending}", **extra)
-        shape = (96, 80) if name == "rotated" else (80, 96)
-        Image.fromarray(np.zeros(shape, np.uint8)).save(tmp_path / f"data/masks/{name}.png")
-    answer = segport(
-        "validate", done[1] / "tiny-fp32.onnx", "--data", tmp_path / "data", "-o", tmp_path / "out",
-        "--accept", "one-class",
-    )  # fmt: skip
-    assert (answer.code, answer.errors) == (0, [])
-    assert load_result(tmp_path / "out/result.json").dataset.images == 5
 
 
 def test_report_prints_the_table_and_writes_the_files(done: Done, tmp_path: Path) -> None:
@@ -194,45 +123,6 @@ def test_validate_keeps_pictures_of_the_worst_images(done: Done, voc: Path, tmp_
     assert (tmp_path / "out/report.html").read_text().count('<section class="card">') == 1
     refused = segport(*arguments, "--pictures", -1)
     assert refused.code == 2 and "--pictures" in refused.err
-
-
-def test_gate_exit_codes(done: Done) -> None:
-    result = done[1] / "squash/result.json"
-    passed = segport("gate", result, "--max-drop", "int8=100", "--max-drop", "fp16=100")
-    assert passed.code == 0
-    assert [line.split(":")[0] for line in passed.out.splitlines()] == ["PASS  int8", "PASS  fp16"]
-    failed = segport("gate", result, "--max-drop", "int8=-100")
-    assert failed.code == 1 and failed.out.startswith("FAIL  int8: ")
-    unknown = segport("gate", result, "--max-drop", "int4=1")
-    assert unknown.code == 2 and unknown.out.startswith("CANNOT TELL  int4: ")
-    nothing = segport("gate", result)
-    assert nothing.code == 2 and "no budget" in nothing.errors[0]
-
-
-@pytest.mark.parametrize("text", ["int8", "int8=", "int8=x", "=1", "int8=nan", "int8=inf", ""])
-def test_budgets_that_are_none_are_refused(done: Done, text: str) -> None:
-    answer = segport("gate", done[1] / "squash/result.json", "--max-drop", text)
-    assert answer.code == 2 and len(answer.errors) == 1
-    assert "give" in answer.errors[0] and "POINTS" in answer.errors[0]
-
-
-def test_gate_with_a_baseline(done: Done, tmp_path: Path) -> None:
-    result, baseline = done[1] / "squash/result.json", tmp_path / "baseline.json"
-    missing = segport("gate", result, "--baseline", baseline)
-    assert missing.code == 2 and "--update-baseline" in missing.errors[0]
-    accept = ["--baseline", baseline, "--update-baseline", "--reason", "the first"]
-    updated = segport("gate", result, *accept)
-    assert updated.code == 0 and "4 entries" in updated.out
-    assert segport("gate", result, "--baseline", baseline).code == 0
-    # plant a loss of 0.3 points
-    document = json.loads(result.read_text())
-    document["artifacts"][3]["miou"] -= 0.3
-    (tmp_path / "worse.json").write_text(json.dumps(document))
-    worse = ["gate", tmp_path / "worse.json", "--baseline", baseline, "--trust"]
-    assert segport(*worse).code == 1
-    assert segport(*worse, "--tolerance", 0.4).code == 0
-    alone = segport("gate", result, "--update-baseline", "--max-drop", "int8=1")
-    assert alone.code == 2 and "--baseline" in alone.errors[0]
 
 
 def test_predict_lists_masks_overlays_and_classes(done: Done, voc: Path, tmp_path: Path) -> None:
@@ -284,10 +174,3 @@ def test_a_gpu_that_is_not_there_is_an_error_unless_allowed(
     predict = ["predict", file, image, "--runtime", "ort-cuda", "-o", tmp_path / "masks"]
     assert segport(*predict).code == 2 and not (tmp_path / "masks").exists()
     assert "warning: ort-cuda was asked for" in segport(*predict, "--allow-fallback").out
-
-
-def test_models_as_table_and_as_json() -> None:
-    rows = segport("models", "--json").json
-    assert len(rows) == 12
-    table = segport("models").out
-    assert all(row["model"] in table for row in rows)

@@ -36,14 +36,6 @@ def test_files_appear_together_in_a_new_folder(tmp_path: Path) -> None:
     assert (left.read_text(), right.read_text()) == ("one", "two")
 
 
-def test_an_error_in_the_block_leaves_nothing(tmp_path: Path) -> None:
-    with pytest.raises(KeyError), new_files(tmp_path / "a", tmp_path / "b") as (first, _):
-        first.write_text("half")
-        raise KeyError("stop")
-
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_an_error_in_the_block_leaves_older_files_alone(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("old")
 
@@ -52,15 +44,6 @@ def test_an_error_in_the_block_leaves_older_files_alone(tmp_path: Path) -> None:
         raise KeyError("stop")
 
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("a", "old")]
-
-
-def test_older_files_are_replaced(tmp_path: Path) -> None:
-    (tmp_path / "a").write_text("old")
-
-    with new_files(tmp_path / "a") as (first,):
-        first.write_text("new")
-
-    assert (tmp_path / "a").read_text() == "new"
 
 
 def test_all_or_none_also_when_renaming_fails(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from torchvision.models import segmentation
 
 from export.artifact.image import normalised, synthetic_images
-from export.common.errors import CheckpointError, UsageError
+from export.common.errors import CheckpointError
 from export.common.files import sha256_of
 from export.networks.network import Logits, load_network
 from export.networks.zoo import IMAGENET_MEAN, IMAGENET_STD, build_network
@@ -150,12 +150,6 @@ def test_weights_that_are_not_finite(
     assert f"not finite: {key}" in message
 
 
-def test_missing_file_and_unknown_model(tmp_path: Path) -> None:
-    _refused("deeplabv3_mobilenet", str(tmp_path / "absent.pth"))
-    with pytest.raises(UsageError, match="did you mean 'deeplabv3_mobilenet'"):
-        load_network("deeplabv3_mobilnet", str(tmp_path / "absent.pth"), classes=21)
-
-
 @pytest.mark.shared
 @pytest.mark.parametrize("model", ["deeplabv3_mobilenet", "deeplabv3plus_mobilenet"])
 def test_real_checkpoints_segment_real_images(model: str, shared: Path) -> None:
@@ -176,15 +170,6 @@ def test_real_checkpoints_segment_real_images(model: str, shared: Path) -> None:
         counted += int((label != 255).sum())
 
     assert right / counted > 0.8
-
-
-@pytest.mark.shared
-def test_real_checkpoint_given_to_the_wrong_model(shared: Path) -> None:
-    path = shared / "checkpoints/deeplabv3plus_mobilenet_voc_os16.pth"
-
-    message = _refused("deeplabv3_mobilenet", str(path))
-
-    assert message.endswith("; it fits deeplabv3plus_mobilenet")
 
 
 # ---------------------------------------------------------------------------------- default

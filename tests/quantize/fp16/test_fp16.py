@@ -13,6 +13,7 @@ from quantize.fp16.casts import tidy_casts
 from quantize.fp16.observation import weights_out_of_range
 from quantize.quantization import quantize
 from quantize.settings import Settings
+from segport.tables import artifact_lines
 from validate.data.datasets import open_dataset
 from validate.samples.samples import Preparation, Samples
 
@@ -76,6 +77,7 @@ def test_the_guard_keeps_what_reaches_9e4_in_fp32(
     # largest: 3 channels x 1.3e4 x 2.3 = 8.97e4
     assert 6.5e4 < max(entry["value"] for entry in facts["guarded"]) < 9e4
     assert facts["emulated"]["finite"]
+    assert all(f"kept in fp32: {layer} (" in artifact_lines(guarded) for layer in kept)
     emulated = emulate_fp16(onnx.load(guarded.path)).SerializeToString()
     found = run(open_session(emulated), images[0].image)[0]
     assert np.abs(found - reference).max() < 0.01 * np.abs(reference).max()
@@ -85,6 +87,7 @@ def test_the_guard_keeps_what_reaches_9e4_in_fp32(
     )
     facts = naive.manifest.checks["fp16"]
     assert facts["guarded"] == [] and not facts["emulated"]["finite"]
+    assert "broken: with float16 rounding the outputs hold inf or NaN" in artifact_lines(naive)
     emulated = emulate_fp16(onnx.load(naive.path)).SerializeToString()
     assert not np.isfinite(run(open_session(emulated), images[0].image)[0]).all()
 

@@ -35,21 +35,6 @@ def files(tiny: Artifact, voc: Path, tmp_path_factory: pytest.TempPathFactory) -
     return made
 
 
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    """The installed Chromium, headless."""
-    from playwright.sync_api import sync_playwright
-
-    from tests.conftest import chromium_path
-
-    with sync_playwright() as driver:
-        browser = driver.chromium.launch(
-            executable_path=chromium_path(), args=["--no-sandbox", "--disable-gpu"]
-        )
-        yield browser
-        browser.close()
-
-
 class Visit:
     """An open page of some artifacts, what it said and whom it asked."""
 

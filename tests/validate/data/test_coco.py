@@ -166,13 +166,6 @@ def test_another_class_list_is_refused(tmp_path: Path) -> None:
         _label(open_dataset(str(root), "val"), 3, 19)
 
 
-@pytest.mark.parametrize("shape", [[], [[1, 2, 3, 4]], [[]], {"counts": "%&/"}, None, [["a"] * 6]])
-def test_a_shape_that_cannot_be_drawn_is_named(tmp_path: Path, shape: Any) -> None:
-    root = write_coco(tmp_path, [instance(3, 1, box(0, 0, 2, 2)), instance(3, 1, shape)])
-    with pytest.raises(DataError, match="image 000000000003: annotation 101 has no shape"):
-        _label(open_dataset(str(root), "val"), 3)
-
-
 def test_run_lengths_of_another_size_are_refused(tmp_path: Path) -> None:
     root = write_coco(tmp_path, [instance(3, 1, crowd("#.", ".."))])
     with pytest.raises(DataError, match="annotation 100 is 2x2, its image 12x10"):

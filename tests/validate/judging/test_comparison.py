@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from export.artifact.artifact import Artifact, load_artifact
-from export.common.errors import ArtifactError, ComparisonError, DataError, SegportError, UsageError
+from export.common.errors import ArtifactError, ComparisonError, SegportError, UsageError
 from tests.validate.fakes import FakeEngine, Outputs, logits_of, save_mask, save_rgb
 from validate.judging.comparison import validate
 from validate.judging.conditions import Conditions
@@ -231,45 +231,6 @@ def test_one_image_has_no_intervals(
     entry = result.artifacts[1]
     assert entry.drop is not None and (entry.miou_ci95, entry.drop_ci95) == (None, None)
     assert entry.class_drop and all(lost.ci95 is None for lost in entry.class_drop.values())
-
-
-def test_full_compares_at_the_images_own_size(tiny: Artifact, voc: Path, tmp_path: Path) -> None:
-    result = validate([tiny], str(voc), tmp_path, Conditions(protocol="full"))
-    assert (result.protocol, result.reference) == ("full", "fp32")
-    with np.load(tmp_path / "confusion.npz") as arrays:
-        # 80 x 96 pixels, one column of 80 is void
-        assert arrays["fp32"].sum((1, 2)).tolist() == [80 * 95] * 4
-
-
-def test_limit_takes_the_first_images(tiny: Artifact, voc: Path, tmp_path: Path) -> None:
-    result = validate([tiny], str(voc), tmp_path, Conditions(limit=2))
-    assert result.dataset.images == 2
-    assert result.dataset.ids_sha256 == hashlib.sha256(b"val_000\nval_001").hexdigest()
-    with np.load(tmp_path / "confusion.npz") as arrays:
-        assert arrays["fp32"].shape == (2, 21, 21)
-
-
-def test_unlabelled_images_have_agreement_but_no_miou(
-    tiny: Artifact, int8: Artifact, voc: Path, tmp_path: Path
-) -> None:
-    images = tmp_path / "images_only"
-    images.mkdir()
-    for index in range(2):
-        shutil.copy(voc / f"JPEGImages/val_{index:03d}.jpg", images)
-    result = validate([tiny, int8], str(images), tmp_path / "out")
-    assert not result.dataset.labelled
-    reference, entry = result.artifacts
-    assert reference.agreement == 100 and 90 < entry.agreement < 100
-    assert entry.fidelity_miou is not None and 0 < entry.fidelity_miou < 100
-    assert (entry.miou, entry.drop, entry.pixel_accuracy, entry.class_iou) == (None, None, None, {})
-    assert (entry.miou_ci95, entry.drop_ci95, entry.class_drop) == (None, None, {})
-    assert (result.class_images, result.bootstrap) == ({}, None)
-    # borders are those of the reference's classes
-    assert entry.agreement_boundary is not None and entry.agreement_interior is not None
-    assert [image.id for image in entry.worst_images]
-    with np.load(tmp_path / "out/confusion.npz") as arrays:
-        assert "int8" not in arrays and arrays["against/int8"].shape == (2, 21, 21)
-    assert load_result(tmp_path / "out/result.json").to_json() == result.to_json()
 
 
 # ---- predictions chosen by the test
@@ -555,20 +516,6 @@ def test_nothing_to_validate_is_an_error(voc: Path, tmp_path: Path) -> None:
 # ---- calibration images
 
 
-def test_overlap_is_refused_and_marked_where_allowed(
-    tiny: Artifact, int8: Artifact, voc: Path, tmp_path: Path
-) -> None:
-    out = tmp_path / "out"
-    with pytest.raises(DataError, match=r"4 of 4 images .*--allow-overlap"):
-        validate([tiny, int8], f"{voc}:train", out)
-    assert not out.exists()
-    result = validate([tiny, int8], f"{voc}:train", out, Conditions(allow_overlap=True))
-    assert result.overlap_allowed
-    assert json.loads((out / "result.json").read_text())["overlap_allowed"] is True
-    report(out / "result.json", out)
-    assert "overlap" in (out / "report.md").read_text()
-
-
 def test_allowing_overlap_marks_nothing_where_there_is_none(
     tiny: Artifact, int8: Artifact, voc: Path, tmp_path: Path
 ) -> None:
@@ -576,17 +523,6 @@ def test_allowing_overlap_marks_nothing_where_there_is_none(
     assert not result.overlap_allowed
     report(tmp_path / "result.json", tmp_path)
     assert "overlap" not in (tmp_path / "report.md").read_text()
-
-
-def test_a_calibration_image_under_another_name_is_found(
-    tiny: Artifact, int8: Artifact, voc: Path, tmp_path: Path
-) -> None:
-    images = tmp_path / "images_only"
-    images.mkdir()
-    shutil.copy(voc / "JPEGImages/train_002.jpg", images / "innocent.jpg")
-    shutil.copy(voc / "JPEGImages/val_000.jpg", images / "train_002.jpg")
-    with pytest.raises(DataError, match=r"1 of 2 images .*the first is innocent"):
-        validate([tiny, int8], str(images), tmp_path / "out")
 
 
 # ---- nothing half done
@@ -602,13 +538,3 @@ def test_a_folder_that_cannot_be_written_is_found_before_the_work(
     (tmp_path / "file").write_text("")
     with pytest.raises(SegportError, match="cannot write"):
         validate([tiny], str(voc), tmp_path / "file" / "out")
-
-
-def test_a_broken_image_leaves_nothing_behind(
-    tiny: Artifact, make_voc: MakeVoc, tmp_path: Path
-) -> None:
-    root = make_voc(tmp_path / "VOC2012", train=1, val=3)
-    (root / "JPEGImages/val_002.jpg").write_bytes(b"broken")
-    with pytest.raises(DataError, match="image val_002"):
-        validate([tiny], str(root), tmp_path / "out")
-    assert not (tmp_path / "out").exists()

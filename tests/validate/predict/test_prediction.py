@@ -8,7 +8,7 @@ from PIL import Image
 
 from export.artifact.artifact import Artifact
 from export.artifact.classes import palette
-from export.common.errors import DataError, SegportError, UsageError
+from export.common.errors import DataError
 from tests.validate.fakes import FakeEngine, Outputs, logits_of, save_rgb
 from validate.predict.overlays import OVERLAY_ALPHA, legend, overlay, palette_image
 from validate.predict.prediction import predict
@@ -157,9 +157,7 @@ def test_a_mask_only_artifact_is_answered_too(
         assert np.asarray(file).tolist() == [expected] * 80
 
 
-def test_what_cannot_be_predicted_leaves_nothing_behind(
-    tiny: Artifact, voc: Path, tmp_path: Path
-) -> None:
+def test_what_cannot_be_predicted_leaves_nothing_behind(tiny: Artifact, tmp_path: Path) -> None:
     (tmp_path / "broken.jpg").write_bytes(b"broken")
     (tmp_path / "empty").mkdir()
     out = tmp_path / "out"
@@ -170,12 +168,7 @@ def test_what_cannot_be_predicted_leaves_nothing_behind(
     ):
         with pytest.raises(DataError, match=message):
             predict(tiny, source, out)
-    with pytest.raises(UsageError, match="did you mean 'ort-cpu'"):
-        predict(tiny, voc / "JPEGImages/val_000.jpg", out, runtime="ortcpu")
     assert not out.exists()
-    (tmp_path / "file").write_text("")
-    with pytest.raises(SegportError, match="is a file"):
-        predict(tiny, voc / "JPEGImages/val_000.jpg", tmp_path / "file" / "out")
 
 
 def _colours(*values: int) -> list[Image.Image]:
@@ -242,23 +235,6 @@ def test_a_data_set_gives_its_split(tiny: Artifact, voc: Path, tmp_path: Path) -
     """And not the masks beside the images."""
     done = predict(tiny, voc, tmp_path)
     assert [one.id for one in done.images] == [f"val_{index:03d}" for index in range(4)]
-
-
-def test_a_picture_that_cannot_be_read_does_not_stop_the_others(
-    tiny: Artifact, tmp_path: Path
-) -> None:
-    source = tmp_path / "photos"
-    for name in ("a.png", "c.png"):
-        save_rgb(source / name, np.zeros((30, 40, 3)))
-    (source / "b.jpg").write_bytes(b"broken")
-    (source / "d.gif").write_bytes(b"GIF89a broken")
-    done = predict(tiny, source, tmp_path / "out")
-    assert [one.id for one in done.images] == ["a", "c"]
-    assert [one.id for one in done.failed] == ["b", "d"]
-    assert "cannot read" in done.failed[0].error
-    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
-        "a-mask.png", "a-overlay.jpg", "c-mask.png", "c-overlay.jpg", "legend.png",
-    ]  # fmt: skip
 
 
 def test_memory_does_not_grow_with_the_pictures(

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from export.common.errors import DataError, SegportError, UsageError
+from export.common.errors import DataError, UsageError
 from tests.markdown import table
 from tests.validate.diagnoses import faulty_layer
 from tests.validate.report.page.folders import result_folder
@@ -347,17 +347,3 @@ def test_a_diagnosis_of_another_file_is_refused(tmp_path: Path) -> None:
         with pytest.raises(DataError, match="no diagnosis"):
             report(source, tmp_path / "out", diagnoses=[folder])
     assert not (tmp_path / "out").exists()
-
-
-def test_a_damaged_result_leaves_nothing_behind(tmp_path: Path) -> None:
-    (tmp_path / "result.json").write_text(_result().to_json()[:-20])
-    with pytest.raises(DataError, match="not a result"):
-        report(tmp_path / "result.json", tmp_path / "out")
-    assert not (tmp_path / "out").exists()
-
-
-def test_a_folder_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
-    source = _write(tmp_path / "in", _result())
-    (tmp_path / "file").write_text("")
-    with pytest.raises(SegportError, match="cannot write"):
-        report(source, tmp_path / "file" / "out")

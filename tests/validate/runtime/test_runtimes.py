@@ -40,11 +40,6 @@ def test_default_runtime_of_each_precision(
     assert default_runtime(fp16.manifest) == ("ort-cuda" if cuda else "ort-fp16")
 
 
-def test_unknown_runtime_gets_the_nearest(tiny: Artifact) -> None:
-    with pytest.raises(UsageError, match="unknown runtime 'ort-cup': did you mean 'ort-cpu'"):
-        open_runtime(tiny, "ort-cup")
-
-
 def test_emulation_is_refused_for_other_precisions(tiny: Artifact, int8: Artifact) -> None:
     for artifact in (tiny, int8):
         with pytest.raises(RuntimeUnavailableError, match="use --runtime ort-cpu"):
@@ -203,14 +198,6 @@ def test_opened_runtimes_say_what_executes(tiny: Artifact, fp16: Artifact) -> No
     assert (emulated.name, emulated.provider, emulated.times_artifact) == ("ort-fp16", CPU, False)
 
 
-def test_torch_and_onnxruntime_compute_the_same(tiny: Artifact, samples: Samples) -> None:
-    image = samples[0].image
-    torch_logits = open_torch(tiny.manifest, None).engine.outputs(image)["logits"]
-    onnx_logits = open_runtime(tiny).engine.outputs(image)["logits"]
-    assert torch_logits.shape == onnx_logits.shape == (1, 21, 65, 65)
-    assert _relative(onnx_logits, torch_logits) < 1e-4
-
-
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
 def test_mask_is_the_argmax_of_the_logits(
     tiny: Artifact, fp16: Artifact, int8: Artifact, samples: Samples, precision: str
@@ -249,15 +236,6 @@ def test_a_fixed_batch_is_filled_and_one_image_returned(
     assert found["logits"].shape == expected.shape and found["mask"].shape == (1, 65, 65)
     assert _relative(found["logits"], expected) < 1e-5
     np.testing.assert_array_equal(found["mask"], expected.argmax(1))
-
-
-def test_torch_reference_from_its_checkpoint(
-    from_file: Artifact, checkpoint: Path, tiny: Artifact, samples: Samples
-) -> None:
-    image = samples[0].image
-    found = open_torch(from_file.manifest, str(checkpoint)).engine.outputs(image)["logits"]
-    expected = open_torch(tiny.manifest, None).engine.outputs(image)["logits"]
-    np.testing.assert_array_equal(found, expected)
 
 
 def test_torch_reference_needs_the_checkpoint_it_was_exported_from(

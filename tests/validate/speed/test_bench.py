@@ -68,8 +68,6 @@ def test_parallel_sessions_run_their_share(order: list[str], tiny: Artifact) -> 
     assert len(order) == (WARM_UP + 3) + (WARM_UP + 3)
     throughput = found.timings[0].throughput
     assert throughput is not None and (throughput.sessions, throughput.threads) == (1, 1)
-    with pytest.raises(UsageError, match="--parallel 2: more sessions than threads"):
-        bench([tiny], threads=1, parallel=2)
 
 
 def test_ratios_compare_rounds_not_medians(
@@ -150,19 +148,13 @@ def test_a_data_set_without_images_is_refused(
         bench([tiny], data=str(broken))
 
 
-def test_bad_requests(tiny: Artifact, int8: Artifact, tmp_path: Path) -> None:
+def test_bad_requests(tiny: Artifact, int8: Artifact) -> None:
     with pytest.raises(UsageError, match="at least one artifact"):
         bench([])
-    with pytest.raises(UsageError, match="unknown runtime 'ort-cup'"):
-        bench([tiny], runtimes=["ort-cup"])
     with pytest.raises(UsageError, match="torch runs float32"):
         bench([int8], runtimes=["torch"])
-    with pytest.raises(UsageError, match="--rounds 0"):
-        bench([tiny], rounds=0)
     with pytest.raises(UsageError, match="--weights goes with --runtime torch"):
         bench([tiny], weights="default")
-    with pytest.raises(DataError):
-        bench([tiny], data=str(tmp_path / "nowhere"))
 
 
 def test_a_ranking_is_of_images_and_of_files_that_agree(tiny: Artifact, order: list[str]) -> None:

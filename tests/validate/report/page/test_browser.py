@@ -2,7 +2,6 @@
 
 import json
 import time
-from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -23,11 +22,6 @@ from validate.report.report import report
 from validate.result.result import ImageAgreement
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
-
-QUIET = (
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -72,19 +66,6 @@ class Visit:
     def sort(self, head: str) -> None:
         """Click the head of a column of the first table."""
         self.page.locator("table").first.get_by_role("button", name=head, exact=True).click()
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    """The installed Chromium, headless, with a profile of its own."""
-    from playwright.sync_api import sync_playwright
-
-    from tests.conftest import chromium_path
-
-    with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=chromium_path(), args=list(QUIET))
-        yield browser
-        browser.close()
 
 
 def _visit(chromium: Any, file: Path, **how: Any) -> Visit:

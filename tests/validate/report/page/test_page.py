@@ -17,7 +17,7 @@ from PIL import Image
 from export.common.errors import DataError
 from tests.validate.report.page.folders import HOSTILE, result_folder, thumbnail
 from tests.validate.results import artifact_result, lost, result_of
-from validate.gating.verdict import Outcome, Verdict
+from validate.gating.verdict import Verdict
 from validate.report.content import ReportContent
 from validate.report.page.gallery import ROOM, cards
 from validate.report.page.page import html_report
@@ -185,11 +185,6 @@ def test_a_search_is_shown_with_all_that_was_tried(tmp_path: Path) -> None:
     ) in page.text
     assert "100.0 2.500 10.0 frontier 90.0 1.750 11.5 75.0 0.500 13.0 chosen" in page.text
     assert "chosen: 75.0 % of MACs in int8, 13.0 ms, score 0.500" in html
-
-
-def test_our_own_gates_verdicts_are_shown(tmp_path: Path) -> None:
-    _, page = _page(result_folder(tmp_path), Verdict("int8", Outcome.FAIL, "over its budget"))
-    assert "fail: over its budget" in page.text
 
 
 def test_nothing_of_the_page_comes_from_elsewhere(tmp_path: Path) -> None:
