@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -89,10 +90,13 @@ def _sqnr(reference: Any, found: Any) -> float:
     ],
 )  # fmt: skip
 def test_the_file_computes_nearly_what_fp32_does(
-    name: str, least: float, tiny: Artifact, samples: Samples, tmp_path: Path
+    name: str,
+    least: float,
+    tiny: Artifact,
+    samples: Samples,
+    made_for: Callable[[str], Artifact],
 ) -> None:
-    made = quantize(tiny, "int8", tmp_path, samples=samples, settings=Settings(target=name))
-    made = load_artifact(made.path)
+    made = load_artifact(made_for(name).path)
     assert (made.manifest.target, made.manifest.outputs[0].dtype) == (name, "float32")
     image = samples[0].image
     reference, found = (run(open_session(a.path), image)[0] for a in (tiny, made))
@@ -100,10 +104,9 @@ def test_the_file_computes_nearly_what_fp32_does(
 
 
 def test_what_this_host_cannot_verify_is_null_with_a_reason(
-    tiny: Artifact, samples: Samples, tmp_path: Path
+    made_for: Callable[[str], Artifact],
 ) -> None:
-    made = quantize(tiny, "int8", tmp_path, samples=samples, settings=Settings(target="tensorrt"))
-    facts = made.manifest.checks["int8"]
+    facts = made_for("tensorrt").manifest.checks["int8"]
     assert facts["int8_verified"] is None and "NVIDIA TensorRT" in facts["int8_unverified"]
     assert facts["fused"] == {}
 

@@ -22,17 +22,24 @@ from validate.runtime.table import RUNTIMES
 from validate.samples.protocols import PROTOCOLS
 
 
-def _completions(line: str, **environment: object) -> list[str]:
+def _asked(line: str) -> dict[str, str]:
+    """What bash puts into the environment to have a line completed."""
     words = line.split(" ")
-    answer = process(
-        SCRIPT,
-        _SEGPORT_COMPLETE="complete_bash",
-        COMP_WORDS="\n".join(words),
-        COMP_CWORD=len(words) - 1,
-        **environment,
-    )
-    assert (answer.returncode, answer.stderr) == (0, "")
-    return answer.stdout.split()
+    place = str(len(words) - 1)
+    return {
+        "_SEGPORT_COMPLETE": "complete_bash",
+        "COMP_WORDS": "\n".join(words),
+        "COMP_CWORD": place,
+    }
+
+
+def _completions(line: str) -> list[str]:
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in _asked(line).items():
+            patch.setenv(name, value)
+        answer = segport()
+    assert (answer.code, answer.err) == (0, "")
+    return answer.out.split()
 
 
 def test_commands_and_options_are_completed() -> None:
@@ -91,7 +98,9 @@ def test_completing_imports_nothing_heavy() -> None:
 
 def test_a_line_that_is_completed_is_not_executed(tmp_path: Path) -> None:
     for options in ("--version", "--show-completion bash", "--install-completion bash"):
-        assert _completions(f"segport {options} ", HOME=tmp_path) == [*COMMANDS, *GROUPS]
+        answer = process(SCRIPT, HOME=tmp_path, **_asked(f"segport {options} "))
+        assert (answer.returncode, answer.stderr) == (0, "")
+        assert answer.stdout.split() == [*COMMANDS, *GROUPS]
     assert list(tmp_path.iterdir()) == []
 
 

@@ -34,6 +34,12 @@ def openvino_wins(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return timed
 
 
+def _machines() -> str:
+    """What the file for this machine is called."""
+    target = default_target(cpu_facts())
+    return "tiny-int8.onnx" if target == "cpu" else f"tiny-int8-{target}.onnx"
+
+
 def test_auto_writes_the_fastest_file_alone(
     tiny: Artifact, voc: Path, tmp_path: Path, openvino_wins: list[str]
 ) -> None:
@@ -43,7 +49,7 @@ def test_auto_writes_the_fastest_file_alone(
                         progress=False)  # fmt: skip
     one = api.quantize(tiny, "int8", tmp_path / "one", images=images, target="openvino",
                        progress=False)  # fmt: skip
-    assert openvino_wins == ["tiny-int8.onnx", "tiny-int8-openvino.onnx"]
+    assert openvino_wins == [_machines(), "tiny-int8-openvino.onnx"]
     assert {path.name for path in (tmp_path / "auto").iterdir()} == {
         "tiny-int8-openvino.onnx", "tiny-int8-openvino.json",
     }  # fmt: skip
@@ -57,7 +63,7 @@ def test_auto_where_only_one_runtime_is_there_writes_its_file(
     monkeypatch.setattr(fastest, "find_spec", lambda name: None)
     made = api.quantize(tiny, "int8", tmp_path, images=f"{voc}:train", target="auto",
                         progress=False)  # fmt: skip
-    assert made.path.name in ("tiny-int8.onnx", "tiny-int8-cpu-avx2.onnx", "tiny-int8-arm.onnx")
+    assert made.path.name == _machines()
 
 
 @pytest.mark.parametrize("refused", [["openvino"], ["openvino", "cpu", "cpu-avx2", "arm"]])

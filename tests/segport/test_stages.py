@@ -18,31 +18,12 @@ from export.common.progress import Stages
 from segport import dependencies
 from segport.recipe import Recipe
 from segport.stages import RECORD_FILE, Reuse, Stage
+from tests.faults import job
 from tests.segport.command import Answer, segport
 from tests.segport.process import process
 
 STAGES = ["export", "quantize fp16", "quantize int8", "validate squash", "report squash"]
-RECIPE = """
-name = "net"
-[model]
-onnx = "net.onnx"
-mean = [0.485, 0.456, 0.406]
-std = [0.229, 0.224, 0.225]
-[data]
-calibration = "voc:train"
-samples = 3
-validation = "voc:val"
-[[artifact]]
-precision = "fp16"
-[[artifact]]
-precision = "int8"
-min_self_agreement = 50
-range = "minmax"
-[validate]
-protocols = ["squash"]
-[gate.max_drop]
-int8 = 100
-"""
+RECIPE = job.RECIPE.replace("[validate]", 'range = "minmax"\n[validate]')
 
 
 class _Heard(Stages):
@@ -348,17 +329,6 @@ def test_nothing_stale_is_used(
     assert set(_reused(_run(copy))) >= set(STAGES)
 
 
-def test_a_changed_result_is_not_believed(copy: Path) -> None:
-    """The gate's verdict comes from it."""
-    file = copy / "out/squash/result.json"
-    result = json.loads(file.read_text())
-    result["artifacts"][-1]["drop"] = -50.0
-    file.write_text(json.dumps(result, indent=1) + "\n")
-    answer = _run(copy)
-    assert "validate squash: again (squash/result.json was modified)" in answer.err
-    assert json.loads(file.read_text())["artifacts"][-1]["drop"] > -50
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "value"),
@@ -375,6 +345,7 @@ def test_another_package_code_or_machine_reuses_nothing(
     assert _reused(_run(copy)) == []
 
 
+@pytest.mark.slow
 def test_force_redoes_all(copy: Path) -> None:
     assert _reused(_run(copy, "--force")) == []
 

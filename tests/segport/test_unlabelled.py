@@ -26,21 +26,22 @@ def pictures(voc: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def int8(tiny: Artifact, voc: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The int8 file of `tiny`."""
+    words = ("--precision", "int8", "--target", "cpu", "--calibration", f"{voc}:train")
+    folder = tmp_path_factory.mktemp("int8")
+    assert segport("quantize", tiny.path, *words, "-o", folder).code == 0
+    return next(folder.glob("*.onnx"))
+
+
 def test_agreement_is_that_of_the_labelled_images(
-    tiny: Artifact, pictures: Path, voc: Path, tmp_path: Path
+    tiny: Artifact, int8: Path, pictures: Path, voc: Path, tmp_path: Path
 ) -> None:
-    made = segport(
-        "quantize", tiny.path, "--precision", "int8", "--target", "cpu", "--calibration",
-        f"{voc}:train",
-        "-o", tmp_path,
-    )  # fmt: skip
-    assert made.code == 0
     results = []
     for name, data in (("without", pictures), ("with", voc)):
         out = tmp_path / name
-        answer = segport(
-            "validate", tiny.path, *tmp_path.glob("*.onnx"), "--data", data, "-o", out, "--json"
-        )
+        answer = segport("validate", tiny.path, int8, "--data", data, "-o", out, "--json")
         assert answer.code == 0, answer.err
         results.append(answer.json)
     without, with_labels = results
@@ -66,21 +67,9 @@ def test_the_terminal_shows_fidelity_where_there_is_no_miou(
     assert "mIoU" in heads[1] and "drop" in heads[1]
 
 
-def test_a_report_takes_it(tiny: Artifact, pictures: Path, voc: Path, tmp_path: Path) -> None:
-    int8 = [
-        "--precision",
-        "int8",
-        "--target",
-        "cpu",
-        "--calibration",
-        f"{voc}:train",
-        "-o",
-        tmp_path,
-    ]
-    assert segport("quantize", tiny.path, *int8).code == 0
-    files = [tiny.path, *tmp_path.glob("*.onnx")]
+def test_a_report_takes_it(tiny: Artifact, int8: Path, pictures: Path, tmp_path: Path) -> None:
     data = ["--data", pictures, "--pictures", 2, "-o", tmp_path]
-    assert segport("validate", *files, *data).code == 0
+    assert segport("validate", tiny.path, int8, *data).code == 0
     assert segport("report", tmp_path / "result.json", "-o", tmp_path / "report").code == 0
     text = (tmp_path / "report/report.md").read_text()
     page = (tmp_path / "report/report.html").read_text()
@@ -110,14 +99,3 @@ def test_a_run_takes_it(write_recipe: Callable[..., Path], pictures: Path, tmp_p
     result = json.loads((tmp_path / "out/full/result.json").read_text())
     assert {a["miou"] for a in result["artifacts"]} == {None}
     assert all(a["agreement"] > 50 for a in result["artifacts"])
-
-
-def test_a_search_by_agreement_takes_it(
-    tiny: Artifact, pictures: Path, voc: Path, tmp_path: Path
-) -> None:
-    common = ["--calibration", f"{voc}:train", "--data", pictures, "-o", tmp_path]
-    int8 = ["quantize", tiny.path, "--precision", "int8", "--target", "cpu", *common]
-    assert segport(*int8, "--min-agreement", 50).code == 0
-    answer = segport(*int8, "--max-drop", 1)
-    assert answer.code == 2
-    assert "has no labels; use --min-agreement" in answer.errors[0]

@@ -156,27 +156,17 @@ def test_equal_statistics_of_a_tensor_are_collected_once(tiny: Artifact, samples
     assert np.isfinite(both[0].low)
 
 
-@pytest.mark.parametrize("order", [[3, 2, 1, 0], [2, 0, 3, 1]])
-def test_ranges_do_not_depend_on_the_order_of_images(
-    tiny: Artifact, samples: Samples, ranges: dict[str, dict[str, Range]], order: list[int]
-) -> None:
-    found = _collected(tiny, [samples[index] for index in order], _measured(tiny))
-    _assert_within_a_bin(found, ranges)
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize("batch", [2, None])
 def test_ranges_do_not_depend_on_the_batch_size(
     tiny: Artifact,
     samples: Samples,
     ranges: dict[str, dict[str, Range]],
     tmp_path: Path,
-    batch: int | None,
 ) -> None:
     other = export_model(
-        "tests.networks:tiny", "default", tmp_path, size=SIZE, name="other", batch=batch
+        "tests.networks:tiny", "default", tmp_path, size=SIZE, name="other", batch=2
     )
-    assert other.manifest.input.shape[0] == batch
+    assert other.manifest.input.shape[0] == 2
     _assert_within_a_bin(_collected(other, samples, _measured(tiny)), ranges)
 
 

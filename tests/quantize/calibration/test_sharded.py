@@ -109,6 +109,7 @@ class _Plain:
         return picked
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", ["percentile", "mse"])
 def test_files_have_the_same_bytes_for_any_number_of_workers(
     tiny: Artifact,

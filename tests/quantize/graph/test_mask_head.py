@@ -6,13 +6,14 @@ import numpy as np
 import onnx
 import pytest
 
-from export.artifact.artifact import Artifact
+from export.artifact.artifact import Artifact, write_artifact
 from export.common.errors import QuantizeError
 from export.mask_head.cells import cells
 from export.mask_head.heads import HEADS
 from export.mask_head.nodes import Nodes
 from export.mask_head.tail import Tail
 from export.onnx_export import export_model
+from export.onnx_graph.graph import normalise
 from export.ort.sessions import open_session, run
 from quantize.lint.lint import lint
 from quantize.quantization import quantize
@@ -30,9 +31,22 @@ def exported(folder: Path, output: str, network: str = "coarse", batch: int = 1)
 
 
 @pytest.fixture(scope="module")
-def masked(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+def both(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+    """A network that gives logits and mask."""
+    return exported(tmp_path_factory.mktemp("both"), "both")
+
+
+def alone(both: Artifact, output: str, folder: Path) -> Artifact:
+    """The same with one of its outputs and what makes it."""
+    model = onnx.utils.Extractor(onnx.load(both.path)).extract_model(["input"], [output])
+    manifest = both.manifest.model_copy(update={"outputs": (both.manifest.output(output),)})
+    return write_artifact(normalise(model).SerializeToString(), manifest, folder)
+
+
+@pytest.fixture(scope="module")
+def masked(both: Artifact, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
     """A network whose only output is the mask."""
-    return exported(tmp_path_factory.mktemp("masked"), "mask")
+    return alone(both, "mask", tmp_path_factory.mktemp("masked"))
 
 
 def int8(artifact: Artifact, samples: Samples, folder: Path, target: str) -> Artifact:
@@ -77,9 +91,11 @@ def test_small_cells_are_all_interpolated(samples: Samples, tmp_path: Path) -> N
     assert operators(made.path)[-4:] == ["Transpose", "Resize", "ArgMax", "Cast"]
 
 
-def test_the_mask_is_that_of_the_logits(masked: Artifact, samples: Samples, tmp_path: Path) -> None:
+def test_the_mask_is_that_of_the_logits(
+    both: Artifact, masked: Artifact, samples: Samples, tmp_path: Path
+) -> None:
     """The same network without the mask, its argmax taken by numpy."""
-    logits = int8(exported(tmp_path, "logits"), samples, tmp_path, "cpu")
+    logits = int8(alone(both, "logits", tmp_path), samples, tmp_path, "cpu")
     mask = int8(masked, samples, tmp_path, "cpu")
     image = samples[3].image
     (expected,), (found,) = (computed(made.path, input=image) for made in (logits, mask))
@@ -105,8 +121,7 @@ def test_a_head_that_gives_other_classes_is_refused(
     assert not list(tmp_path.iterdir())
 
 
-def test_both_outputs_stay_as_they_are(samples: Samples, tmp_path: Path) -> None:
-    both = exported(tmp_path, "both")
+def test_both_outputs_stay_as_they_are(both: Artifact, samples: Samples, tmp_path: Path) -> None:
     made = int8(both, samples, tmp_path, "cpu")
     assert {o.name for o in onnx.load(made.path).graph.output} == {"logits", "mask"}
     assert "NonZero" not in operators(made.path)

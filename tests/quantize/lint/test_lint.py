@@ -32,15 +32,14 @@ Edit = Callable[[ModelProto], None]
 
 @pytest.fixture(scope="module")
 def made(
-    tiny: Artifact, samples: Samples, tmp_path_factory: pytest.TempPathFactory
+    tiny: Artifact,
+    samples: Samples,
+    made_for: Callable[[str], Artifact],
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> dict[str, Artifact]:
     """Tiny in every precision and for every target, by target or precision."""
-    folder = tmp_path_factory.mktemp("made")
-    found = {"fp32": tiny, "fp16": quantize(tiny, "fp16", folder, samples=samples)}
-    for name in TARGETS:
-        settings = Settings(target=name)
-        found[name] = quantize(tiny, "int8", folder, samples=samples, settings=settings)
-    return found
+    half = quantize(tiny, "fp16", tmp_path_factory.mktemp("half"), samples=samples)
+    return {"fp32": tiny, "fp16": half, **{name: made_for(name) for name in TARGETS}}
 
 
 def _edited(artifact: Artifact, edit: Edit, folder: Path, **manifest: Any) -> Artifact:
