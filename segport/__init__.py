@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from export.common.errors import SegportError
     from segport.api.artifacts import Artifact, export, import_, load
+    from segport.api.converting import convert
     from segport.api.packaging import package, verify
     from segport.api.quantizing import quantize
     from segport.api.running import Run, run
@@ -27,6 +28,7 @@ _HOMES = {
     "Run": "segport.api.running",
     "SegportError": "export.common.errors",
     "Validation": "segport.api.validating",
+    "convert": "segport.api.converting",
     "export": "segport.api.artifacts",
     "gate": "segport.api.validating",
     "import_": "segport.api.artifacts",
@@ -41,8 +43,8 @@ _HOMES = {
 """Where each public name lives."""
 
 __all__ = [
-    "Artifact", "Gate", "Run", "SegportError", "Validation", "export", "gate", "import_", "load",
-    "package", "quantize", "report", "run", "validate", "verify",
+    "Artifact", "Gate", "Run", "SegportError", "Validation", "convert", "export", "gate", "import_",
+    "load", "package", "quantize", "report", "run", "validate", "verify",
 ]  # fmt: skip
 
 

@@ -74,9 +74,7 @@ class Writer:
         """Add a tensor that an operator, or the user, gives."""
         return self._tensor(name, shape, dtype, grid, 0)
 
-    def constant(
-        self, name: str, value: NDArray[np.generic], grid: Grid | None = None
-    ) -> Tensor:
+    def constant(self, name: str, value: NDArray[np.generic], grid: Grid | None = None) -> Tensor:
         """Add a constant; equal ones share their bytes."""
         data = np.ascontiguousarray(value).tobytes()
         buffer = self._known.setdefault(data, len(self._buffers))
@@ -137,7 +135,10 @@ class Writer:
         made.type = getattr(self._schema.TensorType, _TYPES[dtype])
         if grid:
             made.quantization = self._schema.QuantizationParametersT()
-            made.quantization.scale, made.quantization.zeroPoint = list(grid.scales), list(grid.zeros)
+            made.quantization.scale, made.quantization.zeroPoint = (
+                list(grid.scales),
+                list(grid.zeros),
+            )
             made.quantization.quantizedDimension = grid.axis
         self._tensors.append(made)
         return Tensor(len(self._tensors) - 1, tuple(shape), dtype, grid)

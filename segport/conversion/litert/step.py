@@ -20,12 +20,9 @@ from segport.conversion.litert.layout import (
     stored,
     stored_operand,
 )
+from segport.conversion.litert.refusal import Unsupported
 
 Shape = tuple[int, ...]
-
-
-class Unsupported(Exception):  # noqa: N818 - a finding that is collected, not the user's error
-    """Why a node cannot be written, in a few words."""
 
 
 class Weight(NamedTuple):
@@ -174,9 +171,7 @@ class Step:
         if tensor.shape == shape:
             return tensor
         given = options("ReshapeOptions", newShape=list(shape))
-        return self.make(
-            "RESHAPE", [tensor, self.indices(shape)], given, shape=shape, like=tensor
-        )
+        return self.make("RESHAPE", [tensor, self.indices(shape)], given, shape=shape, like=tensor)
 
     def transpose(self, tensor: Tensor, order: Sequence[int]) -> Tensor:
         """Return a tensor with its axes in another order."""

@@ -11,7 +11,8 @@ from segport.conversion.litert.grid import grid_of, readable
 from segport.conversion.litert.layers import Layer, layers
 from segport.conversion.litert.layout import stored
 from segport.conversion.litert.operators.table import OPERATORS
-from segport.conversion.litert.step import Network, Shape, Step, Unsupported
+from segport.conversion.litert.refusal import Unsupported
+from segport.conversion.litert.step import Network, Shape, Step
 
 _TOLD = 6
 
@@ -26,9 +27,7 @@ def write(model: ModelProto) -> tuple[bytes, dict[str, int]]:
     network = Network(graph, _shapes(model), Writer())
     inputs = {value.name: value for value in model.graph.input}
     for name in inputs:
-        network.tensors[name] = network.writer.tensor(
-            name, stored(network.shapes[name]), "float32"
-        )
+        network.tensors[name] = network.writer.tensor(name, stored(network.shapes[name]), "float32")
     refused: list[str] = []
     for layer in layers(graph):
         try:

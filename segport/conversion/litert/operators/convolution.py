@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from segport.conversion.litert.flatbuffer import Tensor, options
 from segport.conversion.litert.grid import Grid
 from segport.conversion.litert.operators.padding import padded, window_of
+from segport.conversion.litert.refusal import Unsupported
 
 if TYPE_CHECKING:
     from segport.conversion.litert.step import Step, Weight
@@ -43,8 +44,6 @@ def conv(step: "Step") -> None:
 
 def conv_transpose(step: "Step") -> None:
     """ConvTranspose, of one group and without dilation: TRANSPOSE_CONV without padding, cut."""
-    from segport.conversion.litert.step import Unsupported
-
     weight = step.weight(1)
     if step.attributes.get("group", 1) != 1 or set(step.attributes.get("dilations", [1])) != {1}:
         raise Unsupported("groups or dilation")
@@ -76,8 +75,6 @@ def conv_transpose(step: "Step") -> None:
 
 def gemm(step: "Step") -> None:
     """Gemm with a constant second factor: FULLY_CONNECTED."""
-    from segport.conversion.litert.step import Unsupported
-
     given = step.attributes
     if given.get("transA", 0) or given.get("alpha", 1.0) != 1 or given.get("beta", 1.0) != 1:
         raise Unsupported("transA, alpha or beta")

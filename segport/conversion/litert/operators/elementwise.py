@@ -7,6 +7,7 @@ import numpy as np
 from segport.conversion.litert.flatbuffer import Tensor, options
 from segport.conversion.litert.grid import Grid
 from segport.conversion.litert.layout import stored_operand
+from segport.conversion.litert.refusal import Unsupported
 
 if TYPE_CHECKING:
     from segport.conversion.litert.step import Step
@@ -44,8 +45,6 @@ def extreme(step: "Step") -> None:
 
 def unary(step: "Step") -> None:
     """What needs no attributes."""
-    from segport.conversion.litert.step import Unsupported
-
     if step.attributes.get("alpha", 1.0) != 1:
         raise Unsupported(f"alpha {step.attributes['alpha']:g}, LiteRT has 1")
     tanh_like = step.attributes.get("approximate", b"none") == b"tanh"
@@ -89,8 +88,6 @@ def sigmoid(step: "Step") -> None:
 
 def softmax(step: "Step") -> None:
     """Softmax along the axis that is stored last: that of an image's channels."""
-    from segport.conversion.litert.step import Unsupported
-
     rank, axis = len(step.shape()), step.attributes.get("axis", -1)
     if axis % rank != (1 if rank == 4 else rank - 1):
         raise Unsupported(f"axis {axis}; of an image's only that of channels, 1")
@@ -130,8 +127,6 @@ def batch_norm(step: "Step") -> None:
 
 def cast(step: "Step") -> None:
     """Cast between the number types that LiteRT has."""
-    from segport.conversion.litert.step import Unsupported
-
     kinds = {1: "float32", 3: "int8", 2: "uint8", 6: "int32", 7: "int64", 9: "bool"}
     wanted = kinds.get(step.attributes["to"])
     if wanted is None:

@@ -6,6 +6,8 @@ import numpy as np
 
 from segport.conversion.litert.flatbuffer import Tensor, options
 from segport.conversion.litert.layout import TO_NCHW, TO_NHWC, permuted, stored, stored_axis
+from segport.conversion.litert.operators.padding import pad as pad_by
+from segport.conversion.litert.refusal import Unsupported
 
 if TYPE_CHECKING:
     from segport.conversion.litert.step import Step
@@ -40,8 +42,6 @@ def transpose(step: "Step") -> None:
 
 def slice_(step: "Step") -> None:
     """Slice by constant bounds: STRIDED_SLICE."""
-    from segport.conversion.litert.step import Unsupported
-
     shape, rank = step.shape(), len(step.shape())
     first, last = step.value(1).tolist(), step.value(2).tolist()
     axes = step.value(3).tolist() if step.has(3) else list(range(len(first)))
@@ -79,9 +79,6 @@ def split(step: "Step") -> None:
 
 def pad(step: "Step") -> None:
     """Pad by a constant, or by reflection: PAD, PADV2 or MIRROR_PAD."""
-    from segport.conversion.litert.operators.padding import pad as surround
-    from segport.conversion.litert.step import Unsupported
-
     rank, image = len(step.shape()), step.read()
     amounts = step.value(1).tolist()
     axes = step.value(3).tolist() if step.has(3) else range(rank)
@@ -97,7 +94,7 @@ def pad(step: "Step") -> None:
         value = float(step.value(2).reshape(())) if step.has(2) else 0.0
         if value and step.layer.int8:
             raise Unsupported("a value other than 0 in int8")
-        step.give(surround(step, image, stored(widths), value or None))
+        step.give(pad_by(step, image, stored(widths), value or None))
     elif mode == b"reflect":
         read = [image, step.constant(np.array(stored(widths), np.int32))]
         given = options("MirrorPadOptions", mode="MirrorPadMode.REFLECT")
@@ -108,8 +105,6 @@ def pad(step: "Step") -> None:
 
 def depth_to_space(step: "Step") -> None:
     """DepthToSpace in the order of channels that LiteRT has, DCR."""
-    from segport.conversion.litert.step import Unsupported
-
     if step.attributes.get("mode", b"DCR") != b"DCR":
         raise Unsupported("mode CRD")
     image = step.read()
@@ -126,8 +121,6 @@ def space_to_depth(step: "Step") -> None:
 
 def gather(step: "Step") -> None:
     """Gather by constant indices, one or a list of them."""
-    from segport.conversion.litert.step import Unsupported
-
     indices, rank = step.value(1), len(step.shape())
     if indices.ndim > 1 or step.is_constant(0):
         raise Unsupported("indices of more than one axis, or of a constant")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from segport.conversion.litert.flatbuffer import Tensor, options
+from segport.conversion.litert.refusal import Unsupported
 
 if TYPE_CHECKING:
     from segport.conversion.litert.step import Step
@@ -40,8 +41,6 @@ class Window:
 
 def window_of(step: "Step", kernel: Sequence[int]) -> Window:
     """Return the window of a Conv or pooling; raises Unsupported for one that is not 2-D."""
-    from segport.conversion.litert.step import Unsupported
-
     if len(step.shape()) != 4:
         raise Unsupported(f"an input of {len(step.shape())} axes, 4 are needed")
     given = step.attributes
@@ -67,17 +66,20 @@ def padded(
     found = window.padding(step.shape()[2:], step.result_shape()[2:])
     if found:
         return image, found
+    return surrounded(step, image, window, lowest), VALID
+
+
+def surrounded(step: "Step", image: Tensor, window: Window, value: float | None = None) -> Tensor:
+    """Surround an image by as much as a window needs."""
     after = [max(side, 0) for side in window.after]
-    return pad(step, image, ((0, 0), *zip(window.before, after, strict=True), (0, 0)), lowest), VALID
+    return pad(step, image, ((0, 0), *zip(window.before, after, strict=True), (0, 0)), value)
 
 
 def pad(
     step: "Step", image: Tensor, widths: Sequence[Sequence[int]], value: float | None = None
 ) -> Tensor:
     """Surround a tensor, as stored, by zeros or `value`; in int8 it has the tensor's own grid."""
-    shape = tuple(
-        size + sum(around) for size, around in zip(image.shape, widths, strict=True)
-    )
+    shape = tuple(size + sum(around) for size, around in zip(image.shape, widths, strict=True))
     read = [image, step.constant(np.array(widths, np.int32))]
     if value is None:
         return step.make("PAD", read, options("PadOptions"), shape=shape, like=image)

@@ -6,7 +6,8 @@ import numpy as np
 
 from segport.conversion.litert.flatbuffer import Tensor, options
 from segport.conversion.litert.layout import stored, stored_axis
-from segport.conversion.litert.operators.padding import VALID, Window, padded, window_of
+from segport.conversion.litert.operators.padding import VALID, Window, padded, surrounded, window_of
+from segport.conversion.litert.refusal import Unsupported
 
 if TYPE_CHECKING:
     from segport.conversion.litert.step import Step
@@ -16,8 +17,6 @@ _MEANS = {"ReduceMean": "MEAN", "ReduceSum": "SUM", "ReduceMax": "REDUCE_MAX"}
 
 def average_pool(step: "Step") -> None:
     """AveragePool: AVERAGE_POOL_2D, which does not count what SAME adds; where ONNX does, PAD."""
-    from segport.conversion.litert.step import Unsupported
-
     window = window_of(step, step.attributes["kernel_shape"])
     counted = bool(step.attributes.get("count_include_pad", 0))
     if step.attributes.get("dilations", [1, 1]) != [1, 1]:
@@ -28,7 +27,7 @@ def average_pool(step: "Step") -> None:
     if counted and any(a > b for a, b in zip(window.after, declared, strict=True)):
         raise Unsupported("ceil_mode beyond what is padded")
     if counted and padding != VALID:
-        image, padding = padded_by_zeros(step, image, window)
+        image, padding = surrounded(step, image, window), VALID
     if padding is None:
         raise Unsupported("padding that is not counted, other than SAME")
     step.give(_pool(step, "AVERAGE_POOL_2D", image, window, padding))
@@ -36,22 +35,12 @@ def average_pool(step: "Step") -> None:
 
 def max_pool(step: "Step") -> None:
     """MaxPool: MAX_POOL_2D; padding other than SAME by the lowest number."""
-    from segport.conversion.litert.step import Unsupported
-
     window = window_of(step, step.attributes["kernel_shape"])
     if step.attributes.get("dilations", [1, 1]) != [1, 1] or len(step.node.output) > 1:
         raise Unsupported("dilation, or indices as a second result")
     lowest = np.iinfo(np.int8).min if step.layer.int8 else float(np.finfo(np.float32).min)
     image, padding = padded(step, step.read(), window, lowest)
     step.give(_pool(step, "MAX_POOL_2D", image, window, padding))
-
-
-def padded_by_zeros(step: "Step", image: Tensor, window: Window) -> tuple[Tensor, str]:
-    """Surround an image by zeros that count."""
-    from segport.conversion.litert.operators.padding import pad
-
-    after = [max(side, 0) for side in window.after]
-    return pad(step, image, ((0, 0), *zip(window.before, after, strict=True), (0, 0))), VALID
 
 
 def reduce(step: "Step") -> None:
@@ -73,8 +62,6 @@ def global_max(step: "Step") -> None:
 
 def arg_max(step: "Step") -> None:
     """ArgMax: ARG_MAX, of integers where they are there; their order is that of the values."""
-    from segport.conversion.litert.step import Unsupported
-
     rank, axis = len(step.shape()), step.attributes.get("axis", 0)
     if step.attributes.get("select_last_index", 0):
         raise Unsupported("select_last_index")

@@ -1,11 +1,13 @@
 """Resize: which of LiteRT's ways to place pixels gives the same positions as ONNX's."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from segport.conversion.litert.flatbuffer import options
+from segport.conversion.litert.refusal import Unsupported
 
 if TYPE_CHECKING:
     from segport.conversion.litert.step import Step
@@ -14,7 +16,9 @@ _CODES = {
     b"linear": ("RESIZE_BILINEAR", "ResizeBilinearOptions"),
     b"nearest": ("RESIZE_NEAREST_NEIGHBOR", "ResizeNearestNeighborOptions"),
 }
-_ROUND = {
+Positions = NDArray[np.float64]
+Rounding = Callable[[Positions], Positions]
+_ROUND: dict[bytes, Rounding] = {
     b"round_prefer_floor": lambda x: np.ceil(x - 0.5),
     b"round_prefer_ceil": lambda x: np.floor(x + 0.5),
     b"floor": np.floor,
@@ -24,13 +28,10 @@ _MODES = {"half_pixel": (False, True), "align_corners": (True, False), "asymmetr
 """LiteRT's alignCorners and halfPixelCenters, by how ONNX names the same."""
 _EPSILON = 1e-4
 """Of a pixel: positions are computed in float32."""
-Positions = NDArray[np.float64]
 
 
 def resize(step: "Step") -> None:
     """Resize of height and width, linear or nearest, wherever LiteRT reads the same positions."""
-    from segport.conversion.litert.step import Unsupported
-
     kind = step.attributes.get("mode", b"nearest")
     if kind not in _CODES or step.shape()[:2] != step.result_shape()[:2]:
         raise Unsupported(f"mode {kind.decode()}, or other axes than height and width")
@@ -90,7 +91,7 @@ def _linear(mode: str, how: str, pixels: int, results: int, scale: float | None)
 
 
 def _nearest(
-    mode: str, how: str, rounding: "np.ufunc", pixels: int, results: int, scale: float | None
+    mode: str, how: str, rounding: Rounding, pixels: int, results: int, scale: float | None
 ) -> bool:
     """Compare pixels: LiteRT rounds to the nearest in its first two modes, and down else."""
     read = positions(mode, pixels, results)
