@@ -77,8 +77,8 @@ def convert(
     if not percent >= least and not force:
         raise ExportError(
             f"{file.name}: agrees with onnxruntime on {percent:.2f} % of pixels of "
-            f"{len(agreement)} images, less than {least:g} %; nothing was written. Quantize with "
-            f"--target {to}, or give --force"
+            f"{len(agreement)} images, less than {least:g} %; nothing was written. "
+            f"{_advice(artifact, to)}, or give --force"
         )
     facts = {
         "format": 1,
@@ -105,6 +105,13 @@ def convert(
         written.write_bytes(content)
         described.write_text(json.dumps(facts, indent=1) + "\n")
     return Converted(file, facts)
+
+
+def _advice(artifact: Artifact, to: str) -> str:
+    """Say what brings the masks nearer; where int8 itself is rough, small differences decide."""
+    if artifact.manifest.target in (None, to):
+        return "Calibrate with more images, or leave layers in float with --min-agreement"
+    return f"Quantize with --target {to}"
 
 
 def _judged(
