@@ -280,8 +280,8 @@ class LiteRt(Target):
     The rules are those of its quantization specification
     (https://ai.google.dev/edge/litert/models/quantization_spec): signed activations with a zero
     point, signed symmetric weights with a scale per output channel, int32 biases, 1/256 and -128
-    for what a Sigmoid gives, and one scale for all that a Concat reads and gives. A fully connected
-    layer has one scale for its weights, which is what all releases of LiteRT compute.
+    for what a Sigmoid gives. A fully connected layer has one scale for its weights, which is what
+    all releases of LiteRT compute. Run in its interpreter on a CPU; on no device.
     """
 
     hardware: str = "LiteRT (TensorFlow Lite)"
