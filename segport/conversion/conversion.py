@@ -22,7 +22,8 @@ from export.common.versions import versions
 from export.onnx_graph.graph import infer_shapes
 from export.ort.sessions import open_session, run
 from quantize.rewrites.operators.pooling import simplify_pooling
-from segport.conversion.formats import FORMATS, Format, Runner
+from segport.conversion.formats import FORMATS, Format
+from segport.conversion.runner import Runner
 
 
 @dataclass(frozen=True)

@@ -4,16 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
 from export.common.tables import Lazy
 
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-Runner = Callable[[NDArray[np.float32]], list[NDArray[np.generic]]]
-"""Runs an image, float32 (N, C, H, W), and returns the outputs in ONNX's order of axes."""
+    from segport.conversion.runner import Runner
 
 
 @dataclass(frozen=True)
@@ -27,7 +23,7 @@ class Format:
     suffix: str
     package: str
     write: "Callable[[ModelProto], tuple[bytes, dict[str, int]]]"
-    open: Callable[[bytes], Runner]
+    open: "Callable[[bytes], Runner]"
 
 
 FORMATS: dict[str, Format] = {

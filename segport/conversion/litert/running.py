@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from export.common.errors import ExportError, RuntimeUnavailableError, first_line
 from export.ort.sessions import threads
-from segport.conversion.formats import Runner
 from segport.conversion.litert.layout import TO_NCHW, TO_NHWC
+from segport.conversion.runner import Runner
 
 
 def open_litert(content: bytes) -> Runner:
