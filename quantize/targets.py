@@ -273,6 +273,28 @@ class Qnn16(Qnn):
     )  # fmt: skip
 
 
+@dataclass(frozen=True)
+class LiteRt(Target):
+    """LiteRT, formerly TensorFlow Lite: what `segport convert --to litert` makes a .tflite of.
+
+    The rules are those of its quantization specification
+    (https://ai.google.dev/edge/litert/models/quantization_spec): signed activations with a zero
+    point, signed symmetric weights with a scale per output channel, int32 biases, 1/256 and -128
+    for what a Sigmoid gives. A fully connected layer has one scale for its weights, which is what
+    all releases of LiteRT compute. Run in its interpreter on a CPU; on no device.
+    """
+
+    hardware: str = "LiteRT (TensorFlow Lite)"
+    operators: tuple[str, ...] = (*_OPERATORS, *MOVES, "PRelu", "Resize")
+    one_scale: tuple[str, ...] = ("Gemm", "MatMul")
+    fixed: Mapping[str, tuple[float, int]] = field(
+        default_factory=lambda: {"Sigmoid": (1 / 256, -128)}
+    )
+    everything: bool = True
+    range: str = "mse"
+    methods: tuple[str, ...] = (*_METHODS, "hard-sigmoid")
+
+
 TARGETS: dict[str, Target] = {
     "cpu": Cpu(kernels="vnni"),
     "cpu-avx2": CpuAvx2(kernels="avx2"),
@@ -283,6 +305,7 @@ TARGETS: dict[str, Target] = {
     "npu-pow2": Npu(hardware="fixed-function accelerators that shift", power_of_two=True),
     "qnn": Qnn(),
     "qnn-a16w8": Qnn16(),
+    "litert": LiteRt(),
     # what quantizers do by default; it usually loses far more
     "per-tensor": Cpu(
         note="one scale per weight tensor, rounded to nearest",

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from export.common.errors import SegportError
     from export.workers.engines import Workers
     from segport.api.artifacts import Artifact, export, import_, load
+    from segport.api.converting import convert
     from segport.api.packaging import package, verify
     from segport.api.quantizing import quantize
     from segport.api.running import Run, run
@@ -29,6 +30,7 @@ _HOMES = {
     "SegportError": "export.common.errors",
     "Validation": "segport.api.validating",
     "Workers": "export.workers.engines",
+    "convert": "segport.api.converting",
     "export": "segport.api.artifacts",
     "gate": "segport.api.validating",
     "import_": "segport.api.artifacts",
@@ -43,8 +45,8 @@ _HOMES = {
 """Where each public name lives."""
 
 __all__ = [
-    "Artifact", "Gate", "Run", "SegportError", "Validation", "Workers", "export", "gate", "import_",
-    "load", "package", "quantize", "report", "run", "validate", "verify",
+    "Artifact", "Gate", "Run", "SegportError", "Validation", "Workers", "convert", "export", "gate",
+    "import_", "load", "package", "quantize", "report", "run", "validate", "verify",
 ]  # fmt: skip
 
 

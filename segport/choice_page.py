@@ -12,6 +12,7 @@ from quantize.int8.methods import METHODS
 from quantize.precisions import IO_TYPES, PRECISIONS
 from quantize.ranges.table import RANGE_RULES
 from quantize.targets import TARGETS
+from segport.conversion.formats import FORMATS as CONVERSIONS
 from segport.packaging.layouts import LAYOUTS as PACKAGE_LAYOUTS
 from validate.accumulation.names import ACCUMULATORS
 from validate.data import layouts
@@ -39,6 +40,7 @@ TABLES: dict[str, tuple[str, Table]] = {
     "Targets": ("`segport quantize --target`", TARGETS),
     "Range rules": ("`segport quantize --range`", RANGE_RULES),
     "Methods of int8": ("`segport quantize --with` and `--skip`", METHODS),
+    "Formats of other runtimes": ("`segport convert --to`", CONVERSIONS),
     "Data sets": ("`--data` and `--calibration`", layouts.LAYOUTS),
     "Protocols": ("`--protocol`", PROTOCOLS),
     "Label maps": ("`--labels`", LABEL_MAPS),

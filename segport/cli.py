@@ -16,6 +16,7 @@ from segport.about import Version
 from segport.arguments import expand_dynamic, join_numbers
 from segport.commands.bench import bench
 from segport.commands.compare import compare
+from segport.commands.convert import convert
 from segport.commands.diagnose import diagnose
 from segport.commands.doctor import doctor
 from segport.commands.export import export
@@ -53,6 +54,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "inspect": inspect,
     "import": import_,
     "quantize": quantize,
+    "convert": convert,
     "lint": lint,
     "validate": validate,
     "compare": compare,
@@ -77,6 +79,7 @@ EXAMPLES = {
     "inspect": "segport inspect theirs.onnx",
     "import": "segport import theirs.onnx --size 513 513 -o out",
     "quantize": "segport quantize out/net-fp32.onnx --precision int8 --calibration photos -o out",
+    "convert": "segport convert out/net-int8-litert.onnx --to litert --images photos -o net.tflite",
     "lint": "segport lint out/net-fp32.onnx",
     "validate": "segport validate out/net-fp32.onnx out/net-int8.onnx --data VOCdevkit -o result",
     "compare": "segport compare before/result.json after/result.json",
@@ -96,7 +99,7 @@ EXAMPLES = {
 }
 """What is shown at the end of each command's help."""
 STAGES = {
-    "Make files": ("models", "inspect", "import", "export", "quantize", "run", "sweep"),
+    "Make files": ("models", "inspect", "import", "export", "quantize", "convert", "run", "sweep"),
     "Judge them": ("validate", "compare", "report", "index", "gate", "history"),
     "Look inside": ("lint", "bench", "profile", "diagnose"),
     "Hand over": ("package", "verify"),

@@ -9,3 +9,7 @@ SEED = 0
 IO_TYPE = "fp32"
 MIN_SELF_AGREEMENT = 95.0
 """Percent of pixels that match fp32."""
+CONVERSION_IMAGES = 8
+"""Images that judge a converted file."""
+CONVERSION_AGREEMENT = 99.0
+"""Percent of pixels that get the class onnxruntime gives them."""
