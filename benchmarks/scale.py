@@ -1,18 +1,20 @@
 """What engines cost: images per second, start-up, memory of workers and of the driver.
 
     python benchmarks/scale.py rates FP32.onnx DATA [--images 1000] [-o runs/bench]
-    python benchmarks/scale.py rows [--rows 1000000] [-o runs/bench]
+    python benchmarks/scale.py rows [--rows 1000000] [--resamples 10000] [-o runs/bench]
 
 `rates` counts the images of DATA with one and with two one-thread processes and with two actors of
 Ray, whose start-up counts apart: up to the first finished shard, less what a shard takes.
 `rows` gives the driver as many rows of made-up counts, 21 classes and two files, as it would have
-after as many images, and has it reduce them to figures; memory is what no file backs.
+after as many images, and has it reduce them to figures; memory is what no file backs, most of it
+at any time. Resamples take time and, one after the other, no memory.
 """
 
-import resource
+import threading
 import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,7 @@ from validate.counting.shards import cut
 from validate.data.datasets import open_dataset
 from validate.data.items import ids_digest
 from validate.judging.figures import figures
+from validate.metrics.bootstrap import RESAMPLES
 from validate.result.evidence import Evidence
 from validate.samples.samples import Preparation
 
@@ -102,14 +105,16 @@ def _rows(options: Namespace) -> dict[str, Any]:
     before = _anonymous()
     evidence = {key: one.evidence() for key, one in evaluations.items()}
     ids = [f"image_{n:08d}" for n in range(options.rows)]
-    found = figures(evidence, "fp32", [f"class {n}" for n in range(CLASSES)], ids)
+    with _watched() as most:
+        names = [f"class {n}" for n in range(CLASSES)]
+        found = figures(evidence, "fp32", names, ids, resamples=options.resamples)
     return {
         "rows": options.rows,
+        "resamples": options.resamples,
         "merge_seconds": round(merged, 1),
         "figures_seconds": round(time.perf_counter() - begun - merged, 1),
         "driver_mb_before_figures": before,
-        "driver_mb_now": _anonymous(),
-        "driver_mb_most": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3),
+        "driver_mb_most": max(most),
         "drop": found["int8"].drop,
     }
 
@@ -125,6 +130,24 @@ def _anonymous() -> int:
     return next(int(line.split()[1]) // 1000 for line in lines if line.startswith("RssAnon"))
 
 
+@contextmanager
+def _watched() -> Iterator[list[int]]:
+    """Give a list that grows by what this process has, MB, every tenth of a second."""
+    found, over = [_anonymous()], threading.Event()
+
+    def watch() -> None:
+        while not over.wait(0.1):
+            found.append(_anonymous())
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield found
+    finally:
+        over.set()
+        thread.join()
+
+
 def _parsed() -> Namespace:
     parser = ArgumentParser()
     parser.add_argument("-o", "--out", type=Path, default=Path("runs/bench"))
@@ -137,6 +160,7 @@ def _parsed() -> Namespace:
     rates.set_defaults(run=_rates)
     rows = parts.add_parser("rows")
     rows.add_argument("--rows", type=int, default=1_000_000)
+    rows.add_argument("--resamples", type=int, default=RESAMPLES)
     rows.set_defaults(run=_rows)
     return parser.parse_args()
 

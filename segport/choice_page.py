@@ -19,6 +19,7 @@ from validate.data import layouts
 from validate.gating.formats.formats import FORMATS
 from validate.gating.kinds import KINDS
 from validate.gating.rules import ON_INCONCLUSIVE
+from validate.history.stores import STORES
 from validate.report.table import REPORT_FORMATS
 from validate.result.cells import markdown_table
 from validate.runtime.table import RUNTIMES
@@ -53,6 +54,7 @@ TABLES: dict[str, tuple[str, Table]] = {
     "Budgets": ("`segport gate`, with dashes", KINDS),
     "What an interval across a limit means": ("`segport gate --on-inconclusive`", ON_INCONCLUSIVE),
     "Forms of verdicts": ("`segport gate`", FORMATS),
+    "Histories": ("`segport history add DB` and `show DB`, by the scheme of a URL", STORES),
 }
 """By heading: where the names are given, and the table."""
 

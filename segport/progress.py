@@ -10,17 +10,10 @@ from threading import Event
 from typing import Any
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-from rich.progress import Progress as Bar
 
 from export.common.progress import Stages
 from segport.json_lines import JsonLines
+from segport.live import LiveView
 
 _SILENT, _FOR_PROGRAMS = Event(), Event()
 
@@ -39,24 +32,6 @@ QUIET_SECONDS = 2.0
 """Without a terminal, the longest silence of a stage that is still at work."""
 _WORTH_SAYING = 10.0
 """Seconds that remain, below which nobody plans by them."""
-
-
-class _Bar(Stages):
-    """One bar for a whole command."""
-
-    def __init__(self, progress: Bar) -> None:
-        self._progress = progress
-        self._task = progress.add_task("", total=None)
-        self._stage = ""
-
-    def __call__(self, name: str, done: int, total: int) -> None:
-        if name != self._stage:
-            self._stage = name
-            self._progress.reset(self._task, total=None)
-        self._progress.update(self._task, description=name, completed=done, total=total or None)
-
-    def note(self, text: str) -> None:
-        self._progress.console.print(text, markup=False, highlight=False)
 
 
 class _Lines(Stages):
@@ -145,7 +120,7 @@ def _in_notebook() -> bool:
 
 @contextmanager
 def stages(*, shown: bool = True) -> Iterator[Stages]:
-    """Show progress while the block runs: a bar that vanishes, or lines where none can be shown."""
+    """Show progress while the block runs: rows that vanish, or lines where none can be shown."""
     if not shown or _SILENT.is_set():
         yield Stages()
         return
@@ -163,15 +138,8 @@ def stages(*, shown: bool = True) -> Iterator[Stages]:
         with _lines() as lines:
             yield lines
         return
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(elapsed_when_finished=True),
-    )
-    with Bar(*columns, console=Console(stderr=True), transient=True) as progress:
-        yield _Bar(progress)
+    with LiveView(Console(stderr=True)) as view:
+        yield view
 
 
 @contextmanager

@@ -8,11 +8,20 @@ from typing import Annotated
 import typer
 
 from export.common.errors import UsageError
+from export.common.tables import either
 from segport.arguments import AsJson
 from segport.output import say
+from validate.history.stores import FILE, STORES, shown, store_of
 
 history = typer.Typer(help="Results of many runs by commit, and where one got worse.")
-Database = Annotated[Path, typer.Argument(metavar="DB", help="History file.")]
+Database = Annotated[
+    str,
+    typer.Argument(
+        metavar="DB",
+        help="History: a file, or SCHEME://USER@HOST/DATABASE with SCHEME "
+        f"{either(name for name in STORES if name != FILE)}.",
+    ),
+]
 
 
 @history.command()
@@ -26,19 +35,19 @@ def add(
     as_json: AsJson = False,
 ) -> None:
     """Add results of a commit; what is there already stays as it is."""
-    from validate.history.store import add_points, points_of
+    from validate.history.store import points_of
     from validate.result.result import load_result
 
-    points = []
+    store, points = store_of(database), []
     for file in results:
         loaded = load_result(file)
         sha = commit or _git(file.parent, "rev-parse", "HEAD") or os.environ.get("GITHUB_SHA")
         if not sha:
             raise UsageError(f"{file}: not in a git repository; give --commit SHA")
         points += points_of(loaded, sha, _utc(date or _commit_date(file.parent, sha)))
-    added = add_points(database, points)
-    done = {"file": str(database), "added": added}
-    say(done if as_json else f"{database}: {added} figures of artifacts added", as_json)
+    added = store.add(database, points)
+    done = {"file": shown(database), "added": added}
+    say(done if as_json else f"{shown(database)}: {added} figures of artifacts added", as_json)
 
 
 @history.command()
@@ -57,16 +66,15 @@ def show(
 
     from export.common.files import new_files
     from validate.history.page import HISTORY_FORMATS, break_lines, history_table
-    from validate.history.store import read_points
 
     asked = {"name": name, "artifact": artifact, "protocol": protocol}
     points = [
         point
-        for point in read_points(database)
+        for point in store_of(database).read(database)
         if all(value in (None, getattr(point, key)) for key, value in asked.items())
     ]
     if not points:
-        raise UsageError(f"{database}: no results of this name, artifact and protocol")
+        raise UsageError(f"{shown(database)}: no results of this name, artifact and protocol")
     if out is not None:
         with new_files(*(out / name for name in HISTORY_FORMATS)) as temporary:
             for path, render in zip(temporary, HISTORY_FORMATS.values(), strict=True):

@@ -7,7 +7,7 @@ from io import FileIO
 import numpy as np
 from numpy.typing import NDArray
 
-from export.common.errors import ArtifactError
+from export.common.large_arrays import no_room
 
 
 class Rows:
@@ -33,9 +33,9 @@ class Rows:
                 weakref.finalize(self, self._file.close)
             written = self._file.write(data.data)
         except OSError as error:
-            raise _no_room(error.strerror or str(error)) from error
+            raise no_room(error.strerror or str(error)) from error
         if written != data.nbytes:  # what was left of the disk is less than a row
-            raise _no_room("No space left on device")
+            raise no_room("No space left on device")
         self._count += 1
 
     def array(self) -> NDArray[np.int64] | None:
@@ -43,10 +43,3 @@ class Rows:
         if self._file is None:
             return None
         return np.memmap(self._file, np.int64, "r", shape=(self._count, *self._shape))
-
-
-def _no_room(reason: str) -> ArtifactError:
-    return ArtifactError(
-        f"cannot write temporary files to {tempfile.tempdir or 'any folder'}: {reason}; TMPDIR "
-        "chooses another folder"
-    )

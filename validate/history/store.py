@@ -7,10 +7,11 @@ wait. A result is added in one IMMEDIATE transaction, so that it is in the file 
 import hashlib
 import math
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from pydantic import FiniteFloat, TypeAdapter, ValidationError
 
@@ -44,7 +45,9 @@ class HistoryPoint:
     latency_ratio: FiniteFloat | None
 
 
-_COLUMNS = [field.name for field in fields(HistoryPoint)]
+COLUMNS = [field.name for field in fields(HistoryPoint)]
+NUMBERS = ("miou", "loss", "agreement", "size_ratio", "latency_ratio")
+"""The columns of numbers, which may be unknown."""
 
 
 def points_of(result: Result, commit: str, date: str) -> list[HistoryPoint]:
@@ -76,7 +79,7 @@ def add_points(file: Path, points: Sequence[HistoryPoint]) -> int:
     The same result of the same commit is kept once. Raises DataError for a file that is damaged,
     is something else or cannot be written.
     """
-    marks = ", ".join("?" * len(_COLUMNS))
+    marks = ", ".join("?" * len(COLUMNS))
     with _opened(file) as database:
         database.execute("BEGIN IMMEDIATE")
         _check_or_make(database, file)
@@ -94,14 +97,20 @@ def read_points(file: Path) -> list[HistoryPoint]:
     with _opened(file) as database:
         if _application(database) != _OURS:
             raise DataError(f"{file}: a database, but not a segport history")
-        rows = database.execute(f"SELECT {', '.join(_COLUMNS)} FROM points ORDER BY date, rowid")
-        records = [dict(zip(_COLUMNS, row, strict=True)) for row in rows]
+        rows = database.execute(f"SELECT {', '.join(COLUMNS)} FROM points ORDER BY date, rowid")
+        found = rows.fetchall()
+    return points_from(str(file), found)
+
+
+def points_from(where: str, rows: Iterable[Sequence[Any]]) -> list[HistoryPoint]:
+    """Return rows of COLUMNS as points; raise DataError for values that no point has."""
+    records = [dict(zip(COLUMNS, row, strict=True)) for row in rows]
     try:
         return TypeAdapter(list[HistoryPoint]).validate_python(records)
     except ValidationError as error:
         first = error.errors(include_input=False)[0]
-        where = ".".join(map(str, first["loc"]))
-        raise DataError(f"{file}: not a readable history ({where}: {first['msg']})") from error
+        field = ".".join(map(str, first["loc"]))
+        raise DataError(f"{where}: not a readable history ({field}: {first['msg']})") from error
 
 
 @contextmanager
@@ -119,7 +128,7 @@ def _check_or_make(database: sqlite3.Connection, file: Path) -> None:
     if application != _OURS and (application or tables):
         raise DataError(f"{file}: a database, but not a segport history")
     if not tables:
-        columns = ", ".join(_COLUMNS)
+        columns = ", ".join(COLUMNS)
         database.execute(f"CREATE TABLE points ({columns}, UNIQUE (commit_sha, digest, artifact))")
         database.execute(f"PRAGMA application_id = {_OURS}")
 

@@ -4,10 +4,12 @@
 """
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import numpy as np
 
 from export.common.errors import DataError
+from export.common.large_arrays import by_rows
 from validate.judging.loss import Loss, find_losses
 from validate.metrics.agreement import ImageCounts, away_from_borders, near_borders, overall, worst
 from validate.metrics.bootstrap import RESAMPLES, SEED
@@ -62,7 +64,7 @@ def image_counts(evidence: Evidence, images: Sequence[str]) -> list[ImageCounts]
     against, near = evidence.against, evidence.near
     if against is None or near is None:
         raise DataError("these counts do not tell agreement; 'segport validate' makes new ones")
-    agreeing = np.trace(against, axis1=1, axis2=2)
+    agreeing = by_rows(partial(np.trace, axis1=1, axis2=2), against)
     rows = zip(images, against.sum((1, 2)), agreeing, near, strict=True)
     return [
         ImageCounts(id, int(pixels), int(same), int(border[0]), int(border[1]))

@@ -36,7 +36,7 @@ def _windows(extreme: np.ufunc, rows: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return rows
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ImageCounts:
     """Pixels of one image, those predicted as by the reference, and both near borders."""
 

@@ -7,11 +7,17 @@ labelled, and predicted.
 import numpy as np
 from numpy.typing import NDArray
 
+from export.common.large_arrays import by_rows
+
 Counts = NDArray[np.int64]
 
 
 def counts_of(confusions: NDArray[np.int64]) -> Counts:
     """Reduce per-image confusion matrices (images, classes, classes), rows = label."""
+    return by_rows(_counts, confusions)
+
+
+def _counts(confusions: NDArray[np.int64]) -> Counts:
     hits = np.diagonal(confusions, axis1=1, axis2=2)
     return np.stack([hits, confusions.sum(2), confusions.sum(1)], axis=1)
 

@@ -7,10 +7,12 @@ that misses a class averages over those it has, and says nothing of that class's
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
+from export.common.large_arrays import by_rows
 from validate.metrics.bootstrap import RESAMPLES, SEED, Floats, Interval, interval, resampled_sums
 from validate.metrics.confidence import LEVEL
 from validate.metrics.counts import Counts, counts_of
@@ -35,12 +37,16 @@ class ResampledFigures:
         return ResampledFigures(
             self.whole - other.whole,
             self.resampled - other.resampled,
-            self.left_out - other.left_out,
+            by_rows(np.subtract, self.left_out, other.left_out),
         )
 
     def mean(self) -> "ResampledFigures":
         """Return the mean over the classes that are there."""
-        return ResampledFigures(*map(_class_mean, (self.whole, self.resampled, self.left_out)))
+        return ResampledFigures(
+            _class_mean(self.whole),
+            _class_mean(self.resampled),
+            by_rows(_class_mean, self.left_out),
+        )
 
     def of_class(self, index: int) -> "ResampledFigures":
         """Return the figures of one class."""
@@ -58,19 +64,29 @@ def class_figures(
     counts: Mapping[str, Counts], resamples: int = RESAMPLES, seed: int = SEED
 ) -> dict[str, ResampledFigures]:
     """Return every class's IoU, percent, by the keys of `counts`, whose labels are the same."""
-    parts = [next(iter(counts.values()))[:, 1]]
-    for count in counts.values():
-        parts += [count[:, 0], count[:, 2]]
-    rows = np.concatenate(parts, axis=1).astype(np.float64)
+    rows = by_rows(_side_by_side, *counts.values())
     whole = rows.sum(0, keepdims=True)
-    sums = (whole, resampled_sums(rows, resamples, seed), whole - rows)
-    split = [np.split(array, len(parts), axis=1) for array in sums]
+    resampled = resampled_sums(rows, resamples, seed)
     figures = {}
-    for index, key in enumerate(counts):
-        hits, predicted = 1 + 2 * index, 2 + 2 * index
-        ious = [_class_iou(part[0], part[hits], part[predicted]) for part in split]
-        figures[key] = ResampledFigures(ious[0][0], ious[1], ious[2])
+    for place, key in enumerate(counts):
+        ious = partial(_ious, place, 1 + 2 * len(counts))
+        left_out = by_rows(lambda part, of=ious: of(whole - part), rows)
+        figures[key] = ResampledFigures(ious(whole)[0], ious(resampled), left_out)
     return figures
+
+
+def _side_by_side(*counts: Counts) -> Floats:
+    """Return in one row an image's labels, and every artifact's hits and predictions."""
+    parts = [counts[0][:, 1]]
+    for count in counts:
+        parts += [count[:, 0], count[:, 2]]
+    return np.concatenate(parts, axis=1).astype(np.float64)
+
+
+def _ious(place: int, parts: int, sums: Floats) -> Floats:
+    """Return IoUs of the artifact at a place, of sums of such rows, which have so many parts."""
+    split = np.split(sums, parts, axis=1)
+    return _class_iou(split[0], split[1 + 2 * place], split[2 + 2 * place])
 
 
 class Intervals:

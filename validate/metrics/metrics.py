@@ -7,6 +7,8 @@ shares are percent, 0-100, or None where there is nothing to divide by.
 import numpy as np
 from numpy.typing import NDArray
 
+from export.common.large_arrays import by_rows
+
 Confusion = NDArray[np.int64]
 
 
@@ -49,7 +51,8 @@ def invented_classes(total: Confusion) -> list[int]:
 
 def class_images(confusions: Confusion) -> list[int]:
     """Return in how many images a label has each class; matrices (images, classes, classes)."""
-    return [int(count) for count in (confusions.sum(2) > 0).sum(0)]
+    there = by_rows(lambda matrices: matrices.sum(2) > 0, confusions)
+    return [int(count) for count in there.sum(0)]
 
 
 def pixel_accuracy(total: Confusion) -> float | None:

@@ -3,9 +3,10 @@ from math import sqrt
 import numpy as np
 import pytest
 
+from export.common import large_arrays
 from validate.metrics.bootstrap import SEED, interval, resampled_sums, student_quantile
 from validate.metrics.intervals import Intervals
-from validate.metrics.metrics import class_iou, miou
+from validate.metrics.metrics import class_images, class_iou, miou
 
 
 def _random(images: int, classes: int = 4, seed: int = 0) -> dict[str, np.ndarray]:
@@ -42,6 +43,22 @@ def test_resamples_equal_a_plain_loop() -> None:
     for left_out in range(12):
         rest = np.delete(confusions["int8"], left_out, axis=0).sum(0)
         assert found["int8"].left_out[left_out] == pytest.approx(class_iou(rest), abs=1e-9)
+
+
+def test_figures_of_many_images_have_the_bits_of_those_in_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    confusions = _random(37)
+
+    def found() -> list[object]:
+        one = Intervals(confusions, resamples=30)
+        drops = one.drop("reference", "int8"), one.class_drops("reference", "int8")
+        return [*drops, one.miou("int8"), class_images(confusions["int8"])]
+
+    in_memory = found()
+    monkeypatch.setattr(large_arrays, "BLOCK", 4)
+    monkeypatch.setattr(large_arrays, "_IN_MEMORY", 0)
+    assert found() == in_memory
 
 
 def test_a_mean_approaches_the_interval_of_students_t() -> None:
