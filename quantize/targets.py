@@ -241,8 +241,8 @@ class Npu(Target):
     per_channel: bool = False
     everything: bool = True
     methods: tuple[str, ...] = (
-        "simplify-pooling", "sub-pixel-conv", "hard-sigmoid", "repair-dead-channels", "equalize",
-        "gptq",
+        "simplify-pooling", "sub-pixel-conv", "hard-sigmoid", "repair-dead-channels",
+        "convolve-batch-norm", "equalize", "gptq",
     )  # fmt: skip
 
 
@@ -266,7 +266,7 @@ class Qnn(Target):
     options: Mapping[str, Any] = field(
         default_factory=lambda: {"MinimumRealRange": 0.0001, "DedicatedQDQPair": False}
     )
-    methods: tuple[str, ...] = (*_METHODS, "hard-sigmoid")
+    methods: tuple[str, ...] = (*_METHODS, "hard-sigmoid", "convolve-batch-norm")
 
 
 @dataclass(frozen=True)
@@ -290,7 +290,8 @@ class Qnn16(Qnn):
     wide_weight: Literal["int16"] | None = "int16"
     range: str = "minmax"
     methods: tuple[str, ...] = (
-        *(one for one in _METHODS if one != "gptq"), "hard-sigmoid", "equalize", "gptq",
+        *(one for one in _METHODS if one != "gptq"), "hard-sigmoid", "convolve-batch-norm",
+        "equalize", "gptq",
     )  # fmt: skip
 
 
