@@ -184,7 +184,7 @@ def _search(job: Job, plan: Plan, wanted: Search) -> SearchResult:
 
 def _candidate(job: Job, plan: Plan, kept: Collection[str]) -> ModelProto:
     """Make a search's candidate: the file as it would be written; fp32's if all is float."""
-    if set(plan.layers) <= set(kept):
+    if set(plan.layers) <= set(kept) and not plan.target.wide_weight:
         return onnx.load(job.artifact.path)
     return _fastest_form(job, build(plan, kept), checked=())[0]
 

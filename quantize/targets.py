@@ -1,7 +1,7 @@
 """Hardware an int8 file is made for."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from export.common.tables import known
@@ -11,7 +11,7 @@ from quantize.ranges.table import DEFAULT_RANGE
 FloatPrecision = Literal["f32", "bf16", "f16"]
 """What a runtime computes float layers in, as OpenVINO's INFERENCE_PRECISION_HINT names it."""
 
-Integers = Literal["int8", "uint8", "uint16"]
+Integers = Literal["int8", "uint8", "int16", "uint16"]
 """A type of integers, as numpy names it."""
 
 _X86 = ("x86_64", "amd64")
@@ -21,6 +21,7 @@ _OPERATORS = (
     "Conv", "Gemm", "MatMul", "Add", "Mul", "Concat", "GlobalAveragePool", "AveragePool",
     "MaxPool", "Relu", "Clip", "LeakyRelu", "Sigmoid",
 )  # fmt: skip
+_INT16 = 2**15 - 1
 MIN_OPSET = 17
 """Q/DQ with a scale per channel, which all runtimes in use read."""
 MOVES = ("DepthToSpace", "Reshape", "Slice", "Transpose")
@@ -47,7 +48,8 @@ class Target:
 
     Activations have one scale per tensor; `symmetric` makes their zero point 0. Weights have
     zero point 0 and integers of at most `weight_max` in magnitude, with one scale per output
-    channel if `per_channel`, but for the operators of `one_scale`. Results of the operators in
+    channel if `per_channel`, but for the operators of `one_scale`. A layer that a search spares
+    becomes float, or with `wide_weight` gets weights of that type. Results of the operators in
     `fixed` have the scale and zero point given there. `opset` is the first that the file may have.
     `power_of_two` rounds all scales up, so that nothing saturates.
     `float_weights` keeps weights in float32 behind a Q/DQ pair, `quantized_bias` makes biases
@@ -72,6 +74,7 @@ class Target:
     symmetric: bool = False
     weight: Integers = "int8"
     weight_max: int = 127
+    wide_weight: Literal["int16"] | None = None
     per_channel: bool = True
     one_scale: tuple[str, ...] = ()
     fixed: Mapping[str, tuple[float, int]] = field(default_factory=dict)
@@ -94,6 +97,21 @@ class Target:
     def has_channels(self, operator: str) -> bool:
         """Whether weights of an operator have one scale per output channel."""
         return self.per_channel and operator not in self.one_scale
+
+    @property
+    def spared(self) -> str:
+        """What a search makes of layers that lose too much, in words."""
+        return f"with {self.wide_weight} weights" if self.wide_weight else "in float"
+
+    @property
+    def reduced(self) -> str:
+        """What it makes of the others."""
+        return f"with {self.weight} weights" if self.wide_weight else "in int8"
+
+    @property
+    def widened(self) -> "Target":
+        """The target with all weights of the wide type, as far as it has one."""
+        return replace(self, weight=self.wide_weight or self.weight, weight_max=_INT16)
 
     @property
     def help(self) -> str:
@@ -223,8 +241,8 @@ class Npu(Target):
     per_channel: bool = False
     everything: bool = True
     methods: tuple[str, ...] = (
-        "simplify-pooling", "sub-pixel-conv", "hard-sigmoid", "repair-dead-channels", "equalize",
-        "gptq",
+        "simplify-pooling", "sub-pixel-conv", "hard-sigmoid", "repair-dead-channels",
+        "convolve-batch-norm", "equalize", "gptq",
     )  # fmt: skip
 
 
@@ -248,7 +266,7 @@ class Qnn(Target):
     options: Mapping[str, Any] = field(
         default_factory=lambda: {"MinimumRealRange": 0.0001, "DedicatedQDQPair": False}
     )
-    methods: tuple[str, ...] = (*_METHODS, "hard-sigmoid")
+    methods: tuple[str, ...] = (*_METHODS, "hard-sigmoid", "convolve-batch-norm")
 
 
 @dataclass(frozen=True)
@@ -258,7 +276,9 @@ class Qnn16(Qnn):
     Standard operators take 16-bit integers from opset 21 on. QNN wants 1/65536 and 0 for what a
     Sigmoid gives. Ranges are the extremes: 65535 steps leave nothing to gain by cutting tails.
     So what is lost is lost in the weights, which equalization makes alike: the activations that it
-    widens for that have steps to spare.
+    widens for that have steps to spare. A search gives 16-bit weights to those that lose most,
+    which QNN's convolutions take on the device, and not in its emulator: onnxruntime's tests of
+    its provider run such (ConvU16S16S32) on Windows and Android alone.
     """
 
     note: str = "16-bit activations"
@@ -267,9 +287,11 @@ class Qnn16(Qnn):
         default_factory=lambda: {"Sigmoid": (1 / 65536, 0)}
     )
     opset: int = 21
+    wide_weight: Literal["int16"] | None = "int16"
     range: str = "minmax"
     methods: tuple[str, ...] = (
-        *(one for one in _METHODS if one != "gptq"), "hard-sigmoid", "equalize", "gptq",
+        *(one for one in _METHODS if one != "gptq"), "hard-sigmoid", "convolve-batch-norm",
+        "equalize", "gptq",
     )  # fmt: skip
 
 

@@ -100,7 +100,7 @@ def artifact_lines(artifact: "Artifact", default_target: bool = False) -> str:
             from quantize.targets import explain_default
 
             lines.append(explain_default(cpu_facts()))
-        lines += _int8_lines(manifest.int8)
+        lines += _int8_lines(manifest.int8, manifest.target or "")
     return "\n".join(lines)
 
 
@@ -111,7 +111,7 @@ def _at_sizes(self_check: "dict[str, Any]") -> str:
     return f"; {each}" if len(by_size) > 1 else ""
 
 
-def _int8_lines(facts: "Int8Facts") -> "list[str]":
+def _int8_lines(facts: "Int8Facts", target_name: str) -> "list[str]":
     lines = []
     share = facts["int8_macs_share"]
     if share is None:
@@ -144,6 +144,9 @@ def _int8_lines(facts: "Int8Facts") -> "list[str]":
         headers = ["rewrite", "before -> after", "logits differ by", "same class %"]
         lines.append(tabulate(rows, headers, floatfmt=(".0f", ".0f", ".2g", ".2f")))
     if search := facts.get("search"):
+        from quantize.targets import get_target
+
+        target = get_target(target_name)
         lines.append(f"search: {search['verdict']}")
         rows = [
             [
@@ -152,7 +155,7 @@ def _int8_lines(facts: "Int8Facts") -> "list[str]":
             ]
             for one in search["frontier"]
         ]
-        headers = ["MACs in int8 %", "layers in float", "score", "images", "ms"]
+        headers = [f"MACs {target.reduced} %", f"layers {target.spared}", "score", "images", "ms"]
         formats = (".1f", ".0f", ".3f", ".0f", ".1f")
         lines.append(tabulate(rows, headers, floatfmt=formats, missingval="-"))
     if (in_float := facts.get("float_layers")) is not None:

@@ -98,7 +98,8 @@ class Int8Facts(FormFacts):
     `quantized_macs_share` is what stands between Q/DQ pairs, `int8_macs_share` what onnxruntime
     really runs in int8; None with the reason in `int8_unverified` where this host cannot tell.
     `fused` counts [fused, quantized] layers by operator, `ranges` are (low, high) by tensor.
-    `inference_precision` is what OpenVINO is to compute float layers in.
+    `inference_precision` is what OpenVINO is to compute float layers in. `wide_weights` are layers
+    whose weights have more than 8 bits.
     """
 
     int8_macs_share: float | None
@@ -108,6 +109,7 @@ class Int8Facts(FormFacts):
     foreseen_time: NotRequired[float | None]
     fused: dict[str, list[int]]
     kept_float: list[str]
+    wide_weights: NotRequired[list[str]]
     calibration: NotRequired[dict[str, Any]]
     float_layers: NotRequired[list[FloatLayerFacts]]
     prepared: list[RewriteFacts]

@@ -19,10 +19,11 @@ from export.ort.fp16_emulation import emulate_fp16
 from export.ort.sessions import CPU, open_session, session_options
 from quantize.diagnosis.errors import TensorError
 from quantize.diagnosis.layers import layer_diagnoses
-from quantize.diagnosis.points import ComparedPoint, groups, points
+from quantize.diagnosis.points import ComparedPoint, TensorGroup, groups, points
 from quantize.diagnosis.probe import FP32, LOCAL, ProbeScale, probe
 from quantize.diagnosis.suspect import find_suspect
 from quantize.diagnosis.weights import weight_errors
+from quantize.rewrites.channels import scalable_channels
 
 MEMORY = 512 << 20
 """Bytes of activations held at a time; an image runs again for the tensors beyond."""
@@ -55,6 +56,8 @@ def diagnose(
     if other.manifest.precision == "fp16":
         right = emulate_fp16(right)
     tensor_groups = groups(right, left)
+    if rescaled:
+        _leave_out_batched(tensor_groups, left)
     compared = points(tensor_groups)
     _check_same_network(other, left, right, compared)
     batch = fp32.manifest.input.shape[0] or 1
@@ -135,6 +138,14 @@ def _rescaled(other: Artifact, fp32: ModelProto) -> dict[str, ProbeScale]:
         for tensor, change in recorded.items()
         if tensor in shapes
     }
+
+
+def _leave_out_batched(tensor_groups: Sequence[TensorGroup], fp32: ModelProto) -> None:
+    """Compare nothing where channels are part of the batch, as no factor is recorded of it."""
+    batched = scalable_channels(infer_shapes(fp32)).batched
+    for group in tensor_groups:
+        if group.tensor in batched:
+            group.tensor = None
 
 
 def _session(model: ModelProto, compared: Sequence[ComparedPoint]) -> ort.InferenceSession:

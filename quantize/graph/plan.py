@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 import onnx
 from onnx import ModelProto
 
-from export.onnx_graph.graph import consumers, float_tensors, normalise
+from export.onnx_graph.graph import consumers, float_tensors, initializers, normalise
 from quantize.graph.biases import Shifts, with_shifted_biases
-from quantize.graph.qdq import insert_qdq
+from quantize.graph.qdq import WEIGHTED, insert_qdq
 from quantize.graph.rounded_weight import RoundedWeight
 from quantize.ranges.ranges import Range
 from quantize.targets import Target
@@ -37,9 +37,10 @@ class Plan:
 def build(plan: Plan, keep_float: Collection[str] = ()) -> ModelProto:
     """Return the QDQ model, with the layers named in `keep_float` left in float.
 
-    With all of them it is the float network.
+    With all of them it is the float network. On a target with wide weights they get these instead.
     """
-    layers = [name for name in plan.layers if name not in keep_float]
+    wide = keep_float if plan.target.wide_weight else ()
+    layers = [name for name in plan.layers if name in wide or name not in keep_float]
     if not layers:  # onnxruntime's quantizer takes an empty list for all layers
         return plan.model
     shifts = {name: shift for name, shift in plan.shifts.items() if name not in keep_float}
@@ -50,6 +51,7 @@ def build(plan: Plan, keep_float: Collection[str] = ()) -> ModelProto:
             plan.target,
             plan.ranges,
             plan.weights,
+            wide=wide,
             fold_clips=plan.fold_clips,
         )
     )
@@ -72,7 +74,10 @@ def rounded_for(plan: Plan) -> dict[str, set[str]]:
 
 
 def really_float(plan: Plan, keep_float: Collection[str]) -> frozenset[str]:
-    """Return those of the layers in `keep_float` that onnxruntime leaves in float.
+    """Return those of the layers in `keep_float` that become more exact by it.
+
+    They are those with weights where these become wide, else those that onnxruntime leaves in
+    float.
 
     Where a convolution reads a rounded tensor, and what it gives, through a Relu or Clip, is
     rounded too, onnxruntime quantizes its weights by itself as it loads the file, with one scale
@@ -80,6 +85,11 @@ def really_float(plan: Plan, keep_float: Collection[str]) -> frozenset[str]:
     keep it from that (`quantize.graph.kept_float`); in those for other runtimes, which it only
     judges, nothing is gained by leaving such a layer in float.
     """
+    if plan.target.wide_weight:
+        constants = initializers(plan.model.graph)
+        nodes = [node for node in plan.model.graph.node if node.op_type in WEIGHTED]
+        weighted = {node.name for node in nodes if node.input[1] in constants}
+        return frozenset(weighted.intersection(keep_float))
     if plan.target.machines:
         return frozenset(keep_float)
     rounded = {name for name, held in rounded_for(plan).items() if not held.issubset(keep_float)}

@@ -31,9 +31,10 @@ from quantize.targets import Integers, Target
 _TYPES = {
     "int8": QuantType.QInt8,
     "uint8": QuantType.QUInt8,
+    "int16": QuantType.QInt16,
     "uint16": QuantType.QUInt16,
 }
-_WEIGHTED = ("Conv", "Gemm", "MatMul")
+WEIGHTED = ("Conv", "Gemm", "MatMul")
 _ELEMENTWISE = ("Add", "Mul", "Concat", "PRelu")
 _CLIPPING = ("Relu", "Clip")
 _DEQUANTIZE = "DequantizeLinear"
@@ -46,11 +47,13 @@ def insert_qdq(
     ranges: Mapping[str, Range],
     weights: Mapping[str, RoundedWeight],
     *,
+    wide: Collection[str] = (),
     fold_clips: bool = True,
 ) -> ModelProto:
     """Return a copy of `model` with Q/DQ pairs around `layers` as `target` wants them.
 
-    Weights in `weights` are quantized to exactly their integers, others to the nearest. With
+    Weights in `weights` are quantized to exactly their integers, others to the nearest, and those
+    of the layers `wide` to the nearest of the target's wide type. With
     `fold_clips` a Relu or Clip goes where the range of the Q behind it cuts as it does.
     """
     copy = _at_opset(model, target.opset)
@@ -68,7 +71,7 @@ def insert_qdq(
         [],
         list(target.operators),
         _options(target)
-        | {"TensorQuantOverrides": _fix_weights(copy, nodes, target, weights)}
+        | {"TensorQuantOverrides": _fix_weights(copy, nodes, target, weights, wide)}
         | {"QDQKeepRemovableActivations": not fold_clips},
     )
     disabled = logging.root.manager.disable
@@ -214,6 +217,7 @@ def _fix_weights(
     nodes: Sequence[NodeProto],
     target: Target,
     weights: Mapping[str, RoundedWeight],
+    wide: Collection[str],
 ) -> dict[str, list[dict[str, Any]]]:
     """Return overrides that fix the scale of every constant the layers read, put weights on grid.
 
@@ -227,16 +231,17 @@ def _fix_weights(
             overrides[node.output[0]] = _fixed(
                 np.array([fixed], np.float32), target.activation, None, zero
             )
-        if node.op_type in _WEIGHTED and node.input[1] in constants:
+        if node.op_type in WEIGHTED and node.input[1] in constants:
             name = node.input[1]
             values = numpy_helper.to_array(constants[name])
             axis = _channel_axis(node, values.ndim)
-            scale = weight_scale(values, target, axis, node.op_type)
-            if name in weights:
+            grid = target.widened if node.name in wide else target
+            scale = weight_scale(values, grid, axis, node.op_type)
+            if name in weights and grid is target:
                 scale = weights[name].scale
                 _put_on_grid(constants[name], weights[name], axis)
             overrides[name] = _fixed(
-                scale, target.weight, axis if target.has_channels(node.op_type) else None
+                scale, grid.weight, axis if target.has_channels(node.op_type) else None
             )
         elif node.op_type == "MatMul" and node.input[0] in constants:
             largest = float(np.abs(numpy_helper.to_array(constants[node.input[0]])).max())

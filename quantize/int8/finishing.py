@@ -44,13 +44,15 @@ def finish_int8(
 ) -> tuple[ModelProto, Int8Facts]:
     """Return the QDQ model of a plan and the facts its manifest records.
 
-    Raises QuantizeError when onnxruntime would not run as int8 what the target says, where this
-    host can tell.
+    `keep_float` is as `quantize.graph.plan.build` takes it. Raises QuantizeError when onnxruntime
+    would not run as int8 what the target says, where this host can tell.
     """
     plan, spec = planned.plan, artifact.manifest
     shape = (1, spec.input.shape[1], *spec.size)
     quantized = build(plan, keep_float)
-    nodes = [n for n in plan.model.graph.node if n.name in set(plan.layers) - set(keep_float)]
+    wide = keep_float if plan.target.wide_weight else ()
+    in_float = set(keep_float).difference(wide)
+    nodes = [n for n in plan.model.graph.node if n.name in set(plan.layers) - in_float]
     optimized = _optimized(quantized, shape, artifact)
     unverified = verifiable(plan.target, cpu_facts())
     coverage = {} if unverified else check_fusion(nodes, plan.target, optimized)
@@ -77,6 +79,8 @@ def finish_int8(
         "rounding_gain_db": {k: round(v, 2) for k, v in sorted(planned.rounded.gains.items())},
         "ranges": {n: [float(low), float(high)] for n, (low, high) in sorted(plan.ranges.items())},
     }
+    if wide:
+        facts["wide_weights"] = sorted(wide)
     if planned.prepared.reweighted:
         facts["reweighted"] = sorted(planned.prepared.reweighted)
     if plan.target.inference_precision:

@@ -12,7 +12,11 @@ def types(subject: LintSubject) -> Found:
     """Activations and weights have the target's integer types."""
     target = subject.int8_target
     tensors = [(q.tensor, q, target.activation) for q in subject.graph.activations()]
-    tensors += [(w.name, w.linear, target.weight) for w in subject.graph.weights()]
+    wide = subject.wide_weights
+    tensors += [
+        (w.name, w.linear, (target.widened if w.layer in wide else target).weight)
+        for w in subject.graph.weights()
+    ]
     for name, linear, kind in tensors:
         if linear.zero_point.dtype != kind:
             yield name, f"{linear.zero_point.dtype}, {target.hardware} takes {kind}"
@@ -44,8 +48,9 @@ def granularity(subject: LintSubject) -> Found:
 
 def weight_range(subject: LintSubject) -> Found:
     """No weight's integer is beyond the target's range."""
-    limit = subject.int8_target.weight_max
+    target = subject.int8_target
     for weight in subject.graph.weights():
+        limit = (target.widened if weight.layer in subject.wide_weights else target).weight_max
         if (largest := np.abs(weight.integers.astype(np.float64)).max()) > limit:
             yield weight.name, f"integers reach {largest:.0f}, {limit} is the most"
 

@@ -124,6 +124,7 @@ def _subject(artifact: Artifact) -> LintSubject:
         graph=QdqGraph(onnx.load(artifact.path)),
         target=target,
         kept_float=frozenset(manifest.kept_float),
+        wide_weights=frozenset(manifest.int8.get("wide_weights", ()) if manifest.int8 else ()),
         failure=failure,
         optimized=optimized if target and verifiable(target, cpu_facts()) is None else None,
     )

@@ -19,13 +19,15 @@ MIN_SCALE = 1e-9
 class LintSubject:
     """A file as the rules see it.
 
-    `failure` is why onnxruntime cannot load it. `optimized` is None where onnxruntime's CPU
-    provider does not stand for the target's hardware.
+    `kept_float` are layers, and `wide_weights` those with weights of the target's wide type, as the
+    manifest declares them. `failure` is why onnxruntime cannot load the file. `optimized` is None
+    where onnxruntime's CPU provider does not stand for the target's hardware.
     """
 
     graph: QdqGraph
     target: Target | None
     kept_float: frozenset[str]
+    wide_weights: frozenset[str]
     failure: str | None
     optimized: Optimized | None
 

@@ -2,8 +2,12 @@
 
 Dividing channel c of a tensor by s and multiplying the weights that read it by s changes
 nothing. What lies between must commute with the scaling: Relu, PRelu, poolings and resizes do,
-so their input and output share one s; Add and Concat tie the tensors they join. A channel that
-reaches anything else, or leaves the graph, is fixed.
+so their input and output share one s; Add and Concat tie the tensors they join. A product has the
+s of the one factor that may be scaled. A channel that reaches anything else, or leaves the graph,
+is fixed.
+
+Channels may be part of the batch for a while, which is how `simplify-pooling` gives all of them the
+same weights: what then looks at each image of that batch alone commutes as well.
 """
 
 from collections.abc import Callable
@@ -15,6 +19,7 @@ from onnx import ModelProto, NodeProto
 
 from export.onnx_graph.graph import (
     attribute,
+    attributes,
     captured,
     constant,
     consumers,
@@ -35,10 +40,14 @@ _SPATIAL = frozenset(
 
 @dataclass(frozen=True)
 class CoupledChannels:
-    """`ids[tensor]`: for each of its channels the class it is scaled with; -1 where fixed."""
+    """`ids[tensor]`: for each of its channels the class it is scaled with; -1 where fixed.
+
+    `batched` are tensors whose images are the channels of another, which they are scaled with.
+    """
 
     ids: dict[str, Ids]
     count: int
+    batched: frozenset[str]
 
 
 def clip_bounds(model: ModelProto, node: NodeProto) -> tuple[float, float] | None:
@@ -69,11 +78,14 @@ class _Builder:
     ids: dict[str, Ids] = field(default_factory=dict)
     parent: list[int] = field(default_factory=list)
     fixed: set[int] = field(default_factory=set)
+    batched: dict[str, str] = field(default_factory=dict)
+    """Tensors whose images are the channels of another, and that one."""
 
     def __post_init__(self) -> None:
         self._constants = initializers(self.model.graph)
         self._readers = consumers(self.model.graph)
-        for name, shape in float_tensors(self.model).items():
+        self._shapes = float_tensors(self.model)
+        for name, shape in self._shapes.items():
             if len(shape) == 4 and shape[1]:
                 start = len(self.parent)
                 self.ids[name] = np.arange(start, start + shape[1])
@@ -83,7 +95,10 @@ class _Builder:
 
     def visit(self, node: NodeProto) -> None:
         """Tie or fix the channels around one node."""
-        _TIES.get(node.op_type, _Builder.fix_all)(self, node)
+        if node.input and node.input[0] in self.batched:
+            self.tie_batched(node)
+        else:
+            _TIES.get(node.op_type, _Builder.fix_all)(self, node)
 
     def tie_first(self, node: NodeProto) -> None:
         """Output and first input are scaled alike."""
@@ -122,6 +137,45 @@ class _Builder:
         else:
             self.fix_all(node)
 
+    def tie_mul(self, node: NodeProto) -> None:
+        """The result is scaled as one factor is, where the other is not."""
+        first, second = node.input
+        if first in self._constants or self._is_fixed(first):
+            first, second = second, first
+        if first in self.ids and (second in self._constants or self._is_fixed(second)):
+            self._tie(first, node.output[0])
+        else:
+            self.fix_all(node)
+
+    def put_in_batch(self, node: NodeProto) -> None:
+        """(N, C, H, W) becomes (N C, 1, H, W)."""
+        source, result = node.input[0], node.output[0]
+        before, after = self._shapes.get(source, ()), self._shapes.get(result, ())
+        if source in self.ids and None not in before and after[:2] == (_images(before), 1):
+            self._fix(result)
+            self.batched[result] = source
+        else:
+            self.fix_all(node)
+
+    def tie_batched(self, node: NodeProto) -> None:
+        """An operator on each image alone, or the Reshape that ends the batch of channels."""
+        read, result = node.input[0], node.output[0]
+        source = self.batched[read]
+        channels, shape = self._shapes[source], self._shapes.get(result, ())
+        if node.op_type == "Reshape" and shape[:2] == channels[:2]:
+            self._tie(source, result)
+            return
+        alone = {
+            "Reshape": bool(shape) and (shape[0] or 0) % _images(channels) == 0,
+            "Transpose": list(attributes(node).get("perm", ()))[:1] == [0],
+            "Conv": len(node.input) == 2 and node.input[1] in self._constants,
+        }
+        self._fix(result)
+        if alone.get(node.op_type):
+            self.batched[result] = source
+        else:
+            self.fix_all(node)
+
     def tie_concat(self, node: NodeProto) -> None:
         """Each part is scaled as its channels in the whole."""
         parts = [self.ids.get(name) for name in node.input]
@@ -154,10 +208,15 @@ class _Builder:
             ids[name] = np.array(
                 [-1 if r in fixed else numbers.setdefault(r, len(numbers)) for r in roots]
             )
-        return CoupledChannels(ids, len(numbers))
+        return CoupledChannels(ids, len(numbers), frozenset(self.batched))
 
     def _fix(self, name: str) -> None:
-        self.fixed.update(self.ids.get(name, np.empty(0, np.int64)).tolist())
+        for one in (name, self.batched.get(name, "")):
+            self.fixed.update(self.ids.get(one, np.empty(0, np.int64)).tolist())
+
+    def _is_fixed(self, name: str) -> bool:
+        fixed = {self._root(one) for one in self.fixed}
+        return name in self.ids and all(self._root(int(one)) in fixed for one in self.ids[name])
 
     def _tie(self, one: str, other: str) -> None:
         if one in self.ids and other in self.ids and len(self.ids[one]) == len(self.ids[other]):
@@ -178,12 +237,19 @@ class _Builder:
         self.parent[right] = left
 
 
+def _images(shape: tuple[int | None, ...]) -> int:
+    """Return how many images there are of one channel each."""
+    return (shape[0] or 0) * (shape[1] or 0) or 1
+
+
 _TIES: dict[str, Callable[[_Builder, NodeProto], None]] = {
     **dict.fromkeys(_SPATIAL, _Builder.tie_first),
     "Clip": _Builder.tie_clip,
     "PRelu": _Builder.tie_prelu,
     "Pad": _Builder.tie_pad,
     "Add": _Builder.tie_add,
+    "Mul": _Builder.tie_mul,
+    "Reshape": _Builder.put_in_batch,
     "Concat": _Builder.tie_concat,
     "Conv": _Builder.separate,
     "BatchNormalization": _Builder.separate,

@@ -59,10 +59,15 @@ REWRITES: dict[str, Rewrite] = {
         Lazy("quantize.rewrites.dead_channels:suspicious_inputs"),
         images=4,
     ),
+    "convolve-batch-norm": Rewrite(
+        "compute batch normalization that is left by a convolution of one pixel",
+        Lazy("quantize.rewrites.operators.batch_norm:convolve_batch_norm"),
+        silent=True,
+    ),
     "equalize": Rewrite(
         "cross-layer equalization: make the channels of each weight tensor alike",
         Lazy("quantize.rewrites.equalization:equalize"),
-        partial(_INPUTS_OF, ("Clip", "Conv")),
+        partial(_INPUTS_OF, ("Clip", "Conv", "BatchNormalization")),
     ),
     "absorb-bias": Rewrite(
         "move the constant part of channels that are always on into the next bias",

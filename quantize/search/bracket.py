@@ -40,7 +40,7 @@ def find(sets: Sequence[Foreseen], trials: Trials, clock: Clock) -> Candidate | 
         tried[at] = trials.try_out(sets[at].kept_float)
         if (worse := trials.beaten(tried[at])) is not None:
             clock.say(
-                f"{len(tried[at].kept_float)} layers in float score worse than "
+                f"{len(tried[at].kept_float)} layers {trials.target.spared} score worse than "
                 f"{len(worse.kept_float)}: passed over"
             )
     return None

@@ -5,10 +5,11 @@ float; there is no second graph that has to be like it. What each error of int8 
 alone on a few images (`sensitivity`), from which follows what each set of layers in float would
 lose (`order`); few candidates are then built and judged.
 
-What leaves int8 becomes float32 and not int8 weights with 16-bit activations: no target here has
-them. onnxruntime's CPU provider has no such kernels: between uint16 or int16 Q/DQ pairs it leaves
-the Conv in float, as 1.31's optimized graph shows, so that they would only add conversions to it.
-The fixed-function accelerators of `npu` have 8 bits only.
+On a target whose activations have 16 bits, layers that lose too much get 16-bit weights instead of
+float, which its hardware may not have; read "in float" so. Elsewhere there is no such step between
+int8 and float32: onnxruntime's CPU provider has no kernels for 16-bit activations, between uint16
+or int16 Q/DQ pairs it leaves the Conv in float, as 1.31's optimized graph shows, so that they would
+only add conversions to it. The fixed-function accelerators of `npu` have 8 bits only.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -115,7 +116,8 @@ def search(
     def share(kept: frozenset[str]) -> float:
         return sum(counted.macs.get(layer, 0.0) for layer in plan.layers if layer not in kept)
 
-    trials = Trials(build, share, wanted.score, wanted.budget, clock.say, clock.over)
+    target = plan.target
+    trials = Trials(build, share, wanted.score, wanted.budget, clock.say, clock.over, target)
     sensitivity: Sensitivity | None = None
     used: list[Sample] = []
     chosen = _all_int8(trials, clock)
@@ -123,7 +125,8 @@ def search(
         used = _spread(samples)
         seconds = inf if wanted.minutes is None else 60 * wanted.minutes * RANKING_TIME
         sensitivity = measure(plan, units(plan.layers, counted.macs), used, seconds, clock.say)
-        sets = foreseen(sensitivity, counted, LEAST_INT8, partial(really_float, plan))
+        least = 0.0 if target.wide_weight else LEAST_INT8
+        sets = foreseen(sensitivity, counted, least, partial(really_float, plan))
         chosen = _mixed(sets, trials, clock)
     if chosen is None:
         raise _failure(trials, trials.frontier(everything), clock)
@@ -211,12 +214,13 @@ def _verdict(plan: Plan, chosen: Candidate, trials: Trials) -> str:
     on = f" on {reading.images} of {reading.total} images (time is over)" if some else ""
     text = f"{budget.describe(reading.score)}{on} is within {budget.limit:g} with "
     if not kept:
-        return f"{text}all {len(plan.layers)} layers in int8"
+        return f"{text}all {len(plan.layers)} layers {plan.target.reduced}"
     worse = sum(trials.beaten(candidate) is not None for candidate in trials.done)
-    passed = f"; {worse} with more in float scored worse and were passed over" if worse else ""
+    spared, reduced = plan.target.spared, plan.target.reduced
+    passed = f"; {worse} with more {spared} scored worse and were passed over" if worse else ""
     return (
-        f"{text}{len(kept)} of {len(plan.layers)} layers in float and "
-        f"{100 * chosen.int8_macs_share:.1f} % of MACs in int8; all in int8: "
+        f"{text}{len(kept)} of {len(plan.layers)} layers {spared} and "
+        f"{100 * chosen.int8_macs_share:.1f} % of MACs {reduced}; all {reduced}: "
         f"{budget.describe(trials.done[0].reading.score)}{passed}"
     )
 
@@ -232,10 +236,13 @@ def _failure(trials: Trials, frontier: Sequence[Candidate], clock: Clock) -> Qua
         for candidate in frontier
     )
     why, advice = f"with {100 * LEAST_INT8:.0f} % of MACs in int8", "allow more"
+    if trials.target.wide_weight:
+        why = f"even {trials.target.spared} only"
     if clock.over():
         why, advice = "in the time given", "allow more, give more --search-minutes"
     return QuantizeError(
         f"--{budget.kind.replace('_', '-')} {budget.limit:g} cannot be met {why}: "
-        f"the best is {best.describe(budget)}; frontier, score (MACs in int8): {points}; "
+        f"the best is {best.describe(budget, trials.target.reduced)}; "
+        f"frontier, score (MACs {trials.target.reduced}): {points}; "
         f"{advice} or use --precision fp16"
     )

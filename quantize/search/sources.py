@@ -67,7 +67,8 @@ def sources(
     for weight in graph.weights():
         weights.setdefault(frozenset({part_of[weight.layer]}), []).append(weight)
     around = rounded_for(plan)
-    for linear in graph.activations():
+    # where only weights become more exact, tensors are rounded whatever is chosen
+    for linear in () if plan.target.wide_weight else graph.activations():
         holders = frozenset(part_of[name] for name in around.get(linear.tensor, ()))
         if holders:
             tensors.setdefault(holders, []).append(linear)

@@ -8,6 +8,7 @@ from onnx import ModelProto
 from export.artifact.facts import CandidateFacts
 from quantize.search.budget import SearchBudget, accepts, better
 from quantize.search.decision import ScoreReading, decide
+from quantize.targets import Target
 
 ENOUGH = 64
 """Images after which what is not clear is judged by its score, until it is settled on all."""
@@ -33,19 +34,19 @@ class Candidate:
     accepted: bool
     likely: bool
 
-    def describe(self, budget: SearchBudget) -> str:
-        """Say in a few words what was found."""
+    def describe(self, budget: SearchBudget, reduced: str) -> str:
+        """Say in a few words what was found; `reduced` is how MACs are that count."""
         reading, share = self.reading, 100 * self.int8_macs_share
         some = reading.images < reading.total
         bound = f" +- {reading.bound:.3f} on {reading.images} images" if some else ""
-        return f"{budget.describe(reading.score)}{bound} with {share:.1f} % of MACs in int8"
+        return f"{budget.describe(reading.score)}{bound}, {share:.1f} % of MACs {reduced}"
 
 
 class Trials:
     """Builds candidates, scores each once, and remembers them.
 
     `share` gives the share of MACs in int8. `over` tells whether a part (0-1) of the time has
-    passed.
+    passed. `target` has the words for what is kept and what is not.
     """
 
     def __init__(
@@ -56,10 +57,11 @@ class Trials:
         budget: SearchBudget,
         report: Callable[[str], None],
         over: Callable[[float], bool],
+        target: Target,
     ) -> None:
         self._build, self._share, self._score = build, share, score
         self._report, self._over = report, over
-        self.budget = budget
+        self.budget, self.target = budget, target
         self._found: dict[frozenset[str], Candidate] = {}
         self._until = 1.0
         self._paused: dict[frozenset[str], Iterator[ScoreReading]] = {}
@@ -86,7 +88,8 @@ class Trials:
             verdict = decide(reading, self.budget)
             likely = accepts(reading.score, self.budget)
             tried = Candidate(kept, self._share(kept), reading, bool(verdict), likely)
-            self._report(f"{len(kept)} layers in float: {tried.describe(self.budget)}")
+            found = tried.describe(self.budget, self.target.reduced)
+            self._report(f"{len(kept)} layers {self.target.spared}: {found}")
             if known is None or known.reading.images <= reading.images:
                 known = tried
             clear = verdict is not None or reading.images >= ENOUGH
@@ -135,13 +138,15 @@ class Trials:
     def frontier(self, everything: frozenset[str]) -> tuple[Candidate, ...]:
         """Return those that no other beats in both score and MACs in int8, most int8 first.
 
-        The last is the fp32 file, which is what keeping `everything` in float makes.
+        The last is the fp32 file, which is what keeping `everything` in float makes, where the
+        target has float.
         """
         best = self.budget.perfect
         images = self.done[0].reading.total
         fp32 = Candidate(everything, 0.0, ScoreReading(best, 0.0, images, images), True, True)
         points: list[Candidate] = []
-        for one in sorted((*self.done, fp32), key=lambda c: -c.int8_macs_share):
+        ends = () if self.target.wide_weight else (fp32,)
+        for one in sorted((*self.done, *ends), key=lambda c: -c.int8_macs_share):
             if not points or better(one.reading.score, points[-1].reading.score, self.budget):
                 points.append(one)
         return tuple(points)

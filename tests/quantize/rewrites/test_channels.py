@@ -60,6 +60,10 @@ def _ids(channels: CoupledChannels, name: str) -> list[int]:
             [constant("zero", np.float32(0)), constant("six", np.float32(6))],
         ),
         (node("Clip", ["x", "zero"], "y"), [constant("zero", np.float32(0))]),
+        (
+            node("Mul", ["factors", "x"], "y"),
+            [constant("factors", np.arange(4, dtype=np.float32).reshape(1, 4, 1, 1))],
+        ),
     ],
     ids=lambda made: made.op_type if isinstance(made, NodeProto) else "",
 )
@@ -231,3 +235,58 @@ def test_bounds_of_a_clip() -> None:
     )
     clips = [n for n in made.graph.node if n.op_type == "Clip"]
     assert [clip_bounds(made, clip) for clip in clips] == [(0.0, 6.0), (-np.inf, 6.0), None]
+
+
+@pytest.mark.parametrize("order", [["x", "gate"], ["gate", "x"]])
+def test_a_gate_lets_what_it_multiplies_be_scaled(order: list[str]) -> None:
+    nodes = [conv("before", "x"), node("Sigmoid", ["before"], "gate"), node("Mul", order, "y")]
+    channels = _around(nodes, weights("before", 4, 4, 1, 1))
+    assert _ids(channels, "x") == _ids(channels, "y") == MIDDLE
+    assert _ids(channels, "gate") == _ids(channels, "before") == FIXED
+
+
+def test_of_two_factors_that_could_be_scaled_neither_is() -> None:
+    nodes = [conv("other", "x"), node("Mul", ["x", "other"], "y")]
+    channels = _around(nodes, weights("other", 4, 4, 1, 1))
+    for name in ("x", "other", "y"):
+        assert _ids(channels, name) == FIXED
+
+
+POOLED = [
+    node("Reshape", ["x", "single"], "flat"),
+    node("Conv", ["flat", "window"], "windows", strides=[2, 2]),
+    node("Transpose", ["windows"], "turned", perm=[0, 1, 3, 2]),
+    node("Reshape", ["turned", "several"], "y"),
+]
+SHAPES = [
+    constant("single", np.array([4, 1, 6, 6])),
+    constant("several", np.array([1, 4, 3, 3])),
+    constant("window", np.ones((1, 1, 2, 2), np.float32)),
+]
+
+
+def test_channels_that_are_part_of_the_batch_for_a_while_stay_themselves() -> None:
+    channels = _around(POOLED, SHAPES)
+    assert _ids(channels, "x") == _ids(channels, "y") == MIDDLE
+    assert channels.batched == {"flat", "windows", "turned"}
+    for name in channels.batched:  # their one channel belongs to none of these
+        assert _ids(channels, name) == [-1]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        node("Softmax", ["windows"], "odd", axis=0),  # across the images
+        node("Transpose", ["windows"], "odd", perm=[1, 0, 2, 3]),
+        node("Add", ["one", "windows"], "odd"),
+        node("Conv", ["flat", "window", "bias"], "odd"),  # a summand does not commute
+        node("Conv", ["one", "flat"], "odd"),  # as weights
+    ],
+    ids=lambda other: other.op_type,
+)
+def test_what_mixes_or_shifts_the_images_of_that_batch_fixes_them(other: NodeProto) -> None:
+    more = [constant("one", np.ones((1, 1, 6, 6), np.float32)), constant("bias", np.ones(1, "f"))]
+    if other.op_type == "Add":
+        more[0] = constant("one", np.ones((1, 1, 3, 3), np.float32))
+    channels = _around([*POOLED[:2], other, *POOLED[2:]], [*SHAPES, *more])
+    assert _ids(channels, "x") == _ids(channels, "y") == FIXED

@@ -8,6 +8,7 @@ from quantize.search.clock import Clock
 from quantize.search.decision import ScoreReading
 from quantize.search.order import Foreseen
 from quantize.search.trials import Candidate, Trials
+from quantize.targets import TARGETS
 
 COUNT = 41
 SETS = [
@@ -35,7 +36,9 @@ def _search(
 
     clock = Clock(said.append, minutes)
     budget = SearchBudget("min_agreement", limit)
-    trials = Trials(build, lambda kept: 1 - len(kept) / 40, score, budget, clock.say, clock.over)
+    trials = Trials(
+        build, lambda kept: 1 - len(kept) / 40, score, budget, clock.say, clock.over, TARGETS["cpu"]
+    )
     trials.try_out(frozenset())
     return find(SETS, trials, clock), tried, said
 

@@ -5,6 +5,7 @@ from onnx import ModelProto
 from quantize.search.budget import SearchBudget
 from quantize.search.decision import ScoreReading
 from quantize.search.trials import Trials
+from quantize.targets import TARGETS
 
 BUDGET = SearchBudget("min_agreement", 99.0)
 
@@ -24,6 +25,7 @@ def _trials(passed: float) -> Trials:
         BUDGET,
         lambda text: None,
         lambda part: part <= passed,
+        TARGETS["cpu"],
     )
 
 
@@ -54,6 +56,7 @@ def _on(images: int) -> Trials:
         BUDGET,
         lambda text: None,
         lambda part: True,
+        TARGETS["cpu"],
     )
     trials.try_out(frozenset())
     return trials
@@ -76,7 +79,7 @@ def test_what_is_settled_goes_on_where_it_stopped() -> None:
 
     trials = Trials(
         lambda kept: ModelProto(), lambda kept: 1.0, score, BUDGET, lambda text: None,
-        lambda part: False,
+        lambda part: False, TARGETS["cpu"],
     )  # fmt: skip
     assert not trials.try_out(frozenset("a")).accepted
     assert run == [16, 32, 64]
@@ -94,7 +97,7 @@ def test_time_that_ends_while_it_is_settled_leaves_what_was_known() -> None:
 
     trials = Trials(
         lambda kept: ModelProto(), lambda kept: 1.0, score, BUDGET, lambda text: None,
-        lambda part: ended,
+        lambda part: ended, TARGETS["cpu"],
     )  # fmt: skip
     trials.try_out(frozenset("a"))
     trials.try_out(frozenset("b"))
