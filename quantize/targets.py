@@ -314,7 +314,7 @@ class LiteRt(Target):
     )
     everything: bool = True
     range: str = "mse"
-    methods: tuple[str, ...] = (*_METHODS, "hard-sigmoid")
+    methods: tuple[str, ...] = (*_METHODS, "hard-sigmoid", "convolve-batch-norm")
 
 
 TARGETS: dict[str, Target] = {
