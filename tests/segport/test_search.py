@@ -45,4 +45,5 @@ def test_a_search_ends_in_time_with_a_file_or_the_frontier(
         assert answer.code == 2 and len(answer.errors) == 1
         assert "cannot be met" in answer.errors[0] and "100.00 (0 %)" in answer.errors[0]
         assert not manifests
-    assert taken < 120  # the limit, and what comes before and after a search on a busy machine
+    # the limit, and what is around a search: 90 s where int8 has no VNNI and others work
+    assert taken < 180
