@@ -133,13 +133,17 @@ def test_int8_files_of_a_real_network_give_the_same_classes(
 
 
 def test_float_layers_are_computed_in_what_the_manifest_says(for_openvino: Artifact) -> None:
+    openvino = pytest.importorskip("openvino")
     assert for_openvino.manifest.checks["int8"]["inference_precision"] == "f32"
     checks = {"int8": {**for_openvino.manifest.checks["int8"], "inference_precision": "bf16"}}
     other = replace(for_openvino, manifest=for_openvino.manifest.model_copy(
         update={"checks": checks}
     ))  # fmt: skip
     found = [open_runtime(one, "openvino").execution for one in (for_openvino, other)]
-    assert [one["inference_precision"] for one in found] == ["f32", "bf16"]
+    # a CPU without bfloat16 computes in float32, which the result says then
+    able = "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    asked = "bf16" if able else "f32"
+    assert [one["inference_precision"] for one in found] == ["f32", asked]
 
 
 def test_the_share_of_int8_is_openvinos_own(

@@ -11,8 +11,8 @@ DEFAULT = (*BEFORE, "fold-clip", "gptq")
 OTHERS = ("simplify-pooling", "sub-pixel-conv", "repair-dead-channels", "fold-clip", "gptq")
 OPENVINO = (*OTHERS[:3], "convolve-before-resize", *OTHERS[3:])
 NPU = (
-    "simplify-pooling", "sub-pixel-conv", "repair-dead-channels", "equalize", "hard-sigmoid",
-    "gptq",
+    "simplify-pooling", "sub-pixel-conv", "repair-dead-channels", "convolve-batch-norm", "equalize",
+    "hard-sigmoid", "gptq",
 )  # fmt: skip
 
 
