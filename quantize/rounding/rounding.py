@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,11 @@ from quantize.targets import Target
 
 Floats = NDArray[np.float64]
 
+WIDEST = 128
+"""Positions of a kernel. Each is a node of the network that is measured: ESPNetv2's poolings of up
+to 48 x 48 pixels, layers on hardware without a float unit, were 7,000 of them, which took
+onnxruntime 77 s to open; and an average's weights are all alike, so that rounding loses nothing."""
+
 
 @dataclass(frozen=True)
 class Rounded:
@@ -37,8 +43,9 @@ class Rounded:
 def input_moments(model: ModelProto, layers: Iterable[NodeProto]) -> dict[str, InputMoments]:
     """Declare what rounding needs to know of the inputs of each convolution, by layer name.
 
-    Left out are layers whose weights are computed, shared with another layer, or not 2-D, and
-    those that leave their padding to the runtime (`auto_pad`): these are rounded to nearest.
+    Left out are layers whose weights are computed, shared with another layer, or not 2-D, those
+    that leave their padding to the runtime (`auto_pad`), and those of kernels beyond WIDEST: these
+    are rounded to nearest.
     """
     constants = initializers(model.graph)
     readers = consumers(model.graph)
@@ -48,7 +55,8 @@ def input_moments(model: ModelProto, layers: Iterable[NodeProto]) -> dict[str, I
             continue
         shape = tuple(constants[node.input[1]].dims)
         padded = attributes(node).get("auto_pad", b"NOTSET")[:4] == b"SAME"
-        if len(shape) == 4 and len(readers[node.input[1]]) == 1 and not padded:
+        wide = prod(shape[2:]) > WIDEST
+        if len(shape) == 4 and len(readers[node.input[1]]) == 1 and not padded and not wide:
             moments[node.name] = InputMoments(_window(node, shape))
     return moments
 

@@ -242,13 +242,14 @@ def test_what_cannot_be_rounded_by_its_inputs_is_left_out() -> None:
         helper.make_node("Conv", ["b", "computed"], ["c"], name="three"),
         helper.make_node("Conv", ["c", "w_same"], ["d"], name="same", auto_pad="SAME_UPPER"),
         helper.make_node("Conv", ["d", "w_valid"], ["e"], name="valid", auto_pad="VALID"),
-        helper.make_node("Reshape", ["e", "flat"], ["f"], name="reshape"),
+        helper.make_node("Conv", ["e", "w_wide"], ["h"], name="wide", pads=[6, 6, 5, 5]),
+        helper.make_node("Reshape", ["h", "flat"], ["f"], name="reshape"),
         helper.make_node("Conv", ["f", "w_line"], ["g"], name="line"),
         helper.make_node("MatMul", ["g", "w_matmul"], ["logits"], name="matmul"),
     ]
     constants = [
         weight("shared", 3, 3, 1, 1), weight("w", 3, 3, 1, 1), weight("w_same", 3, 3, 3, 3),
-        weight("w_valid", 3, 3, 3, 3), constant("flat", np.array([1, 3, 36])),
+        weight("w_valid", 3, 3, 3, 3), weight("w_wide", 3, 3, 12, 12), constant("flat", np.array([1, 3, 36])),
         weight("w_line", 2, 3, 1), weight("w_matmul", 36, 4),
     ]  # fmt: skip
     made = model(nodes, [value("input", (1, 3, 8, 8))], [value("logits", (1, 2, 4))], constants)
