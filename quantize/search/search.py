@@ -164,6 +164,9 @@ def _mixed(sets: Sequence[Foreseen], trials: Trials, clock: Clock) -> Candidate 
     """
     if (candidate := find(sets, trials, clock)) is not None:
         return candidate
+    if len(sets) == 1 and trials.done[0].likely:  # too little time to rank: all int8 may yet do
+        candidate = trials.try_out(frozenset(), settle=True)
+        return candidate if candidate.accepted else None
     for part in IN_BETWEEN:
         if not clock.over():
             trials.try_out(sets[int(part * (len(sets) - 1))].kept_float)
@@ -238,7 +241,8 @@ def _failure(trials: Trials, frontier: Sequence[Candidate], clock: Clock) -> Qua
     why, advice = f"with {100 * LEAST_INT8:.0f} % of MACs in int8", "allow more"
     if trials.target.wide_weight:
         why = f"even {trials.target.spared} only"
-    if clock.over():
+    first = trials.done[0]
+    if clock.over() or (first.likely and first.reading.images < first.reading.total):
         why, advice = "in the time given", "allow more, give more --search-minutes"
     return QuantizeError(
         f"--{budget.kind.replace('_', '-')} {budget.limit:g} cannot be met {why}: "

@@ -107,6 +107,18 @@ def test_without_time_the_search_ends_and_says_so() -> None:
         _search(plan(chain("ABCDE", "B"), CALIBRATION), 100.0, minutes=1e-9)
 
 
+def test_what_64_images_leave_open_is_judged_on_all_where_nothing_else_can_be_tried() -> None:
+    def undecided(model: ModelProto, stop: Callable[[], bool]) -> Iterator[ScoreReading]:
+        for images in looks(200):
+            yield ScoreReading(99.1, 1.0 if images < 200 else 0.0, images, 200)
+
+    made = plan(chain("A"), CALIBRATION)  # with A in float nothing would be int8
+    wanted = Search(SearchBudget("min_agreement", 99.0), undecided, lambda: (), None, 5.0)
+    found = search(made, made.model, _builder(made), CALIBRATION, wanted)
+    assert not found.chosen.kept_float
+    assert found.chosen.reading.images == 200
+
+
 def test_what_is_tried_is_said_in_words() -> None:
     _, _, said = _search(plan(chain("ABCDE", "B"), CALIBRATION), 97.0, minutes=5)
     assert any("errors of int8 measured" in text for text in said)
