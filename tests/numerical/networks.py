@@ -152,10 +152,38 @@ def _dead(made: Builder) -> None:
     weights.CopyFrom(constant(weights.name, values))
 
 
+def _norm(made: Builder) -> None:
+    """Behind a sum, where no convolution takes it in."""
+    _residual(made)
+    drawn = [made.rng.normal(size=made.channels) for _ in range(3)]
+    variance = made.rng.uniform(0.1, 4, made.channels)
+    names = [made.put(one.astype(np.float32)) for one in (*drawn, variance)]
+    made.add("BatchNormalization", made.tensor, *names)
+
+
+def _gated(made: Builder) -> None:
+    before, channels = made.tensor, made.channels
+    made.add("GlobalAveragePool", before)
+    made.add("Conv", made.tensor, made.weight(channels, channels, 1, 1))
+    made.add("Sigmoid", made.tensor)
+    made.add("Mul", *((before, made.tensor) if made.pick(0, 1) else (made.tensor, before)))
+
+
+def _batched(made: Builder) -> None:
+    """Pooled with weights that all channels share, as images of one channel."""
+    half = made.size // 2
+    shapes = [(made.channels, 1, made.size, made.size), (1, made.channels, half, half)]
+    single, several = (made.put(np.array(shape)) for shape in shapes)
+    made.add("Reshape", made.tensor, single)
+    made.add("Conv", made.tensor, made.weight(1, 1, 2, 2), kernel_shape=[2, 2], strides=[2, 2])
+    made.add("Reshape", made.tensor, several)
+    made.size = half
+
+
 PARTS: dict[str, Callable[[Builder], None]] = {
     "relu": _relu, "relu6": _relu6, "always on": _always_on, "prelu": _prelu, "hard": _hard,
     "gelu": _gelu, "residual": _residual, "transposed": _transposed, "enlarged": _enlarged,
-    "dead": _dead, "conv": Builder.conv,
+    "dead": _dead, "conv": Builder.conv, "norm": _norm, "gated": _gated, "batched": _batched,
 }  # fmt: skip
 
 
@@ -198,7 +226,8 @@ def allowed(made: ModelProto, image: Floats) -> NDArray[np.float64]:
     for tensor in graph.graph.initializer:
         if tensor.data_type == TensorProto.DOUBLE:
             tensor.CopyFrom(constant(tensor.name, np.abs(numpy_helper.to_array(tensor))))
-    for node in graph.graph.node:
+    constants = {tensor.name: tensor for tensor in graph.graph.initializer}
+    for node in list(graph.graph.node):
         if node.op_type in ("Relu", "Clip", "Neg", "HardSigmoid"):
             _turn_into(node, "Identity", node.input[0])
         elif node.op_type in _STEEPEST:
@@ -207,6 +236,17 @@ def allowed(made: ModelProto, image: Floats) -> NDArray[np.float64]:
             _turn_into(node, "Mul", node.input[0], factor)
         elif node.op_type in ("Sub", "Max"):
             node.op_type = "Add"
+        elif node.op_type == "BatchNormalization":  # takes the mean away
+            mean = constants[node.input[3]]
+            mean.CopyFrom(constant(mean.name, -numpy_helper.to_array(mean)))
+        elif node.op_type == "Sigmoid":  # at most 1, of slope 1/4
+            quarter, one, scaled = (f"{node.name}/{part}" for part in ("quarter", "one", "scaled"))
+            graph.graph.initializer.append(constant(quarter, np.float64(0.25)))
+            graph.graph.initializer.append(constant(one, np.float64(1)))
+            at = list(graph.graph.node).index(node)
+            slope = helper.make_node("Mul", [node.input[0], quarter], [scaled])
+            _turn_into(node, "Add", scaled, one)
+            graph.graph.node.insert(at, slope)
     gates = sum(node.op_type in _GATES for node in made.graph.node)
     return 2.0**gates * len(made.graph.node) * UNIT * _evaluated(graph, np.abs(image))
 
