@@ -1,14 +1,11 @@
 """Batch normalization with constants that float16 holds well."""
 
 import numpy as np
-from numpy.typing import NDArray
 from onnx import ModelProto, numpy_helper
 
+from export.onnx_graph.batch_norm import Floats, epsilon_of, factor_and_summand
 from export.onnx_graph.graph import attributes, consumers, initializers
 
-Floats = NDArray[np.float64]
-
-_DEFAULT_EPSILON = 1e-5
 _LARGEST = float(np.finfo(np.float16).max)
 
 
@@ -32,9 +29,8 @@ def fold_statistics(model: ModelProto) -> ModelProto:
         scale, bias, mean, variance = (
             numpy_helper.to_array(constants[name]).astype(np.float64) for name in names
         )
-        epsilon = attributes(node).get("epsilon", _DEFAULT_EPSILON)
-        factor = scale / np.sqrt(variance + epsilon)
-        summand = bias - mean * factor
+        epsilon = epsilon_of(attributes(node))
+        factor, summand = factor_and_summand(scale, bias, mean, variance, epsilon)
         if max(np.abs(2 * factor).max(), np.abs(summand).max()) > _LARGEST:
             continue
         folded = _folded(factor, summand, epsilon)

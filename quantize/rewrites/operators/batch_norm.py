@@ -6,13 +6,11 @@ convolution of one pixel and one channel computes.
 """
 
 import numpy as np
-from numpy.typing import NDArray
-from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
+from onnx import ModelProto, helper, numpy_helper
 
+from export.onnx_graph.batch_norm import epsilon_of, factor_and_summand
 from export.onnx_graph.graph import attributes, float_tensors, initializers
 from quantize.rewrites.change import Rewritten, Seen
-
-_DEFAULT_EPSILON = 1e-5
 
 
 def convolve_batch_norm(model: ModelProto, seen: Seen) -> Rewritten:
@@ -26,10 +24,12 @@ def convolve_batch_norm(model: ModelProto, seen: Seen) -> Rewritten:
             continue
         if not set(node.input[1:]) <= constants.keys():
             continue
-        factor, summand = _factor_and_summand(node, constants)
+        values = (numpy_helper.to_array(constants[name]) for name in node.input[1:5])
+        scale, bias, mean, variance = (value.astype(np.float64) for value in values)
+        epsilon = epsilon_of(attributes(node))
+        factor, summand = factor_and_summand(scale, bias, mean, variance, epsilon)
         names = [f"{node.name}/factor", f"{node.name}/summand"]
-        values = [factor.reshape(-1, 1, 1, 1), summand]
-        for name, value in zip(names, values, strict=True):
+        for name, value in zip(names, (factor.reshape(-1, 1, 1, 1), summand), strict=True):
             graph.initializer.append(numpy_helper.from_array(value.astype(np.float32), name))
         conv = helper.make_node(
             "Conv",
@@ -42,15 +42,3 @@ def convolve_batch_norm(model: ModelProto, seen: Seen) -> Rewritten:
         node.CopyFrom(conv)
         done += 1
     return Rewritten(changed, f"{done} BatchNormalization")
-
-
-def _factor_and_summand(
-    node: NodeProto, constants: dict[str, TensorProto]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return what y = factor x + summand takes, (channels,) each."""
-    scale, bias, mean, variance = (
-        numpy_helper.to_array(constants[name]).astype(np.float64) for name in node.input[1:5]
-    )
-    epsilon = attributes(node).get("epsilon", _DEFAULT_EPSILON)
-    factor = scale / np.sqrt(variance + epsilon)
-    return factor, bias - mean * factor

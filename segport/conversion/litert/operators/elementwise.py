@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from export.onnx_graph.batch_norm import epsilon_of, factor_and_summand
 from segport.conversion.litert.flatbuffer import Tensor, options
 from segport.conversion.litert.grid import Grid
 from segport.conversion.litert.layout import stored_operand
@@ -110,12 +111,13 @@ def hard_sigmoid(step: "Step") -> None:
 def batch_norm(step: "Step") -> None:
     """BatchNormalization with constant statistics: a product and a sum."""
     scale, offset, mean, variance = (step.value(index).astype(np.float64) for index in range(1, 5))
-    factor = scale / np.sqrt(variance + step.attributes.get("epsilon", 1e-5))
+    epsilon = epsilon_of(step.attributes)
+    factor, summand = factor_and_summand(scale, offset, mean, variance, epsilon)
     shape = (-1, *(1 for _ in step.shape()[2:]))
     rank = len(step.shape())
     terms = [
         step.constant(stored_operand(term.astype(np.float32).reshape(shape), rank))
-        for term in (factor, offset - mean * factor)
+        for term in (factor, summand)
     ]
     none = "ActivationFunctionType.NONE"
     scaled = step.make(
