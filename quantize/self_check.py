@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.artifact.artifact import Artifact, Sample
-from export.artifact.class_map import class_map
+from export.artifact.class_map import classes_of
 from export.artifact.second_size import second_size
 from export.common.errors import ComparisonError, QuantizeError
 from export.ort.sessions import open_session, run
@@ -153,8 +153,8 @@ def agreement_with(fp32: Artifact, made: Artifact) -> Callable[[Sample], dict[st
         found = {}
         for image in [sample.image, *([_smaller(sample.image)] if free else [])]:
             repeated = np.repeat(image, batch, axis=0)
-            wanted = _classes(run(one, repeated)[0])
-            actual = _classes(run(other, repeated.astype(kind))[0])
+            wanted = classes_of(run(one, repeated)[0])
+            actual = classes_of(run(other, repeated.astype(kind))[0])
             found["x".join(map(str, image.shape[2:]))] = 100 * float(np.mean(wanted == actual))
         return found
 
@@ -169,11 +169,6 @@ def _smaller(image: NDArray[np.float32]) -> NDArray[np.float32]:
         for side, count in zip(sides, second_size(sides), strict=True)
     )
     return image[:, :, rows][:, :, :, columns]
-
-
-def _classes(output: NDArray[Any]) -> NDArray[Any]:
-    """Return the class of every pixel, of logits (N, C, H, W) or a mask (N, H, W)."""
-    return class_map(output) if output.ndim == 4 else output
 
 
 def _blame(fp32: Artifact, made: Artifact, images: Sequence[Sample]) -> str:

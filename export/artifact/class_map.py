@@ -1,6 +1,7 @@
 """From logits to the class of every pixel."""
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,11 @@ def class_map(logits: NDArray[np.floating]) -> NDArray[np.uint8]:
     number.
     """
     return largest(logits[:, index] for index in range(logits.shape[1]))
+
+
+def classes_of(output: NDArray[Any]) -> NDArray[Any]:
+    """Return the class of every pixel (N, H, W), of logits (N, C, H, W) or of such a mask."""
+    return class_map(output) if output.ndim == 4 else output
 
 
 def largest(planes: Iterable[NDArray[np.floating]]) -> NDArray[np.uint8]:

@@ -10,10 +10,9 @@ from typing import Any
 
 import numpy as np
 import onnx
-from numpy.typing import NDArray
 
 from export.artifact.artifact import Artifact, OutputSpec, Sample, origin_of
-from export.artifact.class_map import class_map
+from export.artifact.class_map import classes_of
 from export.common.errors import ExportError, SegportError, UsageError
 from export.common.files import new_files
 from export.common.progress import Progress
@@ -125,16 +124,11 @@ def _judged(
         sample = samples[index]
         progress(index, len(samples))
         image = np.repeat(sample.image, batch, axis=0)
-        wanted, actual = _classes(run(session, image)[0]), _classes(runner(image)[0])
+        wanted, actual = classes_of(run(session, image)[0]), classes_of(runner(image)[0])
         percent = 100 * float(np.mean(wanted == actual))
         found.append({"id": sample.id, "sha256": sample.sha256, "percent": percent})
     progress(len(samples), len(samples))
     return found
-
-
-def _classes(output: NDArray[Any]) -> NDArray[Any]:
-    """Return the class of every pixel, of logits (N, C, H, W) or a mask (N, H, W)."""
-    return class_map(output) if output.ndim == 4 else output
 
 
 def _input(artifact: Artifact) -> dict[str, Any]:

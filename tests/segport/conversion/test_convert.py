@@ -96,7 +96,7 @@ def test_masks_that_differ_are_refused_and_forced(
         return np.rint(np.abs(output)).astype(np.int64) * next(turns)
 
     turns = iter(range(10**6))
-    monkeypatch.setattr(conversion, "_classes", upside_down)
+    monkeypatch.setattr(conversion, "classes_of", upside_down)
     file = tmp_path / "out/tiny.tflite"
     command = ("convert", tiny.path, "--to", "litert", "--images", voc, "-o", file)
     answer = segport(*command)
