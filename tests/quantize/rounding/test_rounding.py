@@ -249,8 +249,9 @@ def test_what_cannot_be_rounded_by_its_inputs_is_left_out() -> None:
     ]
     constants = [
         weight("shared", 3, 3, 1, 1), weight("w", 3, 3, 1, 1), weight("w_same", 3, 3, 3, 3),
-        weight("w_valid", 3, 3, 3, 3), weight("w_wide", 3, 3, 12, 12), constant("flat", np.array([1, 3, 36])),
-        weight("w_line", 2, 3, 1), weight("w_matmul", 36, 4),
+        weight("w_valid", 3, 3, 3, 3), weight("w_wide", 3, 3, 12, 12),
+        constant("flat", np.array([1, 3, 36])), weight("w_line", 2, 3, 1),
+        weight("w_matmul", 36, 4),
     ]  # fmt: skip
     made = model(nodes, [value("input", (1, 3, 8, 8))], [value("logits", (1, 2, 4))], constants)
     computed(made, input=np.zeros((1, 3, 8, 8), np.float32))  # a network that runs
