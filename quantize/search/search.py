@@ -38,6 +38,8 @@ IN_BETWEEN = (0.25, 0.5, 0.75)
 """Where between all int8 and the least the frontier is filled in, when nothing meets the budget."""
 FIRST_TIME = 0.15
 """Share of the time limit after which all int8 is no longer waited for to be clearly in or out."""
+SECOND_TIME = 0.6
+"""Until when it may be looked at again, if it was likely to be in: nothing has more int8."""
 RANKING_TIME = 0.2
 """Share of the time limit for measuring what each error does."""
 TIMED = 4
@@ -162,11 +164,13 @@ def _mixed(sets: Sequence[Foreseen], trials: Trials, clock: Clock) -> Candidate 
 
     Sets in between are scored even then: they show what to ask for instead.
     """
-    if (candidate := find(sets, trials, clock)) is not None:
-        return candidate
-    if len(sets) == 1 and trials.done[0].likely:  # too little time to rank: all int8 may yet do
-        candidate = trials.try_out(frozenset(), settle=True)
-        return candidate if candidate.accepted else None
+    if trials.done[0].likely:  # its first look ended before anything was clear
+        until = 1.0 if len(sets) == 1 else SECOND_TIME
+        candidate = trials.try_out(frozenset(), settle=True, until=until)
+        if candidate.accepted or len(sets) == 1:
+            return candidate if candidate.accepted else None
+    if (found := find(sets, trials, clock)) is not None:
+        return found
     for part in IN_BETWEEN:
         if not clock.over():
             trials.try_out(sets[int(part * (len(sets) - 1))].kept_float)
@@ -219,12 +223,14 @@ def _verdict(plan: Plan, chosen: Candidate, trials: Trials) -> str:
     if not kept:
         return f"{text}all {len(plan.layers)} layers {plan.target.reduced}"
     worse = sum(trials.beaten(candidate) is not None for candidate in trials.done)
+    first = trials.done[0].reading
+    few = f" on {first.images} images" if first.images < first.total else ""
     spared, reduced = plan.target.spared, plan.target.reduced
     passed = f"; {worse} with more {spared} scored worse and were passed over" if worse else ""
     return (
         f"{text}{len(kept)} of {len(plan.layers)} layers {spared} and "
         f"{100 * chosen.int8_macs_share:.1f} % of MACs {reduced}; all {reduced}: "
-        f"{budget.describe(trials.done[0].reading.score)}{passed}"
+        f"{budget.describe(first.score)}{few}{passed}"
     )
 
 

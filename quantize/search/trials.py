@@ -76,8 +76,9 @@ class Trials:
     ) -> Candidate:
         """Score the network with the layers `kept` in float until it is in or out.
 
-        With `settle` on all images, else on no more than ENOUGH. When the part `until` of the time
-        has passed no more images are run, and it is in only if the bound says so.
+        With `settle` on all images unless it is clearly out, else on no more than ENOUGH. When the
+        part `until` of the time has passed no more images are run, and it is in only if the bound
+        says so.
         """
         known = self._found.get(kept)
         if known and (not settle or known.reading.images == known.reading.total):
@@ -93,7 +94,7 @@ class Trials:
             if known is None or known.reading.images <= reading.images:
                 known = tried
             clear = verdict is not None or reading.images >= ENOUGH
-            if (clear and not settle) or self._stopped():
+            if (clear and not (settle and verdict is not False)) or self._stopped():
                 break
         assert known is not None  # there is an image at least
         if known.likely and known.reading.images < known.reading.total:

@@ -57,6 +57,7 @@ def test_the_culprits_become_float_and_most_stays_int8(names: str, spread: str) 
     # the tensor a planted layer gives loses its Q only with its writer and its reader in float
     culprits = {one for letter in spread for one in (letter, f"relu_{letter}")}
     assert culprits <= found.chosen.kept_float
+    assert found.verdict.endswith(" on 16 images")  # of all int8, which is clearly out by then
     floating = {layer for layer in found.chosen.kept_float if len(layer) == 1}
     assert len(floating) <= 2 * len(spread)
     # each inner convolution has 4 * 4 MACs per pixel, the last one 4 * 3
@@ -107,12 +108,15 @@ def test_without_time_the_search_ends_and_says_so() -> None:
         _search(plan(chain("ABCDE", "B"), CALIBRATION), 100.0, minutes=1e-9)
 
 
-def test_what_64_images_leave_open_is_judged_on_all_where_nothing_else_can_be_tried() -> None:
+@pytest.mark.parametrize("names", ["A", "ABC"])
+def test_all_int8_that_64_images_leave_open_is_judged_on_all(names: str) -> None:
+    """Before anything else is tried: nothing has more int8."""
+
     def undecided(model: ModelProto, stop: Callable[[], bool]) -> Iterator[ScoreReading]:
         for images in looks(200):
             yield ScoreReading(99.1, 1.0 if images < 200 else 0.0, images, 200)
 
-    made = plan(chain("A"), CALIBRATION)  # with A in float nothing would be int8
+    made = plan(chain(names), CALIBRATION)  # with A alone in float nothing would be int8
     wanted = Search(SearchBudget("min_agreement", 99.0), undecided, lambda: (), None, 5.0)
     found = search(made, made.model, _builder(made), CALIBRATION, wanted)
     assert not found.chosen.kept_float
