@@ -55,7 +55,7 @@ def convert(
         from validate.samples.samples import Preparation, Samples
 
         loaded = artifact_of(artifact)
-        check(loaded, to, target)
+        check(loaded, to, target, min_agreement)
         source = stack.enter_context(data_of(images, "images"))
         drawn = open_dataset(source, "val", masks=False).sample(samples, 0)
         preparation = Preparation.for_artifact(loaded.manifest, DEFAULT_PROTOCOL)

@@ -14,7 +14,7 @@ import onnx
 from export.artifact.artifact import Artifact, OutputSpec, Sample, origin_of
 from export.artifact.class_map import classes_of
 from export.common.errors import ExportError, SegportError, UsageError
-from export.common.files import new_files
+from export.common.files import check_writable, new_files
 from export.common.progress import Progress
 from export.common.tables import known
 from export.common.versions import versions
@@ -38,11 +38,20 @@ class Converted:
         return float(self.facts["agreement"]["percent"])
 
 
-def check(artifact: Artifact, to: str, file: Path) -> Format:
-    """Return the format. Raises UsageError for what cannot be asked for, before any work."""
+def check(artifact: Artifact, to: str, file: Path, least: float) -> Format:
+    """Return the format.
+
+    Raises UsageError for what cannot be asked for, ArtifactError for a place that cannot be
+    written to, before any work.
+    """
     form = known("format", to, FORMATS)
     if file.suffix != form.suffix:
         raise UsageError(f"-o {file}: files for {to} end in {form.suffix}")
+    if not 0 <= least <= 100:
+        raise UsageError(f"--min-agreement {least:g}: give a number from 0 to 100")
+    if file.is_dir():
+        raise UsageError(f"-o {file}: is a folder; name a file")
+    check_writable(file.parent)
     if artifact.manifest.precision == "fp16":
         raise UsageError(
             f"{artifact.path}: fp16 files are not converted; convert the fp32 one, which {to} "
@@ -66,7 +75,7 @@ def convert(
     Raises ExportError naming the nodes that have no equal, or where less than `least` percent of
     pixels keep their class, unless `force`.
     """
-    form = check(artifact, to, file)
+    form = check(artifact, to, file, least)
     model = simplify_pooling(infer_shapes(onnx.load(artifact.path)), {}).model
     try:
         content, operators = form.write(model)

@@ -112,3 +112,27 @@ def test_what_cannot_be_asked_for(tiny: Artifact, voc: Path, tmp_path: Path) -> 
     answer = segport(*asked, "--to", "litert", "-o", tmp_path / "a.onnx")
     assert answer.code == 2 and "end in .tflite" in answer.errors[0]
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("least", "file", "said"),
+    [
+        (200, "x.tflite", "--min-agreement 200: give a number from 0 to 100"),
+        ("nan", "x.tflite", "--min-agreement nan: give a number from 0 to 100"),
+        (99, "folder.tflite", "folder.tflite: is a folder; name a file"),
+        (99, "file/x.tflite", "file is a file; choose another folder with -o"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_any_work(
+    least: object, file: str, said: str, tiny: Artifact, voc: Path, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    (tmp_path / "folder.tflite").mkdir()
+    (tmp_path / "file").touch()
+    before = sorted(tmp_path.rglob("*"))
+    monkeypatch.setattr(conversion, "simplify_pooling", None)  # the first work there is
+    answer = segport("convert", tiny.path, "--to", "litert", "--images", voc,
+                     "--min-agreement", least, "-o", tmp_path / file)  # fmt: skip
+    assert answer.code == 2 and len(answer.errors) == 1
+    assert answer.errors[0].endswith(said)
+    assert sorted(tmp_path.rglob("*")) == before
