@@ -20,7 +20,8 @@ from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 from tabulate import tabulate
 
 from export.ort.sessions import cpu_facts, session_options
-from quantize.targets import default_target, get_target
+from quantize.host import default_target
+from quantize.targets import get_target
 
 LONG, SHORT = 6, 2
 _RUNS = 25

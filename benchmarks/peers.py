@@ -13,7 +13,7 @@ from benchmarks.runs import in_onnxruntime, in_openvino
 from benchmarks.tables import SEGPORT as SEGPORT
 from export.artifact.artifact import INPUT_NAME, Sample
 from export.ort.sessions import cpu_facts
-from quantize.targets import default_target
+from quantize.host import default_target
 from validate.samples.samples import Samples
 
 os.environ["NNCF_CI"] = "1"  # else it reports its use over the network, in the time measured

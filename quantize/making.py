@@ -20,6 +20,7 @@ from quantize.fp16.observation import observe as observe_values
 from quantize.graph.biases import summed
 from quantize.graph.mask_head import with_mask_head
 from quantize.graph.plan import Plan, build
+from quantize.host import verifiable
 from quantize.int8.bias_correction import correct_biases
 from quantize.int8.finishing import Planned, finish_int8
 from quantize.int8.layers import choose_layers, fixed_float, fp32_time
@@ -32,7 +33,7 @@ from quantize.ranges.table import range_rule
 from quantize.rewrites.prepare import Rewriting
 from quantize.rounding.rounding import Rounded, round_weights
 from quantize.search.search import Search, SearchResult, search
-from quantize.targets import get_target, verifiable
+from quantize.targets import get_target
 
 Facts = Int8Facts | Fp16Facts
 

@@ -3,8 +3,9 @@
 from dataclasses import dataclass, replace
 
 from export.ort.sessions import cpu_facts
+from quantize.host import default_target
 from quantize.int8.methods import chosen_methods
-from quantize.targets import default_target, get_target
+from quantize.targets import get_target
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,11 @@ from export.common.errors import QuantizeError, UsageError
 from export.common.files import check_writable, scratch_folder
 from export.common.progress import Progress
 from export.ort.sessions import cpu_facts
+from quantize.host import default_target, verifiable
 from quantize.quantization import Order, quantize_all
 from quantize.self_check import SelfCheck
 from quantize.settings import Settings
-from quantize.targets import TARGETS, default_target, verifiable
+from quantize.targets import TARGETS
 from segport.auto import AUTO
 from segport.defaults import MIN_SELF_AGREEMENT
 from validate.speed.fastest import Contender, fastest_line, held_to, race

@@ -97,7 +97,7 @@ def artifact_lines(artifact: "Artifact", default_target: bool = False) -> str:
     if manifest.int8:
         if default_target:
             from export.ort.sessions import cpu_facts
-            from quantize.targets import explain_default
+            from quantize.host import explain_default
 
             lines.append(explain_default(cpu_facts()))
         lines += _int8_lines(manifest.int8, manifest.target or "")

@@ -19,10 +19,11 @@ from export.ort.inspection import Optimized, inspect
 from export.ort.sessions import cpu_facts
 from quantize.graph.float_layers import SEARCHED, float_layers
 from quantize.graph.plan import Plan, build
+from quantize.host import verifiable
 from quantize.int8.layers import Layers, quantizable
 from quantize.rewrites.prepare import Prepared
 from quantize.rounding.rounding import Rounded
-from quantize.targets import MOVES, Target, verifiable
+from quantize.targets import MOVES, Target
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,10 @@ from export.common.errors import ArtifactError
 from export.ort.inspection import inspect
 from export.ort.sessions import cpu_facts
 from quantize.graph.qdq_graph import QdqGraph
+from quantize.host import verifiable
 from quantize.lint import grid, structure, weights
 from quantize.lint.subject import Found, LintSubject
-from quantize.targets import get_target, verifiable
+from quantize.targets import get_target
 
 Severity = Literal["error", "warning"]
 

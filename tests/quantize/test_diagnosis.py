@@ -18,9 +18,9 @@ from export.ort.sessions import cpu_facts
 from quantize.diagnosis.diagnosis import diagnose
 from quantize.diagnosis.errors import TensorError, sqnr_db
 from quantize.diagnosis.points import StoredGrid, groups, points
+from quantize.host import default_target
 from quantize.quantization import quantize
 from quantize.settings import Settings
-from quantize.targets import default_target
 from tests.export import build
 from tests.quantize.plants import Array, Change, activation_scale, edited, fold_twice, weight_names
 from validate.data.datasets import open_dataset

@@ -9,9 +9,10 @@ import pytest
 from export.artifact.artifact import Artifact, load_artifact
 from export.common.errors import UsageError
 from export.ort.sessions import cpu_facts, open_session, run
+from quantize.host import default_target, explain_default, verifiable
 from quantize.quantization import quantize
 from quantize.settings import Settings
-from quantize.targets import TARGETS, default_target, explain_default, get_target, verifiable
+from quantize.targets import TARGETS, get_target
 from validate.data.datasets import open_dataset
 from validate.samples.samples import Preparation, Samples
 

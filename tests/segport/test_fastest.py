@@ -11,8 +11,8 @@ import segport as api
 from export.artifact.artifact import Artifact, load_artifact
 from export.common.errors import QuantizeError
 from export.ort.sessions import cpu_facts
+from quantize.host import default_target
 from quantize.quantization import Order
-from quantize.targets import default_target
 from segport import fastest
 from tests.segport.command import segport
 from validate.speed.fastest import Contender

@@ -18,10 +18,11 @@ from export.artifact.artifact import Artifact, write_artifact
 from export.common.errors import ArtifactError
 from export.ort.sessions import cpu_facts
 from quantize.graph.plan import build
+from quantize.host import default_target
 from quantize.lint.lint import RULES, Finding, exit_code, lint
 from quantize.quantization import quantize
 from quantize.settings import Settings
-from quantize.targets import TARGETS, default_target
+from quantize.targets import TARGETS
 from tests.quantize.graph.test_qdq import IMAGE, _plan, residual
 from validate.samples.samples import Samples
 
