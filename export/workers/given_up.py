@@ -17,6 +17,14 @@ class Loss:
         return "before its first task" if self.place is None else f"at {self.place}"
 
 
+class GivenUpError(DataError):
+    """A task that ended too many workers; `place` is what it calls itself (`Task.at`)."""
+
+    def __init__(self, message: str, place: str = "") -> None:
+        super().__init__(message)
+        self.place = place  # an attribute goes with a pickled error, a second argument would not
+
+
 def refuse_repeated(loss: Loss, times: int, note: Note) -> None:
     """Say that another worker takes over; raise where `times` of them ended at the same work."""
     if times < ATTEMPTS:
@@ -28,7 +36,8 @@ def refuse_repeated(loss: Loss, times: int, note: Note) -> None:
             f"{times} workers ended {loss} ({loss.reason}); perhaps memory ran out, try fewer "
             f"--workers; {kept}"
         )
-    raise DataError(
+    raise GivenUpError(
         f"{loss.place}: {times} workers ended at it ({loss.reason}); leave it out, or "
-        f"give workers what it needs; {kept}"
+        f"give workers what it needs; {kept}",
+        loss.place,
     )

@@ -26,6 +26,7 @@ from quantize.calibration.calibration import collect
 from quantize.calibration.measurement import Measurement, Statistics
 from quantize.calibration.sharded import BLOCK, collect_by
 from quantize.calibration.statistics import State, Statistic
+from quantize.calibration.turns import turns
 
 FORMAT = 2
 """Of the files and of what the statistics in them mean."""
@@ -60,7 +61,8 @@ def collect_cached(
     protocol of their origin; what does not know its own is measured each time. `samples` are
     identified by their method `identities()` if they have it, which need not decode them. Returns
     the images used, also when nothing had to be run. Raises what `collect` raises; a folder
-    (default: `default_folder()`) that cannot be written or read is no error.
+    (default: `default_folder()`) that cannot be written or read is no error. What another process
+    measures at this moment is waited for (`quantize.calibration.turns`).
     """
     images = _identities(samples)
     folder = folder or default_folder()
@@ -79,19 +81,20 @@ def collect_cached(
         folder / f"{_key(measurement, artifact, images, protocol, blocks)}.npz"
         for measurement in measurements
     ]
-    missing = [
-        (measurement, file)
-        for measurement, file in zip(measurements, files, strict=True)
-        if not _restored(measurement.statistics, file)
-    ]
-    if not missing:
-        progress(len(images), len(images))
-        return images
-    used = measure([one for one, _ in missing])
-    if _sorted(used) == _sorted(images):  # else files changed after they were identified
-        for one, file in missing:
-            _keep(one.statistics, file)
-    return used
+    with turns(folder, (file.stem for file in files), progress):
+        missing = [
+            (measurement, file)
+            for measurement, file in zip(measurements, files, strict=True)
+            if not _restored(measurement.statistics, file)
+        ]
+        if not missing:
+            progress(len(images), len(images))
+            return images
+        used = measure([one for one, _ in missing])
+        if _sorted(used) == _sorted(images):  # else files changed after they were identified
+            for one, file in missing:
+                _keep(one.statistics, file)
+        return used
 
 
 def _identities(samples: Sequence[Sample]) -> list[ImageRef]:

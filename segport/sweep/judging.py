@@ -10,7 +10,8 @@ from export.common.files import new_files
 from export.workers.engines import Workers
 from segport import dependencies
 from segport.stages import Reuse
-from segport.sweep.making import Made, command_of, reason
+from segport.sweep.cell_work import reason
+from segport.sweep.making import Made, command_of
 from segport.sweep.outcome import Row
 from segport.sweep.plan import Network
 from validate.counting.job import File, Job

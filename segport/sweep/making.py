@@ -7,15 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from export.artifact.artifact import Artifact
-from export.common.errors import SegportError, first_line
-from quantize.quantization import check_settings, quantize_all
+from export.workers.engines import Workers
 from segport import dependencies
-from segport.making import files_of, fp32_of, loaded, order_of
-from segport.recipe_values import settings_of
+from segport.making import files_of, fp32_of, loaded
 from segport.stages import Reuse
+from segport.sweep.cell_work import CellWork
+from segport.sweep.outcomes import outcomes
 from segport.sweep.plan import Cell, Network
 from validate.data.datasets import open_dataset
-from validate.samples.samples import Preparation, Samples
 
 
 @dataclass(frozen=True)
@@ -27,8 +26,8 @@ class Made:
     errors: Mapping[str, str]
 
 
-def make(network: Network, folder: Path, reuse: Reuse) -> Made:
-    """Make all files of a network in folders of `folder`; those of an earlier run stay.
+def make(network: Network, folder: Path, reuse: Reuse, workers: Workers) -> Made:
+    """Make all files of a network in folders of `folder`, by `workers`; those made before stay.
 
     The statistics that several cells need are collected once (`quantize.calibration.cache`).
     Raises SegportError where there is no fp32 file; what goes wrong with a cell is its error.
@@ -38,35 +37,27 @@ def make(network: Network, folder: Path, reuse: Reuse) -> Made:
     calibration = open_dataset(recipe.data.calibration, "train", masks=False).sample(
         recipe.data.samples, recipe.data.seed
     )
-    protocol = recipe.data.calibration_protocol
-    samples = Samples(calibration, Preparation.for_artifact(fp32.manifest, protocol))
     common |= dependencies.of_artifact(fp32)
     drawn = dependencies.of_images(calibration)
-    files, errors = {}, {}
-    for cell in network.cells:
-        inputs = dependencies.of_quantization(cell.section, recipe, calibration, drawn)
-        stage = reuse.stage(f"{network.name}: {cell.name}", common | inputs)
-        try:
-            if not stage.done:
-                check_settings(cell.section.precision, settings_of(cell.section))
-                progress = stage.begin()
-                order = order_of(cell.section, stage, recipe, fp32, calibration)
-                ((_, made),) = quantize_all(
-                    fp32, [order], folder / cell.name, samples=samples, progress=progress
-                )
-                stage.finish(files_of(made))
-            files[cell.name] = loaded(stage)
-        except Exception as error:  # whatever a library raises, the other cells go on
-            errors[cell.name] = reason(error)
-            reuse.progress.note(f"{stage.name}: failed: {errors[cell.name]}")
-    return Made(fp32, files, errors)
-
-
-def reason(error: Exception) -> str:
-    """Return what went wrong in one line."""
-    if isinstance(error, SegportError):
-        return " ".join(str(error).split())
-    return f"{type(error).__name__}: {first_line(error)}"
+    stages = {
+        cell.name: reuse.stage(
+            f"{network.name}: {cell.name}",
+            common | dependencies.of_quantization(cell.section, recipe, calibration, drawn),
+        )
+        for cell in network.cells
+    }
+    todo = [cell for cell in network.cells if not stages[cell.name].done]
+    work = CellWork(recipe, fp32, calibration, folder, Path.cwd(), workers.threads)
+    errors: dict[str, str] = {}
+    for cell, outcome in outcomes(work, todo, workers, network.name, reuse.progress):
+        stage = stages[cell.name]
+        if isinstance(outcome, str):
+            errors[cell.name] = outcome
+            reuse.progress.note(f"{stage.name}: failed: {outcome}")
+        else:
+            stage.finish(files_of(outcome))
+    made = [cell.name for cell in network.cells if cell.name not in errors]
+    return Made(fp32, {name: loaded(stages[name]) for name in made}, errors)
 
 
 def command_of(cell: Cell, network: Network, fp32: Artifact, folder: Path) -> str:

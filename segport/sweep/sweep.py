@@ -9,9 +9,10 @@ from export.common.progress import Stages
 from export.ort.sessions import threads
 from export.workers.engines import Workers
 from segport.stages import Reuse
+from segport.sweep.cell_work import reason
 from segport.sweep.frontier import with_frontier
 from segport.sweep.judging import judge
-from segport.sweep.making import make, reason
+from segport.sweep.making import make
 from segport.sweep.outcome import SWEEP_FILE, Row, SweepResult
 from segport.sweep.page import PAGES
 from segport.sweep.plan import Network, Sweep
@@ -29,7 +30,7 @@ def sweep(
     """Make and judge all files; write sweep.json, sweep.md, sweep.html and frontier.svg.
 
     A cell, or a network, that fails is a row that says why. The same call goes on where an earlier
-    one ended. `workers` count images; None: this process, with all cores.
+    one ended. `workers` make cells and count images; None: this process, with all cores.
     """
     check_writable(folder)
     first = plan.networks[0].recipe
@@ -59,7 +60,7 @@ def _rows(
     folder.mkdir(parents=True, exist_ok=True)
     reuse = Reuse(folder, progress, force)
     try:
-        return judge(network, make(network, folder, reuse), folder, workers, reuse)
+        return judge(network, make(network, folder, reuse, workers), folder, workers, reuse)
     except SegportError as error:
         progress.note(f"{network.name}: failed: {reason(error)}")
         return [
