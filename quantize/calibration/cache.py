@@ -11,6 +11,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -81,7 +82,7 @@ def collect_cached(
         folder / f"{_key(measurement, artifact, images, protocol, blocks)}.npz"
         for measurement in measurements
     ]
-    with turns(folder, (file.stem for file in files), progress):
+    with turns(folder, (file.stem for file in files), partial(progress, 0, len(images))):
         missing = [
             (measurement, file)
             for measurement, file in zip(measurements, files, strict=True)

@@ -3,11 +3,9 @@
 import fcntl
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-
-from export.common.progress import Progress, silent
 
 _FILE = ".turns"
 _TICK = 0.1
@@ -16,10 +14,10 @@ _DIGITS = 15
 
 
 @contextmanager
-def turns(folder: Path, keys: Iterable[str], progress: Progress = silent) -> Iterator[None]:
+def turns(folder: Path, keys: Iterable[str], waiting: Callable[[], None]) -> Iterator[None]:
     """Let no other process into this block with one of `keys`, digests in base 16.
 
-    Who has to wait tells `progress`, and is let in also where the other is killed: each key is a
+    Who has to wait calls `waiting` now and then, and is let in also where the other is killed: each key is a
     byte of one file in `folder`, and its lock ends with the process. In a folder that cannot be
     written nobody waits.
     """
@@ -32,7 +30,7 @@ def turns(folder: Path, keys: Iterable[str], progress: Progress = silent) -> Ite
     try:
         for key in sorted(set(keys)):  # in one order, so that no two wait for each other
             while not _locked(number, int(key[:_DIGITS], 16)):
-                progress(0, 0)
+                waiting()
                 time.sleep(_TICK)
         yield
     finally:

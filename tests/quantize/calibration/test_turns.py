@@ -13,7 +13,7 @@ _HOLD = """
 import sys, time
 from pathlib import Path
 from quantize.calibration.turns import turns
-with turns(Path(sys.argv[1]), [sys.argv[2]]):
+with turns(Path(sys.argv[1]), [sys.argv[2]], print):
     print("in", flush=True)
     time.sleep(60)
 """
@@ -25,7 +25,7 @@ def test_a_turn_is_waited_for_and_ends_with_a_killed_process(tmp_path: Path) -> 
     )
     waited = 0
 
-    def progress(done: int, total: int) -> None:
+    def waiting() -> None:
         nonlocal waited
         waited += 1
         if waited == 3:
@@ -33,13 +33,13 @@ def test_a_turn_is_waited_for_and_ends_with_a_killed_process(tmp_path: Path) -> 
 
     with holder:
         assert holder.stdout is not None and holder.stdout.readline() == b"in\n"
-        with turns(tmp_path, [OTHER], progress):
+        with turns(tmp_path, [OTHER], waiting):
             assert waited == 0  # what nobody else collects
-        with turns(tmp_path, [MINE, OTHER], progress):
+        with turns(tmp_path, [MINE, OTHER], waiting):
             assert waited >= 3
 
 
 def test_nobody_waits_where_nothing_can_be_kept(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with turns(tmp_path / "file", [MINE], lambda done, total: pytest.fail("waits")):
+    with turns(tmp_path / "file", [MINE], lambda: pytest.fail("waits")):
         pass
