@@ -17,9 +17,9 @@ _DIGITS = 15
 def turns(folder: Path, keys: Iterable[str], waiting: Callable[[], None]) -> Iterator[None]:
     """Let no other process into this block with one of `keys`, digests in base 16.
 
-    Who has to wait calls `waiting` now and then, and is let in also where the other is killed: each key is a
-    byte of one file in `folder`, and its lock ends with the process. In a folder that cannot be
-    written nobody waits.
+    Who has to wait calls `waiting` now and then, and is let in also where the other is killed:
+    each key is a byte of one file in `folder`, and its lock ends with the process. In a folder that
+    cannot be written nobody waits.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
