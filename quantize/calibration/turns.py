@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-_FILE = ".turns"
 _TICK = 0.1
 _DIGITS = 15
 """Of a key in base 16: more than fit an offset in a file are not."""
@@ -18,12 +17,12 @@ def turns(folder: Path, keys: Iterable[str], waiting: Callable[[], None]) -> Ite
     """Let no other process into this block with one of `keys`, digests in base 16.
 
     Who has to wait calls `waiting` now and then, and is let in also where the other is killed:
-    each key is a byte of one file in `folder`, and its lock ends with the process. In a folder that
+    each key is a byte of one file beside `folder`, and its lock ends with the process. Where that
     cannot be written nobody waits.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        number = os.open(folder / _FILE, os.O_RDWR | os.O_CREAT, 0o600)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        number = os.open(folder.with_name(f".{folder.name}-turns"), os.O_RDWR | os.O_CREAT, 0o600)
     except OSError:
         yield
         return

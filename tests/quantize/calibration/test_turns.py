@@ -21,7 +21,7 @@ with turns(Path(sys.argv[1]), [sys.argv[2]], print):
 
 def test_a_turn_is_waited_for_and_ends_with_a_killed_process(tmp_path: Path) -> None:
     holder = subprocess.Popen(
-        [sys.executable, "-c", _HOLD, str(tmp_path), MINE], stdout=subprocess.PIPE
+        [sys.executable, "-c", _HOLD, str(tmp_path / "cache"), MINE], stdout=subprocess.PIPE
     )
     waited = 0
 
@@ -33,13 +33,13 @@ def test_a_turn_is_waited_for_and_ends_with_a_killed_process(tmp_path: Path) -> 
 
     with holder:
         assert holder.stdout is not None and holder.stdout.readline() == b"in\n"
-        with turns(tmp_path, [OTHER], waiting):
+        with turns(tmp_path / "cache", [OTHER], waiting):
             assert waited == 0  # what nobody else collects
-        with turns(tmp_path, [MINE, OTHER], waiting):
+        with turns(tmp_path / "cache", [MINE, OTHER], waiting):
             assert waited >= 3
 
 
 def test_nobody_waits_where_nothing_can_be_kept(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with turns(tmp_path / "file", [MINE], lambda: pytest.fail("waits")):
+    with turns(tmp_path / "file" / "cache", [MINE], lambda: pytest.fail("waits")):
         pass
