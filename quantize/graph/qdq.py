@@ -5,24 +5,22 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import onnx
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, numpy_helper
 from onnxruntime.quantization import QuantType
 from onnxruntime.quantization.calibrate import CalibrationMethod, TensorData, TensorsData
 from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 
-from export.common.errors import QuantizeError, first_line
 from export.onnx_graph.graph import (
     attribute,
     captured,
     consumers,
-    infer_shapes,
     initializers,
-    opset,
     rename_reads,
 )
+from quantize.graph.clips import CLIPPING, uncut
 from quantize.graph.kept_float import keep_weights_float
+from quantize.graph.opsets import at_opset
 from quantize.graph.rounded_weight import RoundedWeight
 from quantize.graph.scaling import read_scaled
 from quantize.ranges.ranges import Range
@@ -36,7 +34,6 @@ _TYPES = {
 }
 WEIGHTED = ("Conv", "Gemm", "MatMul")
 _ELEMENTWISE = ("Add", "Mul", "Concat", "PRelu")
-_CLIPPING = ("Relu", "Clip")
 _DEQUANTIZE = "DequantizeLinear"
 
 
@@ -56,10 +53,11 @@ def insert_qdq(
     of the layers `wide` to the nearest of the target's wide type. With
     `fold_clips` a Relu or Clip goes where the range of the Q behind it cuts as it does.
     """
-    copy = _at_opset(model, target.opset)
+    copy = at_opset(model, target.opset)
     nodes = [node for node in copy.graph.node if node.name in set(layers)]
     bare = bare_tensors(copy, nodes, target)
     cut = _cut(copy)
+    kept = uncut(copy, set(layers), ranges)
     quantizer = QDQQuantizer(
         copy,
         target.per_channel,
@@ -67,7 +65,7 @@ def insert_qdq(
         _TYPES[target.weight],
         _TYPES[target.activation],
         TensorsData(CalibrationMethod.MinMax, _tensor_data(ranges, target)),
-        list(layers),
+        [name for name in layers if not fold_clips or name not in kept],
         [],
         list(target.operators),
         _options(target)
@@ -87,25 +85,6 @@ def insert_qdq(
         read_scaled(quantized, cut)
         keep_weights_float(quantized)
     return quantized
-
-
-def _at_opset(model: ModelProto, least: int) -> ModelProto:
-    """Return a copy, of operator set `least` where the model's is older.
-
-    Raises QuantizeError where onnx cannot convert it.
-    """
-    copy = ModelProto()
-    copy.CopyFrom(model)
-    if opset(model) >= least:
-        return copy
-    try:
-        newer = onnx.version_converter.convert_version(copy, least)
-    except (RuntimeError, onnx.version_converter.ConvertError) as error:
-        raise QuantizeError(
-            f"the target needs opset {least}, to which onnx cannot convert this file of opset "
-            f"{opset(model)} ({first_line(error)}); export it with opset {least}"
-        ) from error
-    return infer_shapes(newer)
 
 
 def weight_scale(
@@ -156,7 +135,7 @@ def bare_tensors(model: ModelProto, nodes: Sequence[NodeProto], target: Target) 
     }
     for node in nodes:
         fusible = [name for name in node.input if name in order]
-        merges = node.op_type in _CLIPPING and target.symmetric
+        merges = node.op_type in CLIPPING and target.symmetric
         adds = node.op_type == "Add" and target.residual_only
         if fusible and (merges or adds):
             bare.add(max(fusible, key=lambda name: order[name]))
@@ -169,7 +148,7 @@ def _cut(model: ModelProto) -> set[str]:
     return {
         makers[node.input[0]]
         for node in model.graph.node
-        if node.op_type in _CLIPPING and node.input[0] in makers
+        if node.op_type in CLIPPING and node.input[0] in makers
     }
 
 
