@@ -235,7 +235,7 @@ class Npu(Target):
     """
 
     hardware: str = "fixed-function accelerators"
-    operators: tuple[str, ...] = (*_OPERATORS, "PRelu", "Resize")
+    operators: tuple[str, ...] = (*_OPERATORS, *MOVES, "PRelu", "Resize")
     symmetric: bool = True
     per_channel: bool = False
     everything: bool = True

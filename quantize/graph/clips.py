@@ -45,10 +45,11 @@ def uncut(
 ) -> frozenset[str]:
     """Return the Relus and Clips of `layers` whose work the range of their result does not do.
 
-    The range of a Concat reaches further than that of a part where another part does; and nobody
-    knows what bounds are that are computed.
+    The range of a Concat reaches further than that of a part where another part does; nobody knows
+    what bounds are that are computed; and a MaxPool gives integers of the grid it reads.
     """
     bounds = clipped(model)
+    pooled = {node.output[0] for node in model.graph.node if node.op_type == "MaxPool"}
 
     def cuts(tensor: str) -> bool:
         if tensor not in bounds or tensor not in ranges:
@@ -58,4 +59,4 @@ def uncut(
         return low >= bounds[tensor][0] - spare and high <= bounds[tensor][1] + spare
 
     nodes = [n for n in model.graph.node if n.op_type in CLIPPING and n.name in layers]
-    return frozenset(node.name for node in nodes if not cuts(node.output[0]))
+    return frozenset(n.name for n in nodes if n.input[0] in pooled or not cuts(n.output[0]))

@@ -23,6 +23,7 @@ from quantize.graph.kept_float import keep_weights_float
 from quantize.graph.opsets import at_opset
 from quantize.graph.rounded_weight import RoundedWeight
 from quantize.graph.scaling import read_scaled
+from quantize.graph.shared_weights import separate_weights
 from quantize.ranges.ranges import Range
 from quantize.targets import Integers, Target
 
@@ -81,6 +82,7 @@ def insert_qdq(
     quantized: ModelProto = quantizer.model.model
     _feed_subgraphs(quantized)
     _remove_pairs(quantized, bare)
+    separate_weights(quantized)
     if target.machines:
         read_scaled(quantized, cut)
         keep_weights_float(quantized)
@@ -157,6 +159,8 @@ def _options(target: Target) -> dict[str, Any]:
         "ActivationSymmetric": target.symmetric,
         "AddQDQPairToWeight": target.float_weights,
         "QuantizeBias": target.quantized_bias,
+        # else what pools is left out where what it reads is quantized for a later layer's sake
+        "ForceQuantizeNoInputCheck": target.everything,
         "QDQDisableWeightAdjustForInt32Bias": not target.quantized_bias,
         "OpTypesToExcludeOutputQuantization": []
         if target.quantized_outputs

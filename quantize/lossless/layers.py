@@ -150,7 +150,7 @@ class IntegerWriter:
 
     def _rows(self, grid: Linear, integers: NDArray[np.integer]) -> str:
         """Dequantize a constant that has the rows of `grid` once or several times."""
-        if grid.scale.size == 1:
+        if not any(setting.name == "axis" for setting in grid.node.attribute):
             scale, *zero_point = grid.node.input[1:]
             own = [self.constant(grid.zero_point.reshape(())) for _ in zero_point]
             return self.add("DequantizeLinear", [self.constant(integers), scale, *own])

@@ -16,6 +16,7 @@ from onnx import ModelProto, helper
 from export.artifact.artifact import Artifact, Sample, write_artifact
 from export.common.errors import QuantizeError
 from export.onnx_graph.graph import dims
+from quantize.lint.lint import lint
 from quantize.quantization import quantize
 from quantize.self_check import SelfCheck
 from quantize.settings import Settings
@@ -180,6 +181,9 @@ def test_a_files_structure_loses_nothing(
     name = NAMES[seed % len(NAMES)]
     monkeypatch.setitem(TARGETS, name, _sixteen(TARGETS[name]))
     fp32, file, given = _quantized(seed, name, tiny, tmp_path)
+    errors = [finding for finding in lint(file) if finding.severity == "error"]
+    # scales are made powers of two for 8 bits
+    assert [one for one in errors if one.rule != "power-of-two"] == []
     for image in given:
         wanted, found = _as_written(fp32, image), _as_written(file, image)
         noise = float(((found - wanted).astype(np.float64) ** 2).sum())

@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
-from onnx import ModelProto
+from onnx import ModelProto, numpy_helper
 
 from quantize.graph.clips import clipped, uncut, within
 from quantize.graph.plan import Plan, build
+from quantize.graph.selection import range_sources
 from quantize.targets import TARGETS
 from tests.export.build import computed, constant, operators
 from tests.quantize.rewrites.graphs import conv, graph, images, node, tensors, weights
@@ -61,6 +62,25 @@ def test_a_clip_goes_where_the_range_ends_as_it_does() -> None:
     ranges = dict.fromkeys(("input", "x", "cut", "far", "both"), (-4.0, 4.0))
     kept = build(Plan(made, TARGETS["qnn"], tuple(layers[:3]), ranges, {}))
     assert "Clip" in operators(kept)
+
+
+@pytest.mark.parametrize("target", ["qnn", "litert"])
+def test_what_a_pooling_chose_stays_on_its_grid_before_a_relu(target: str) -> None:
+    made = graph(
+        [conv("x", "input"), node("MaxPool", ["x"], "most", kernel_shape=[2, 2]),
+         node("Relu", ["most"], "cut"), conv("last", "cut", "logits")],
+        [*weights("x", 4, 3, 1, 1), *weights("last", 2, 4, 1, 1)],
+    )  # fmt: skip
+    layers = made.graph.node[:3]
+    sources = range_sources(made, layers)
+    assert (sources["most"], sources["cut"]) == ("most", "cut")
+    ranges = {"input": (-4.0, 4.0), "x": (-3.0, 2.0), "most": (-3.0, 2.0), "cut": (0.0, 2.0)}
+    plan = Plan(made, TARGETS[target], tuple(one.name for one in layers), ranges, {})
+    quantized = build(plan)
+    scales = {one.input[0]: one.input[1:] for one in quantized.graph.node if one.op_type[0] == "Q"}
+    values = {t.name: numpy_helper.to_array(t) for t in quantized.graph.initializer}
+    assert all(values[a] == values[b] for a, b in zip(scales["x"], scales["most"], strict=True))
+    assert "Relu" in operators(quantized)
 
 
 def test_bounds() -> None:
