@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from segport.choice_page import TABLES, choice_page
-from segport.recipe import load_recipe
+from segport.recipe_file import load_recipe
 from tests.segport.command import segport
 from tests.segport.new_entries import ENTRIES, HELP, New
 
