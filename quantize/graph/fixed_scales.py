@@ -53,7 +53,8 @@ def fix_weights(
 ) -> dict[str, list[dict[str, Any]]]:
     """Return overrides that fix the scale of every constant the layers read, put weights on grid.
 
-    `wide` names layers whose weights take the target's wide type. On the grid, onnxruntime finds exactly the integers of `weights` again.
+    On the grid, onnxruntime finds exactly the integers of `weights` again. Weights of the layers
+    `wide` take the target's wide type.
     """
     constants = initializers(model.graph)
     overrides = {}
