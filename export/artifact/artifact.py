@@ -31,6 +31,7 @@ from export.common.escaping import visible
 from export.common.files import file_bytes, new_files, sha256_of
 from export.common.memory import refuse_beyond
 from export.common.names import LONGEST, is_file_name, is_plain
+from export.common.validation import first_wrong
 from export.onnx_graph.graph import dims, dtype_name
 
 FORMAT = 1
@@ -235,9 +236,7 @@ class Manifest(_Strict):
                 try:
                     _FACTS.get(precision, _MADE).validate_python(self.checks[precision])
                 except ValidationError as error:
-                    first = error.errors()[0]
-                    where = ".".join(map(str, ("checks", precision, *first["loc"])))
-                    raise ValueError(f"{where}: {first['msg']}") from error
+                    raise ValueError(first_wrong(error, "checks", precision)) from error
         return self
 
     @model_validator(mode="after")
@@ -346,11 +345,9 @@ def load_artifact(path: Path) -> Artifact:
     try:
         manifest = Manifest.model_validate_json(file_bytes(manifest_path))
     except (ValidationError, OSError) as error:
-        first = error.errors()[0] if isinstance(error, ValidationError) else None
-        said = (".".join(map(str, first["loc"])), first["msg"]) if first else (str(error),)
-        where = ": ".join(filter(None, said)).removeprefix("Value error, ")
+        wrong = first_wrong(error) if isinstance(error, ValidationError) else str(error)
         raise ArtifactError(
-            f"{manifest_path}: not a segport manifest ({where}); "
+            f"{manifest_path}: not a segport manifest ({wrong}); "
             "'segport import' makes a new one for a third-party file"
         ) from error
     if sha256_of(path) != manifest.sha256:

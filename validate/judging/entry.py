@@ -13,10 +13,8 @@ from export.ort.sessions import cpu_facts, threads
 from validate.accumulation.wording import accumulation_warnings
 from validate.counting.evaluation import Evaluation
 from validate.judging.second_size import size_warnings
-from validate.result.result import (
+from validate.result.facts import (
     AccumulationFacts,
-    ArtifactResult,
-    Figures,
     NoiseFacts,
     SearchBudget,
     SearchFacts,
@@ -24,6 +22,7 @@ from validate.result.result import (
     SecondSizeFacts,
     SpreadFacts,
 )
+from validate.result.result import ArtifactResult, Figures
 from validate.runtime.engine import Runtime
 from validate.samples.protocols import get_protocol
 from validate.speed.latency import Latency

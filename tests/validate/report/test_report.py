@@ -16,13 +16,8 @@ from validate.gating.verdict import Outcome, Verdict
 from validate.report.diagnosis_report import write_diagnosis
 from validate.report.report import markdown_report, report, terminal_report
 from validate.report.verdict_lines import NO_GATE
-from validate.result.result import (
-    BootstrapFacts,
-    ClassDrop,
-    ImageAgreement,
-    Result,
-    SpreadFacts,
-)
+from validate.result.facts import BootstrapFacts, ClassDrop, ImageAgreement, SpreadFacts
+from validate.result.result import Result
 
 
 def _result() -> Result:
