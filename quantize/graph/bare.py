@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 from onnx import ModelProto, NodeProto
 
 from export.onnx_graph.graph import consumers, rename_reads
-from quantize.targets import Target
+from quantize.target import Target
 
 CLIPPING = ("Relu", "Clip")
 

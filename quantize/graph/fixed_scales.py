@@ -10,7 +10,7 @@ from onnxruntime.quantization import QuantType
 
 from export.onnx_graph.graph import attribute, initializers
 from quantize.graph.rounded_weight import RoundedWeight
-from quantize.targets import Integers, Target
+from quantize.target import Integers, Target
 
 QUANT_TYPES = {
     "int8": QuantType.QInt8,

@@ -12,7 +12,7 @@ from quantize.graph.fixed_scales import WEIGHTED
 from quantize.graph.qdq import insert_qdq
 from quantize.graph.rounded_weight import RoundedWeight
 from quantize.ranges.ranges import Range
-from quantize.targets import Target
+from quantize.target import Target
 
 
 @dataclass(frozen=True)

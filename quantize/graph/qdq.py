@@ -18,7 +18,7 @@ from quantize.graph.kept_float import keep_weights_float
 from quantize.graph.rounded_weight import RoundedWeight
 from quantize.graph.scaling import read_scaled
 from quantize.ranges.ranges import Range
-from quantize.targets import Target
+from quantize.target import Target
 
 _DEQUANTIZE = "DequantizeLinear"
 

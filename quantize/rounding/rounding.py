@@ -17,7 +17,7 @@ from quantize.rounding.settling import Choose, Settled, settle
 from quantize.rounding.steps import best_rows, candidate_scales
 from quantize.rounding.table import ROUNDINGS
 from quantize.rounding.windows import Window
-from quantize.targets import Target
+from quantize.target import Target
 
 Floats = NDArray[np.float64]
 

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from onnx import ModelProto
 from PIL import Image
 
-from export.artifact.artifact import Artifact, Sample, load_artifact
+from export.artifact.artifact import Artifact, load_artifact
 from export.artifact.class_map import class_map
 from export.artifact.image import normalised, synthetic_images
+from export.artifact.sample import Sample
 from export.common.errors import (
     ExportError,
     SegportError,

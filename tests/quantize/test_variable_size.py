@@ -7,7 +7,8 @@ import numpy as np
 import onnx
 import pytest
 
-from export.artifact.artifact import Artifact, Sample, write_artifact
+from export.artifact.artifact import Artifact, write_artifact
+from export.artifact.sample import Sample
 from export.onnx_export import export_model
 from export.ort.sessions import open_session, run
 from quantize.quantization import quantize

@@ -5,8 +5,9 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from export.artifact.artifact import Artifact, Manifest
+from export.artifact.artifact import Artifact
 from export.artifact.facts import CandidateFacts
+from export.artifact.manifest import Manifest
 from export.ort.inspection import inspect, macs_share
 from export.ort.providers import CPU, CUDA, TENSORRT
 from export.ort.sessions import cpu_facts, threads

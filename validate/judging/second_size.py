@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from export.artifact.artifact import Manifest
+from export.artifact.manifest import Manifest
 from export.artifact.second_size import second_size
 from export.common.progress import Progress, silent
 from validate.counting.evaluation import Evaluation, evaluate

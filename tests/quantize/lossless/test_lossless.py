@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from onnx import ModelProto, numpy_helper
 
-from export.artifact.artifact import Sample
+from export.artifact.sample import Sample
 from quantize.lossless.lossless import LOSSLESS, rewrite_losslessly
 from tests.quantize.lossless.graphs import image, quantized
 
