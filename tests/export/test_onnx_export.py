@@ -148,6 +148,7 @@ def test_no_trace_of_its_making(tiny: Artifact) -> None:
         assert holder.doc_string == ""
 
 
+@pytest.mark.slow
 @pytest.mark.processes
 def test_a_crash_of_onnxsim_changes_no_byte(
     tiny: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -199,6 +200,7 @@ def dynamic(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
     return export_model(MODEL, "default", folder, size=None, batch=None, output="both", name="free")
 
 
+@pytest.mark.slow
 def test_dynamic_manifest(dynamic: Artifact) -> None:
     manifest = dynamic.manifest
 
@@ -214,6 +216,7 @@ def test_dynamic_manifest(dynamic: Artifact) -> None:
     assert "GlobalAveragePool" in operators(dynamic.path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("batch", "height", "width"), [(1, 65, 65), (3, 65, 97), (2, 33, 120)])
 def test_dynamic_file_takes_any_size(
     dynamic: Artifact, batch: int, height: int, width: int
@@ -328,6 +331,7 @@ def test_networks_that_cannot_be_exported(name: str, tmp_path: Path) -> None:
     _refused(ExportError, tmp_path, f"{ODD}:{name}", model=f"{ODD}:{name}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "options"),
     [("InTuple", {}), ("InNamedTuple", {}), ("TwoAlike", {"output_name": "fine"})],
@@ -351,6 +355,7 @@ def test_of_two_alike_maps_the_user_says_which(tmp_path: Path) -> None:
     _refused(UsageError, tmp_path, "coarse", "fine", "--output-name", model=f"{ODD}:TwoAlike")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "kind"), [("OneChannel", "binary-logit"), ("OneProbability", "binary-probability")]
 )
@@ -396,6 +401,7 @@ def test_parity_is_enforced(spoiled: str, tmp_path: Path, monkeypatch: pytest.Mo
     _refused(ExportError, tmp_path, f"{MODEL}: torch against onnxruntime: {reason}")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("unsimplified")
 def test_a_dynamic_dimension_that_became_fixed_is_noticed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
