@@ -177,6 +177,7 @@ def test_another_process_writes_the_same_bytes(tiny: Artifact, tmp_path: Path) -
         assert (tmp_path / name).read_bytes() == (tiny.path.parent / name).read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("unsimplified")
 def test_nothing_is_printed(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     given = Sample("mine", _image(*SIZE), "0" * 64)
@@ -234,6 +235,7 @@ def test_dynamic_file_takes_any_size(
     assert len(np.unique(mask)) > 2  # not vacuous
 
 
+@pytest.mark.slow
 def test_mask_alone(tiny: Artifact, tmp_path: Path) -> None:
     artifact = export_model(
         MODEL, "default", tmp_path, size=(65, 97), batch=2, output="mask", name="tiny"

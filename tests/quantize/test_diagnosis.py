@@ -190,6 +190,7 @@ def test_the_first_of_two_broken_layers_is_named(
     assert named(tiny, edited(tiny, tmp_path, changes), samples) == "node_conv2d_1"
 
 
+@pytest.mark.slow
 def test_a_float16_overflow_is_named_where_it_begins(voc: Path, tmp_path: Path) -> None:
     hot = export_model("tests.networks:overflowing", "default", tmp_path, size=(65, 65), name="hot")
     dataset = open_dataset(f"{voc}:train", "train", masks=False)

@@ -132,6 +132,7 @@ def test_a_recipe_names_what_is_in_no_table(
     assert f"'{name}'" in answer.err and "recipe.toml: " in answer.err and "unknown" in answer.err
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("new_entries")
 def test_commands_use_new_entries(
     tmp_path: Path, make_voc: Callable[..., Path], monkeypatch: pytest.MonkeyPatch

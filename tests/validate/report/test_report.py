@@ -291,6 +291,7 @@ def test_formats_can_be_chosen(tmp_path: Path) -> None:
     assert not (tmp_path / "out2").exists()
 
 
+@pytest.mark.slow
 def test_pictures_go_with_the_report_and_do_not_outlive_their_result(tmp_path: Path) -> None:
     with_pictures = result_folder(tmp_path / "with")
     without = result_folder(tmp_path / "without", pictures=0)
