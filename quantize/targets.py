@@ -174,11 +174,12 @@ class Qnn16(Qnn):
     """The same with 16-bit activations: A16W8, slower on the NPU and nearly as exact as fp32.
 
     Standard operators take 16-bit integers from opset 21 on. QNN wants 1/65536 and 0 for what a
-    Sigmoid gives. Ranges are the extremes: 65535 steps leave nothing to gain by cutting tails.
-    So what is lost is lost in the weights, which equalization makes alike: the activations that it
-    widens for that have steps to spare. A search gives 16-bit weights to those that lose most,
-    which QNN's convolutions take on the device, and not in its emulator: onnxruntime's tests of
-    its provider run such (ConvU16S16S32) on Windows and Android alone.
+    Sigmoid gives. Ranges reach twice as far as the extremes: of 65535 steps half are to spare, and
+    values that calibration did not see lose nothing at the ends. So what is lost is lost in the
+    weights, which equalization makes alike: the activations that it widens for that have steps to
+    spare. A search gives 16-bit weights to those that lose most, which QNN's convolutions take on
+    the device, and not in its emulator: onnxruntime's tests of its provider run such
+    (ConvU16S16S32) on Windows and Android alone.
     """
 
     note: str = "16-bit activations"
@@ -188,7 +189,7 @@ class Qnn16(Qnn):
     )
     opset: int = 21
     wide_weight: Literal["int16"] | None = "int16"
-    range: str = "minmax"
+    range: str = "minmax:2"
     methods: tuple[str, ...] = (
         *(one for one in METHODS if one != "gptq"), "hard-sigmoid", "convolve-batch-norm",
         "equalize", "gptq",

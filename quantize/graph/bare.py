@@ -5,9 +5,8 @@ from collections.abc import Collection, Sequence
 from onnx import ModelProto, NodeProto
 
 from export.onnx_graph.graph import consumers, rename_reads
+from quantize.graph.clips import CLIPPING
 from quantize.target import Target
-
-CLIPPING = ("Relu", "Clip")
 
 
 def bare_tensors(model: ModelProto, nodes: Sequence[NodeProto], target: Target) -> set[str]:

@@ -5,16 +5,16 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import onnx
 from onnx import ModelProto
 from onnxruntime.quantization.calibrate import CalibrationMethod, TensorData, TensorsData
 from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 
-from export.common.errors import QuantizeError, first_line
-from export.onnx_graph.graph import captured, infer_shapes, opset, rename_reads
-from quantize.graph.bare import CLIPPING, bare_tensors, remove_pairs
+from export.onnx_graph.graph import captured, rename_reads
+from quantize.graph.bare import bare_tensors, remove_pairs
+from quantize.graph.clips import CLIPPING, uncut
 from quantize.graph.fixed_scales import QUANT_TYPES, fix_weights, power_of_two
 from quantize.graph.kept_float import keep_weights_float
+from quantize.graph.opsets import at_opset
 from quantize.graph.rounded_weight import RoundedWeight
 from quantize.graph.scaling import read_scaled
 from quantize.ranges.ranges import Range
@@ -39,10 +39,11 @@ def insert_qdq(
     of the layers `wide` to the nearest of the target's wide type. With
     `fold_clips` a Relu or Clip goes where the range of the Q behind it cuts as it does.
     """
-    copy = _at_opset(model, target.opset)
+    copy = at_opset(model, target.opset)
     nodes = [node for node in copy.graph.node if node.name in set(layers)]
     bare = bare_tensors(copy, nodes, target)
     cut = _cut(copy)
+    kept = uncut(copy, set(layers), ranges)
     quantizer = QDQQuantizer(
         copy,
         target.per_channel,
@@ -50,7 +51,7 @@ def insert_qdq(
         QUANT_TYPES[target.weight],
         QUANT_TYPES[target.activation],
         TensorsData(CalibrationMethod.MinMax, _tensor_data(ranges, target)),
-        list(layers),
+        [name for name in layers if not fold_clips or name not in kept],
         [],
         list(target.operators),
         _options(target)
@@ -70,25 +71,6 @@ def insert_qdq(
         read_scaled(quantized, cut)
         keep_weights_float(quantized)
     return quantized
-
-
-def _at_opset(model: ModelProto, least: int) -> ModelProto:
-    """Return a copy, of operator set `least` where the model's is older.
-
-    Raises QuantizeError where onnx cannot convert it.
-    """
-    copy = ModelProto()
-    copy.CopyFrom(model)
-    if opset(model) >= least:
-        return copy
-    try:
-        newer = onnx.version_converter.convert_version(copy, least)
-    except (RuntimeError, onnx.version_converter.ConvertError) as error:
-        raise QuantizeError(
-            f"the target needs opset {least}, to which onnx cannot convert this file of opset "
-            f"{opset(model)} ({first_line(error)}); export it with opset {least}"
-        ) from error
-    return infer_shapes(newer)
 
 
 def _cut(model: ModelProto) -> set[str]:

@@ -37,6 +37,20 @@ def made(made_for: Callable[[str], Artifact]) -> Artifact:
     return made_for(default_target(cpu_facts()))
 
 
+def test_a_file_of_a_newer_operator_set_than_its_fp32_is_compared(
+    tiny: Artifact, made_for: Callable[[str], Artifact], samples: Samples, tmp_path: Path
+) -> None:
+    wide = made_for("qnn-a16w8")
+    versions = [onnx.load(one.path).opset_import[0].version for one in (tiny, wide)]
+    assert versions == [18, 21]
+    found = diagnose(tiny, wide, samples)
+    assert {*CONVOLUTIONS} <= {layer.layer for layer in found.layers}
+    assert not found.suspect.stands_out
+    scale = activation_scale(wide, "node_conv2d_2")
+    broken = edited(wide, tmp_path, {scale: lambda value: value * 16})
+    assert named(tiny, broken, samples) == "node_conv2d_2"
+
+
 @pytest.fixture(scope="module")
 def half(tiny: Artifact, samples: Samples, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
     return quantize(tiny, "fp16", tmp_path_factory.mktemp("fp16"), samples=samples)
