@@ -10,8 +10,9 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 from onnx import ModelProto
 
-from export.artifact.artifact import Artifact, Sample
+from export.artifact.artifact import Artifact
 from export.artifact.diagnosis import Diagnosis
+from export.artifact.sample import Sample
 from export.common.errors import ComparisonError
 from export.common.progress import Progress, silent
 from export.onnx_graph.graph import float_tensors, infer_shapes, opset, with_input_shape

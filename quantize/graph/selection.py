@@ -8,7 +8,8 @@ from onnx import ModelProto, NodeProto, TensorProto
 from export.common.errors import UsageError
 from export.onnx_graph.graph import consumers, float_tensors, initializers
 from quantize.graph.fused_float import gelu_parts
-from quantize.targets import MOVES, Target
+from quantize.target import Target
+from quantize.targets import MOVES
 
 _CLIPPING = ("Relu", "Clip")
 _WEIGHTED = ("Conv", "Gemm", "MatMul")

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import GraphProto, ModelProto, NodeProto, helper, numpy_helper
 
-from export.artifact.artifact import InputSpec
+from export.artifact.manifest import InputSpec
 from export.onnx_graph.graph import attributes, consumers, initializers, tensor_names
 from export.onnx_graph.names import free_name
 from quantize.ranges.ranges import Range

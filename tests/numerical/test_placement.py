@@ -13,14 +13,16 @@ import onnxruntime as ort
 import pytest
 from onnx import ModelProto, helper
 
-from export.artifact.artifact import Artifact, Sample, write_artifact
+from export.artifact.artifact import Artifact, write_artifact
+from export.artifact.sample import Sample
 from export.common.errors import QuantizeError
 from export.onnx_graph.graph import dims
 from quantize.lint.lint import lint
 from quantize.quantization import quantize
 from quantize.self_check import SelfCheck
 from quantize.settings import Settings
-from quantize.targets import TARGETS, Target
+from quantize.target import Target
+from quantize.targets import TARGETS
 from tests.numerical.networks import PARTS, Builder, Floats, images
 from tests.numerical.sizes import cases
 

@@ -11,7 +11,8 @@ import onnxruntime as ort
 import pytest
 from onnx import helper, numpy_helper
 
-from export.artifact.artifact import Artifact, Sample, write_artifact
+from export.artifact.artifact import Artifact, write_artifact
+from export.artifact.sample import Sample
 from export.common.errors import ComparisonError
 from export.onnx_export import export_model
 from export.ort.sessions import cpu_facts
@@ -203,6 +204,7 @@ def test_the_first_of_two_broken_layers_is_named(
     assert named(tiny, edited(tiny, tmp_path, changes), samples) == "node_conv2d_1"
 
 
+@pytest.mark.slow
 def test_a_float16_overflow_is_named_where_it_begins(voc: Path, tmp_path: Path) -> None:
     hot = export_model("tests.networks:overflowing", "default", tmp_path, size=(65, 65), name="hot")
     dataset = open_dataset(f"{voc}:train", "train", masks=False)

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from export.common.errors import UsageError
-from segport.recipe import load_recipe
+from segport.recipe_file import load_recipe
 from segport.recipe_values import request_of, settings_of
 from validate.gating.kinds import KINDS
 

@@ -22,7 +22,8 @@ from validate.metrics.metrics import (
     pixel_accuracy,
 )
 from validate.result.evidence import Evidence
-from validate.result.result import Figures, ImageAgreement
+from validate.result.facts import ImageAgreement
+from validate.result.result import Figures
 
 
 def figures(

@@ -7,7 +7,7 @@ import onnx
 import pytest
 from onnx import ModelProto, numpy_helper
 
-from export.artifact.artifact import Sample
+from export.artifact.sample import Sample
 from quantize.lossless.lossless import LOSSLESS, rewrite_losslessly
 from tests.export.build import computed
 from tests.quantize.lossless.graphs import image, quantized
