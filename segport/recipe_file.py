@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from export.common.errors import UsageError, first_line
 from export.common.files import file_text
+from export.common.remote import is_url
 from export.networks.table import zoo_entry
 from segport.recipe import (
     ArtifactSection,
@@ -112,6 +113,9 @@ def _resolved(recipe: Recipe, folder: Path) -> Recipe:
     def path(text: str | None, *words: str) -> str | None:
         return text if text is None or text in words else str(folder / text)
 
+    def images(text: str) -> str:
+        return text if is_url(text) else str(folder / text)
+
     model = recipe.model.model_copy(
         update={
             "name": _name(recipe.model.name, folder),
@@ -122,13 +126,14 @@ def _resolved(recipe: Recipe, folder: Path) -> Recipe:
     )
     data = recipe.data.model_copy(
         update={
-            "calibration": path(recipe.data.calibration),
-            "validation": path(recipe.data.validation),
+            "calibration": images(recipe.data.calibration),
+            "validation": images(recipe.data.validation),
             "labels": path(recipe.data.labels, *LABEL_MAPS),
         }
     )
     artifacts = tuple(
-        section.model_copy(update={"data": path(section.data)}) for section in recipe.artifact
+        section.model_copy(update={"data": section.data and images(section.data)})
+        for section in recipe.artifact
     )
     gate = recipe.gate and recipe.gate.model_copy(update={"baseline": path(recipe.gate.baseline)})
     package = recipe.package and recipe.package.model_copy(

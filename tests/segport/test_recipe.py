@@ -95,6 +95,17 @@ def test_words_are_no_paths_and_absolute_paths_stay(tmp_path: Path) -> None:
     assert recipe.gate is not None and recipe.gate.baseline == str(tmp_path / "base.json")
 
 
+def test_urls_of_images_are_no_paths(tmp_path: Path) -> None:
+    text = DESIGN.replace("../shared/voc/", "s3://bucket/").replace(
+        'range = "minmax"', 'max_drop = 1.0\ndata = "gs://more/images"'
+    )
+    (file := tmp_path / "recipe.toml").write_text(text)
+    recipe = load_recipe(file)
+    assert recipe.data.calibration == "s3://bucket/VOCdevkit:train"
+    assert recipe.data.validation == "s3://bucket/VOCdevkit:val"
+    assert recipe.artifact[1].data == "gs://more/images"
+
+
 def test_defaults_are_those_of_the_command_line(tmp_path: Path) -> None:
     recipe = load_recipe(_write(tmp_path, SMALL))
     assert (recipe.data.samples, recipe.data.seed) == (64, 0)
