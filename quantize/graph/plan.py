@@ -8,7 +8,7 @@ from onnx import ModelProto
 
 from export.onnx_graph.graph import consumers, float_tensors, initializers, normalise
 from quantize.graph.biases import Shifts, with_shifted_biases
-from quantize.graph.fixed_scales import WEIGHTED
+from quantize.graph.insertion.fixed_scales import WEIGHTED
 from quantize.graph.qdq import insert_qdq
 from quantize.graph.rounded_weight import RoundedWeight
 from quantize.ranges.ranges import Range

@@ -10,14 +10,14 @@ from onnxruntime.quantization.calibrate import CalibrationMethod, TensorData, Te
 from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 
 from export.onnx_graph.graph import captured, rename_reads
-from quantize.graph.bare import bare_tensors, remove_pairs
 from quantize.graph.clips import CLIPPING, uncut
-from quantize.graph.fixed_scales import QUANT_TYPES, fix_weights, power_of_two
+from quantize.graph.insertion.bare import bare_tensors, remove_pairs
+from quantize.graph.insertion.fixed_scales import QUANT_TYPES, fix_weights, power_of_two
+from quantize.graph.insertion.scaling import read_scaled
+from quantize.graph.insertion.shared_weights import separate_weights
 from quantize.graph.kept_float import keep_weights_float
 from quantize.graph.opsets import at_opset
 from quantize.graph.rounded_weight import RoundedWeight
-from quantize.graph.scaling import read_scaled
-from quantize.graph.shared_weights import separate_weights
 from quantize.ranges.ranges import Range
 from quantize.target import Target
 

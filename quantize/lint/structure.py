@@ -4,7 +4,7 @@ import numpy as np
 from onnx import NodeProto
 
 from export.onnx_graph.graph import MAX_IR_VERSION, opset
-from quantize.graph.bare import bare_tensors
+from quantize.graph.insertion.bare import bare_tensors
 from quantize.graph.qdq_graph import Linear, QdqGraph, data_inputs
 from quantize.lint.subject import Found, LintSubject
 from quantize.targets import MOVES

@@ -10,7 +10,7 @@ from onnx import ModelProto, NodeProto, numpy_helper
 
 from export.common.progress import Progress, silent
 from export.onnx_graph.graph import attribute, attributes, consumers, initializers
-from quantize.graph.fixed_scales import weight_scale
+from quantize.graph.insertion.fixed_scales import weight_scale
 from quantize.graph.rounded_weight import RoundedWeight
 from quantize.rounding.moments import InputMoments
 from quantize.rounding.settling import Choose, Settled, settle

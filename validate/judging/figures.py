@@ -9,11 +9,11 @@ from functools import partial
 import numpy as np
 
 from export.common.errors import DataError
-from export.common.large_arrays import by_rows
 from validate.judging.loss import Loss, find_losses
 from validate.metrics.agreement import ImageCounts, away_from_borders, near_borders, overall, worst
 from validate.metrics.bootstrap import RESAMPLES, SEED
 from validate.metrics.confidence import LEVEL
+from validate.metrics.large_arrays import by_rows
 from validate.metrics.metrics import (
     class_images,
     class_iou,
