@@ -21,7 +21,8 @@ import onnx
 from onnx import ModelProto
 
 from benchmarks.common import bare_parser, facts, write_json
-from export.artifact.artifact import Artifact, Sample, load_artifact
+from export.artifact.artifact import Artifact, load_artifact
+from export.artifact.sample import Sample
 from export.ort.sessions import open_session, run
 from quantize.calibration.calibration import collect
 from quantize.calibration.histogram import Histogram

@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from export.artifact.artifact import Artifact, Manifest, load_artifact
+from export.artifact.artifact import Artifact, load_artifact
+from export.artifact.manifest import Manifest
 from export.common.versions import versions
 from export.ort.sessions import cpu_facts
 from validate.data.datasets import open_dataset

@@ -11,7 +11,8 @@ from typing import Any
 from benchmarks.common import FP32, Run
 from benchmarks.runs import in_onnxruntime, in_openvino
 from benchmarks.tables import SEGPORT as SEGPORT
-from export.artifact.artifact import INPUT_NAME, Sample
+from export.artifact.manifest import INPUT_NAME
+from export.artifact.sample import Sample
 from export.ort.sessions import cpu_facts
 from quantize.host import default_target
 from validate.samples.samples import Samples

@@ -39,7 +39,8 @@ from export.artifact.artifact import Artifact, load_artifact
 from export.common.ending import end
 from export.common.progress import Stages
 from segport.pipeline import run
-from segport.recipe import Recipe, load_recipe
+from segport.recipe import Recipe
+from segport.recipe_file import load_recipe
 from segport.recipe_values import reference_of, runtime_of, weights_of
 from validate.counting.evaluation import evaluate
 from validate.data.datasets import open_dataset

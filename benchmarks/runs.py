@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
 from benchmarks.common import Run, weights_of
-from export.artifact.artifact import INPUT_NAME
+from export.artifact.manifest import INPUT_NAME
 from export.onnx_graph.graph import dims
 from export.ort.sessions import open_session, threads
 

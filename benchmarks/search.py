@@ -38,7 +38,9 @@ from benchmarks.common import (
     write_json,
 )
 from benchmarks.runs import in_onnxruntime
-from export.artifact.artifact import INPUT_NAME, Artifact, Sample, load_artifact
+from export.artifact.artifact import Artifact, load_artifact
+from export.artifact.manifest import INPUT_NAME
+from export.artifact.sample import Sample
 from export.onnx_graph.graph import with_input_shape
 from export.onnx_graph.onnx_cost import graph_cost
 from export.ort.sessions import open_session

@@ -24,7 +24,7 @@ from tabulate import tabulate
 
 from benchmarks.common import ROOT, environment, facts, write_json
 from export import onnx_export, onnx_import
-from export.artifact.artifact import INPUT_NAME
+from export.artifact.manifest import INPUT_NAME
 from export.ort.parity import Outputs
 from export.ort.sessions import named_outputs, open_session
 from export.simplify import Simplified

@@ -23,8 +23,9 @@ import numpy as np
 from tabulate import tabulate
 
 from benchmarks.common import bare_parser, facts, write_json
-from export.artifact.artifact import Sample, load_artifact
+from export.artifact.artifact import load_artifact
 from export.artifact.class_map import class_map
+from export.artifact.sample import Sample
 from export.networks.table import ZOO
 from export.onnx_export import export_model
 from export.ort.sessions import open_session, run

@@ -11,20 +11,12 @@ from numpy.typing import NDArray
 from onnx import ModelProto
 from torch import Tensor, nn
 
-from export.artifact.artifact import (
-    INPUT_NAME,
-    Artifact,
-    InputSpec,
-    Manifest,
-    Sample,
-    Weights,
-    artifact_name,
-    output_spec,
-    write_artifact,
-)
+from export.artifact.artifact import Artifact, artifact_name, write_artifact
 from export.artifact.classes import checked_names, palette, read_classes
 from export.artifact.image import normalised, synthetic_images
+from export.artifact.manifest import INPUT_NAME, InputSpec, Manifest, Weights, output_spec
 from export.artifact.outputs import BINARY_KINDS, OUTPUTS
+from export.artifact.sample import Sample
 from export.artifact.scale import find_scale
 from export.artifact.size import MIN_SIZE, NOMINAL_SIZE
 from export.common.errors import ExportError, SegportError, UsageError, first_line

@@ -7,19 +7,17 @@ from pathlib import Path
 import onnx
 from onnx import ModelProto
 
-from export.artifact.artifact import (
+from export.artifact.artifact import Artifact, artifact_name, write_artifact
+from export.artifact.classes import palette, read_classes
+from export.artifact.manifest import (
     INPUT_NAME,
-    Artifact,
     InputSpec,
     Manifest,
     SourceOutput,
     SourceSpec,
     Weights,
-    artifact_name,
     output_spec,
-    write_artifact,
 )
-from export.artifact.classes import palette, read_classes
 from export.common.errors import ArtifactError, ExportError, SegportError, first_line
 from export.common.escaping import visible
 from export.common.files import check_writable, sha256_of

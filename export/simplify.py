@@ -13,7 +13,7 @@ from typing import NamedTuple
 import onnx
 from onnx import ModelProto
 
-from export.artifact.artifact import INPUT_NAME
+from export.artifact.manifest import INPUT_NAME
 from export.common.files import scratch_folder
 from export.ort.parity import Outputs, measure_parity
 from export.ort.sessions import named_outputs, open_session

@@ -13,7 +13,7 @@ import torch
 from onnx import ModelProto
 from torch import nn
 
-from export.artifact.artifact import INPUT_NAME
+from export.artifact.manifest import INPUT_NAME
 from export.artifact.size import MIN_SIZE, NOMINAL_SIZE
 from export.common.errors import ExportError, first_line
 from export.common.files import scratch_folder

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from quantize.targets import ARM, Target
+from quantize.target import Target
+from quantize.targets import ARM
 
 _VNNI = ("avx512_vnni", "avx_vnni", "amx_int8")
 

@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from export.artifact.artifact import Artifact, ImageRef, Origin, Sample, origin_of
+from export.artifact.artifact import Artifact
+from export.artifact.manifest import ImageRef
+from export.artifact.sample import Origin, Sample, origin_of
 from export.common.progress import Progress
 from quantize.settings import Settings
 

@@ -7,8 +7,8 @@ from typing import Protocol
 import onnx
 from onnx import ModelProto
 
-from export.artifact.artifact import Sample
 from export.artifact.facts import FormFacts, Fp16Facts, Int8Facts
+from export.artifact.sample import Sample
 from export.common.errors import CalibrationError, UsageError
 from export.onnx_graph.graph import infer_shapes
 from export.ort.sessions import cpu_facts

@@ -6,7 +6,9 @@ from pathlib import Path
 
 from onnx import ModelProto
 
-from export.artifact.artifact import Artifact, Manifest, Origin, Sample, output_spec, write_artifact
+from export.artifact.artifact import Artifact, write_artifact
+from export.artifact.manifest import Manifest, output_spec
+from export.artifact.sample import Origin, Sample
 from export.common.errors import QuantizeError, UsageError
 from export.common.files import check_writable, scratch_folder
 from export.common.progress import Progress, silent
@@ -83,7 +85,7 @@ def quantize_all(
     """Make smaller artifacts of an fp32 one and write them to `folder`, each when it is done.
 
     `samples` are calibration images; int8 needs them, fp16 checks value ranges with them. How they
-    were prepared and drawn they say themselves (`export.artifact.artifact.Origin`). A pass over
+    were prepared and drawn they say themselves (`export.artifact.sample.Origin`). A pass over
     them, by `workers` where some are given, measures what all orders want to know by then. All
     images used go into the manifest. Raises UsageError for an unknown name or an artifact that is
     not fp32, CalibrationError for unusable samples, QuantizeError when a file would not be what its

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from export.artifact.artifact import Artifact, Sample
+from export.artifact.artifact import Artifact
 from export.artifact.class_map import classes_of
+from export.artifact.sample import Sample
 from export.artifact.second_size import second_size
 from export.common.errors import ComparisonError, QuantizeError
 from export.ort.sessions import open_session, run

@@ -1,28 +1,14 @@
-"""Hardware an int8 file is made for."""
+"""The hardware that files are made for, one preset each."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from export.common.tables import known
-from export.mask_head.names import PLAIN
-from quantize.ranges.table import DEFAULT_RANGE
-
-FloatPrecision = Literal["f32", "bf16", "f16"]
-"""What a runtime computes float layers in, as OpenVINO's INFERENCE_PRECISION_HINT names it."""
-
-Integers = Literal["int8", "uint8", "int16", "uint16"]
-"""A type of integers, as numpy names it."""
+from quantize.target import METHODS, OPERATORS, FloatPrecision, Integers, Target
 
 _X86 = ("x86_64", "amd64")
 ARM = ("aarch64", "arm64")
-_OPERATORS = (
-    "Conv", "Gemm", "MatMul", "Add", "Mul", "Concat", "GlobalAveragePool", "AveragePool",
-    "MaxPool", "Relu", "Clip", "LeakyRelu", "Sigmoid",
-)  # fmt: skip
-_INT16 = 2**15 - 1
-MIN_OPSET = 17
-"""Q/DQ with a scale per channel, which all runtimes in use read."""
 MOVES = ("DepthToSpace", "Reshape", "Slice", "Transpose")
 """They change where values are and not what they are: input and output have one scale."""
 _FUSES = {
@@ -31,91 +17,6 @@ _FUSES = {
     "Concat": "QLinearConcat",
     "GlobalAveragePool": "QLinearGlobalAveragePool",
 }
-
-_METHODS = ("simplify-pooling", "sub-pixel-conv", "repair-dead-channels", "fold-clip", "gptq")
-
-
-@dataclass(frozen=True)
-class Target:
-    """How some hardware wants its QDQ graph; each child is a preset.
-
-    `note` says what else sets the preset apart. `machines` are those (as `platform.machine` names
-    them) on which onnxruntime's CPU provider runs the file in int8; empty when the hardware has a
-    runtime of its own. `runtime` is the one of `validate.runtime.table` that a machine of that kind
-    can time it on. Of `operators`, which are quantized, `fuses` says which must become which
-    int8 operator in onnxruntime's optimized graph there, so that int8 is really what runs.
-
-    Activations have one scale per tensor; `symmetric` makes their zero point 0. Weights have
-    zero point 0 and integers of at most `weight_max` in magnitude, with one scale per output
-    channel if `per_channel`, but for the operators of `one_scale`. A layer that a search spares
-    becomes float, or with `wide_weight` gets weights of that type. Results of the operators in
-    `fixed` have the scale and zero point given there. `opset` is the first that the file may have.
-    `power_of_two` rounds all scales up, so that nothing saturates.
-    `float_weights` keeps weights in float32 behind a Q/DQ pair, `quantized_bias` makes biases
-    int32. Without `quantized_outputs` only what layers read gets a pair; `residual_only`
-    leaves it out where an Add reads the convolution it can be fused with, `float_results` behind
-    such layers that only float ones read. With `everything` layers are quantized too whose result
-    only float layers read; with `kernels`, one of `quantize.partition.costs`, only those that take
-    less time so. A file that gives a mask ends in `mask_head`, one of `export.mask_head.heads`.
-    `inference_precision` is what its runtime is to compute float layers in, where it has a
-    choice. `lossless` are rewrites of the finished file (see `quantize.lossless`). `options` are
-    further ones of onnxruntime's quantizer. `range` and `methods` are the range rule and the steps
-    (see `quantize.int8.methods`) that a user gets who names none.
-    """
-
-    hardware: str
-    note: str = ""
-    machines: tuple[str, ...] = ()
-    runtime: str | None = None
-    operators: tuple[str, ...] = _OPERATORS
-    fuses: Mapping[str, str] = field(default_factory=dict)
-    activation: Integers = "int8"
-    symmetric: bool = False
-    weight: Integers = "int8"
-    weight_max: int = 127
-    wide_weight: Literal["int16"] | None = None
-    per_channel: bool = True
-    one_scale: tuple[str, ...] = ()
-    fixed: Mapping[str, tuple[float, int]] = field(default_factory=dict)
-    opset: int = MIN_OPSET
-    power_of_two: bool = False
-    float_weights: bool = False
-    quantized_bias: bool = True
-    quantized_outputs: bool = True
-    residual_only: bool = False
-    float_results: tuple[str, ...] = ()
-    everything: bool = False
-    kernels: str | None = None
-    mask_head: str = PLAIN
-    inference_precision: FloatPrecision | None = None
-    lossless: tuple[str, ...] = ()
-    options: Mapping[str, Any] = field(default_factory=dict)
-    range: str = DEFAULT_RANGE
-    methods: tuple[str, ...] = _METHODS
-
-    def has_channels(self, operator: str) -> bool:
-        """Whether weights of an operator have one scale per output channel."""
-        return self.per_channel and operator not in self.one_scale
-
-    @property
-    def spared(self) -> str:
-        """What a search makes of layers that lose too much, in words."""
-        return f"with {self.wide_weight} weights" if self.wide_weight else "in float"
-
-    @property
-    def reduced(self) -> str:
-        """What it makes of the others."""
-        return f"with {self.weight} weights" if self.wide_weight else "in int8"
-
-    @property
-    def widened(self) -> "Target":
-        """The target with all weights of the wide type, as far as it has one."""
-        return replace(self, weight=self.wide_weight or self.weight, weight_max=_INT16)
-
-    @property
-    def help(self) -> str:
-        """What it is for, in one line."""
-        return f"{self.hardware}{self.note and ', '}{self.note}"
 
 
 @dataclass(frozen=True)
@@ -136,13 +37,13 @@ class Cpu(Target):
     runtime: str | None = "ort-cpu"
     fuses: Mapping[str, str] = field(default_factory=_FUSES.copy)
     activation: Integers = "uint8"
-    operators: tuple[str, ...] = (*_OPERATORS, *MOVES)
+    operators: tuple[str, ...] = (*OPERATORS, *MOVES)
     float_results: tuple[str, ...] = ("MatMul",)
     mask_head: str = "cells"
     lossless: tuple[str, ...] = ("merge-pixels", "skip-padding", "merge-groups")
     range: str = "mse"
     methods: tuple[str, ...] = (
-        *_METHODS, "convolve-before-resize", "hard-sigmoid", "gelu", "write-out-prelu",
+        *METHODS, "convolve-before-resize", "hard-sigmoid", "gelu", "write-out-prelu",
     )  # fmt: skip
 
 
@@ -197,7 +98,7 @@ class OpenVino(Target):
     quantized_bias: bool = False
     quantized_outputs: bool = False
     mask_head: str = "cells-or-plain"
-    methods: tuple[str, ...] = (*_METHODS, "convolve-before-resize")
+    methods: tuple[str, ...] = (*METHODS, "convolve-before-resize")
     inference_precision: FloatPrecision | None = "f32"
 
 
@@ -235,7 +136,7 @@ class Npu(Target):
     """
 
     hardware: str = "fixed-function accelerators"
-    operators: tuple[str, ...] = (*_OPERATORS, "PRelu", "Resize")
+    operators: tuple[str, ...] = (*OPERATORS, *MOVES, "PRelu", "Resize")
     symmetric: bool = True
     per_channel: bool = False
     everything: bool = True
@@ -257,7 +158,7 @@ class Qnn(Target):
 
     hardware: str = "Qualcomm NPUs (QNN)"
     note: str = "8-bit activations"
-    operators: tuple[str, ...] = (*_OPERATORS, *MOVES, "PRelu", "Resize")
+    operators: tuple[str, ...] = (*OPERATORS, *MOVES, "PRelu", "Resize")
     activation: Integers = "uint8"
     one_scale: tuple[str, ...] = ("MatMul",)
     everything: bool = True
@@ -265,7 +166,7 @@ class Qnn(Target):
     options: Mapping[str, Any] = field(
         default_factory=lambda: {"MinimumRealRange": 0.0001, "DedicatedQDQPair": False}
     )
-    methods: tuple[str, ...] = (*_METHODS, "hard-sigmoid", "convolve-batch-norm")
+    methods: tuple[str, ...] = (*METHODS, "hard-sigmoid", "convolve-batch-norm")
 
 
 @dataclass(frozen=True)
@@ -273,11 +174,12 @@ class Qnn16(Qnn):
     """The same with 16-bit activations: A16W8, slower on the NPU and nearly as exact as fp32.
 
     Standard operators take 16-bit integers from opset 21 on. QNN wants 1/65536 and 0 for what a
-    Sigmoid gives. Ranges are the extremes: 65535 steps leave nothing to gain by cutting tails.
-    So what is lost is lost in the weights, which equalization makes alike: the activations that it
-    widens for that have steps to spare. A search gives 16-bit weights to those that lose most,
-    which QNN's convolutions take on the device, and not in its emulator: onnxruntime's tests of
-    its provider run such (ConvU16S16S32) on Windows and Android alone.
+    Sigmoid gives. Ranges reach twice as far as the extremes: of 65535 steps half are to spare, and
+    values that calibration did not see lose nothing at the ends. So what is lost is lost in the
+    weights, which equalization makes alike: the activations that it widens for that have steps to
+    spare. A search gives 16-bit weights to those that lose most, which QNN's convolutions take on
+    the device, and not in its emulator: onnxruntime's tests of its provider run such
+    (ConvU16S16S32) on Windows and Android alone.
     """
 
     note: str = "16-bit activations"
@@ -287,9 +189,9 @@ class Qnn16(Qnn):
     )
     opset: int = 21
     wide_weight: Literal["int16"] | None = "int16"
-    range: str = "minmax"
+    range: str = "minmax:2"
     methods: tuple[str, ...] = (
-        *(one for one in _METHODS if one != "gptq"), "hard-sigmoid", "convolve-batch-norm",
+        *(one for one in METHODS if one != "gptq"), "hard-sigmoid", "convolve-batch-norm",
         "equalize", "gptq",
     )  # fmt: skip
 
@@ -306,14 +208,14 @@ class LiteRt(Target):
     """
 
     hardware: str = "LiteRT (TensorFlow Lite)"
-    operators: tuple[str, ...] = (*_OPERATORS, *MOVES, "PRelu", "Resize")
+    operators: tuple[str, ...] = (*OPERATORS, *MOVES, "PRelu", "Resize")
     one_scale: tuple[str, ...] = ("Gemm", "MatMul")
     fixed: Mapping[str, tuple[float, int]] = field(
         default_factory=lambda: {"Sigmoid": (1 / 256, -128)}
     )
     everything: bool = True
     range: str = "mse"
-    methods: tuple[str, ...] = (*_METHODS, "hard-sigmoid", "convolve-batch-norm")
+    methods: tuple[str, ...] = (*METHODS, "hard-sigmoid", "convolve-batch-norm")
 
 
 TARGETS: dict[str, Target] = {

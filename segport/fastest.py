@@ -5,7 +5,8 @@ from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
-from export.artifact.artifact import Artifact, Sample, write_artifact
+from export.artifact.artifact import Artifact, write_artifact
+from export.artifact.sample import Sample
 from export.common.errors import QuantizeError, UsageError
 from export.common.files import check_writable, scratch_folder
 from export.common.progress import Progress

@@ -46,7 +46,7 @@ def say_artifact(artifact: "Artifact", as_json: bool, default_target: bool = Fal
 
     With `default_target` it is explained why the machine got this target.
     """
-    from segport.tables import artifact_lines
+    from segport.artifact_lines import artifact_lines
 
     if as_json:
         manifest = artifact.manifest.model_dump(mode="json")

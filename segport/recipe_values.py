@@ -1,6 +1,7 @@
 """What a recipe says, as arguments of the functions that do it."""
 
-from export.artifact.artifact import Artifact, artifact_id
+from export.artifact.artifact import Artifact
+from export.artifact.manifest import artifact_id
 from quantize.settings import Settings
 from segport.recipe import ArtifactSection, Recipe
 from segport.searching import Request, requested

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto
 
-from export.artifact.artifact import Artifact, ImageRef
+from export.artifact.artifact import Artifact
 from export.artifact.classes import VOID
+from export.artifact.manifest import ImageRef
 from export.common.errors import DataError, UsageError
 from export.ort.sessions import CPU
 from quantize.search.budget import Kind

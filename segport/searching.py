@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 
 from onnx import ModelProto
 
-from export.artifact.artifact import Artifact, Sample
+from export.artifact.artifact import Artifact
+from export.artifact.sample import Sample
 from export.common.errors import UsageError
 from quantize.search.budget import SearchBudget
 from quantize.search.clock import Say

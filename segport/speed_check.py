@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 
 from tabulate import tabulate
 
-from export.artifact.artifact import Artifact, Sample
+from export.artifact.artifact import Artifact
 from export.artifact.facts import FloatLayerFacts
+from export.artifact.sample import Sample
 from segport.scoring import session_times
 from validate.profiling.times import Time, kernel_times
 from validate.runtime.engine import fed

@@ -12,7 +12,8 @@ from benchmarks.child import quantize_apart
 from benchmarks.common import FP32, PROTOCOL, Score, judge
 from benchmarks.peers import MAIN, OTHERS, PEERS, QUANTIZERS, SEGPORT
 from benchmarks.runs import in_onnxruntime, in_openvino, with_argmax
-from export.artifact.artifact import Artifact, Sample
+from export.artifact.artifact import Artifact
+from export.artifact.sample import Sample
 from export.onnx_graph.graph import initializers
 from validate.data.datasets import open_dataset
 from validate.samples.samples import Preparation

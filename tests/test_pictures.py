@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from segport.recipe import load_recipe
+from segport.recipe_file import load_recipe
 
 ROOT = Path(__file__).resolve().parents[1]
 DEMO = ROOT / "reports" / "demo"

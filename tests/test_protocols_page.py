@@ -8,7 +8,8 @@ from benchmarks.protocols import page
 from export.common.errors import ComparisonError
 from tests.markdown import table
 from tests.validate.results import artifact_result, lost, result_of
-from validate.result.result import DatasetFacts, Result
+from validate.result.facts import DatasetFacts
+from validate.result.result import Result
 
 
 def _pair(**changes: Any) -> tuple[Result, Result]:

@@ -13,11 +13,30 @@ from pathlib import Path
 
 from export.common.errors import ArtifactError, DataError
 from export.common.memory import refuse_beyond
+from export.common.remote import RemotePath
 
 
 def is_regular(path: Path) -> bool:
-    """Whether `path` is, or links to, a file: no folder, pipe, socket or device, and no error."""
-    return os.path.isfile(path)  # noqa: PTH113 - Path.is_file raises for a name that is too long
+    """Whether `path` is, or links to, a file: no folder, pipe, socket or device.
+
+    Raises OSError where a URL does not answer.
+    """
+    try:
+        return path.is_file()
+    except OSError:  # a name that is too long
+        if isinstance(path, RemotePath):
+            raise
+        return False
+
+
+def exists(path: Path) -> bool:
+    """Whether there is anything at `path`. Raises OSError where a URL does not answer."""
+    try:
+        return path.exists()
+    except OSError:  # a name that is too long
+        if isinstance(path, RemotePath):
+            raise
+        return False
 
 
 def file_bytes(path: Path) -> bytes:
@@ -26,6 +45,8 @@ def file_bytes(path: Path) -> bytes:
     Raises OSError, also for what is none, which might never end, and for one that memory is not
     enough for.
     """
+    if isinstance(path, RemotePath):  # in one request
+        return path.read_bytes()
     _refuse_irregular(path)
     try:
         refuse_beyond(path.stat().st_size, "the file")
@@ -49,9 +70,22 @@ def read_file(path: Path) -> bytes:
 
 def sha256_of(path: Path) -> str:
     """Return the hex sha256 of a file. Raises OSError, also for what is not a regular file."""
+    if isinstance(path, RemotePath):
+        return hashlib.sha256(path.read_bytes()).hexdigest()
     _refuse_irregular(path)
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def state_of(path: Path) -> list[object]:
+    """Return what changes with a file, cheap to ask for: its path, and size and time or version.
+
+    Raises OSError.
+    """
+    if isinstance(path, RemotePath):
+        return [str(path), path.version()]
+    found = path.stat()
+    return [str(path), found.st_size, found.st_mtime_ns]
 
 
 def _refuse_irregular(path: Path) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
-from export.artifact.artifact import INPUT_NAME
+from export.artifact.manifest import INPUT_NAME
 from export.foreign.output_view import OutputView
 from export.foreign.view import InputView, Shape
 from export.onnx_graph.graph import attribute, attributes, consumers, initializers, rename_reads

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto
 
-from export.artifact.artifact import INPUT_NAME
 from export.artifact.image import as_mode, normalised, synthetic_images
+from export.artifact.manifest import INPUT_NAME
 from export.artifact.scale import Scale, find_scale
 from export.artifact.size import MIN_SIZE, NOMINAL_SIZE
 from export.common.errors import ArtifactError, UsageError

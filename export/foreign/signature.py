@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
-from export.artifact.artifact import INPUT_NAME
+from export.artifact.manifest import INPUT_NAME
 from export.onnx_graph.graph import infer_shapes, rename_reads
 
 _AXES = {

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, ValueInfoProto
 
-from export.artifact.artifact import ColourOrder
+from export.artifact.manifest import ColourOrder
 from export.common.errors import ArtifactError, UsageError
 from export.common.tables import known
 from export.foreign.conventions import CHANNELS, LAYOUTS

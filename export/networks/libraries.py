@@ -19,6 +19,7 @@ from torch import nn
 
 from export.common.errors import CheckpointError, SegportError, UsageError, first_line, unknown
 from export.common.files import file_bytes
+from export.common.validation import first_wrong
 from export.networks.table import LIBRARIES, Library, Preset
 
 _FOREIGN = ("encoder_weights", "in_channels")
@@ -204,6 +205,4 @@ def _read(file: Path, kind: type[Read]) -> Read:
     except OSError as error:
         raise UsageError(f"{file}: cannot be read ({error.strerror})") from error
     except ValidationError as error:
-        wrong = error.errors()[0]
-        where = ".".join(map(str, wrong["loc"]))
-        raise UsageError(f"{file}: {where and where + ': '}{wrong['msg']}") from error
+        raise UsageError(f"{file}: {first_wrong(error)}") from error

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from export.artifact.artifact import Weights
 from export.artifact.image import normalised, synthetic_images
+from export.artifact.manifest import Weights
 from export.common.errors import CheckpointError, UsageError, first_line
 from export.common.files import sha256_of
 from export.networks.answer import Answer, chosen, two_classes

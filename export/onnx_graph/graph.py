@@ -13,6 +13,8 @@ from google.protobuf.message import Message
 from numpy.typing import NDArray
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, numpy_helper
 
+from export.onnx_graph.names import free_name
+
 STANDARD_DOMAIN = ""
 _SPELLING = {"ai.onnx": STANDARD_DOMAIN}
 _RESIZE_OPTIONAL = 13
@@ -97,6 +99,12 @@ def nodes_within(graph: GraphProto) -> Iterator[NodeProto]:
         yield node
         for inner in subgraphs(node):
             yield from nodes_within(inner)
+
+
+def tensor_names(graph: GraphProto) -> set[str]:
+    """Return the names of all tensors, also of those within branches and loop bodies."""
+    given = {tensor.name for tensor in graph.initializer} | {value.name for value in graph.input}
+    return given.union(*(node.output for node in nodes_within(graph)))
 
 
 def dims(value: ValueInfoProto) -> tuple[int | None, ...]:
@@ -192,7 +200,7 @@ def normalise(model: ModelProto) -> ModelProto:
     taken = {node.name for node in graph.node}
     for index, node in enumerate(graph.node):
         if not node.name:
-            node.name = _free_name(f"{node.op_type}_{index}", taken)
+            node.name = free_name(f"{node.op_type}_{index}", taken)
     copy.ir_version = min(copy.ir_version, MAX_IR_VERSION)
     return copy
 
@@ -229,11 +237,3 @@ def _forget(message: Message) -> None:
         if field.type == field.TYPE_MESSAGE:
             for part in [value] if isinstance(value, Message) else value:
                 _forget(part)
-
-
-def _free_name(wanted: str, taken: set[str]) -> str:
-    name = wanted
-    while name in taken:
-        name += "_"
-    taken.add(name)
-    return name

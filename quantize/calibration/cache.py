@@ -17,7 +17,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from export.artifact.artifact import Artifact, ImageRef, Sample, origin_of
+from export.artifact.artifact import Artifact
+from export.artifact.manifest import ImageRef
+from export.artifact.sample import Sample, origin_of
 from export.common.errors import ArtifactError
 from export.common.files import is_regular, new_files
 from export.common.progress import Progress, silent

@@ -14,7 +14,8 @@ from onnx import GraphProto, ModelProto, NodeProto, numpy_helper
 from onnxruntime import ExecutionOrder, InferenceSession, SessionOptions
 from threadpoolctl import threadpool_limits
 
-from export.artifact.artifact import ImageRef, Manifest, Sample
+from export.artifact.manifest import ImageRef, Manifest
+from export.artifact.sample import Sample
 from export.common.errors import CalibrationError
 from export.common.heap import release_freed_memory
 from export.common.progress import Progress, silent

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from onnx import ModelProto
 
-from export.artifact.artifact import ImageRef, Manifest, Sample
+from export.artifact.manifest import ImageRef, Manifest
+from export.artifact.sample import Sample
 from export.common.errors import CalibrationError
 from export.common.progress import Progress, silent
 from export.ort.sessions import few_threads

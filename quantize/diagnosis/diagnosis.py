@@ -10,8 +10,9 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 from onnx import ModelProto
 
-from export.artifact.artifact import Artifact, Sample
+from export.artifact.artifact import Artifact
 from export.artifact.diagnosis import Diagnosis
+from export.artifact.sample import Sample
 from export.common.errors import ComparisonError
 from export.common.progress import Progress, silent
 from export.onnx_graph.graph import float_tensors, infer_shapes, opset, with_input_shape
@@ -23,6 +24,7 @@ from quantize.diagnosis.points import ComparedPoint, TensorGroup, groups, points
 from quantize.diagnosis.probe import FP32, LOCAL, ProbeScale, probe
 from quantize.diagnosis.suspect import find_suspect
 from quantize.diagnosis.weights import weight_errors
+from quantize.graph.opsets import at_opset
 from quantize.rewrites.channels import scalable_channels
 
 MEMORY = 512 << 20
@@ -50,6 +52,8 @@ def diagnose(
     if not len(samples):
         raise ComparisonError("no images to compare on; give --data with at least one")
     left, right = onnx.load(fp32.path), onnx.load(other.path)
+    if other.manifest.precision == "int8":
+        left = at_opset(left, opset(right))  # as its quantization did
     rescaled = _rescaled(other, left)
     reweighted = facts.get("reweighted", []) if (facts := other.manifest.int8) else []
     weights = weight_errors(left, right, rescaled, reweighted)

@@ -7,8 +7,8 @@ import onnx
 from onnx import ModelProto
 from onnxruntime.transformers.float16 import convert_float_to_float16
 
-from export.artifact.artifact import Sample
 from export.artifact.facts import EmulationFacts, Fp16Facts, GuardedFacts
+from export.artifact.sample import Sample
 from export.onnx_graph.graph import float_tensors, normalise
 from export.ort.fp16_emulation import emulate_fp16
 from export.ort.parity import Outputs, measure_parity

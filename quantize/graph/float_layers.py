@@ -8,7 +8,8 @@ from export.artifact.facts import FloatLayerFacts
 from export.onnx_graph.graph import consumers, float_tensors, initializers
 from export.onnx_graph.onnx_cost import FREE
 from quantize.graph.fused_float import gelu_parts
-from quantize.targets import MOVES, Target
+from quantize.target import Target
+from quantize.targets import MOVES
 
 OUTPUT = "gives the output"
 ASKED = "--keep-float"

@@ -7,8 +7,8 @@ import numpy as np
 import onnx
 from onnx import ModelProto
 
-from export.artifact.artifact import Sample
 from export.artifact.facts import FormFacts
+from export.artifact.sample import Sample
 from export.common.errors import QuantizeError
 from export.mask_head.heads import with_head
 from export.mask_head.tail import find_tail

@@ -8,10 +8,11 @@ from onnx import ModelProto
 
 from export.onnx_graph.graph import consumers, float_tensors, initializers, normalise
 from quantize.graph.biases import Shifts, with_shifted_biases
-from quantize.graph.qdq import WEIGHTED, insert_qdq
+from quantize.graph.insertion.fixed_scales import WEIGHTED
+from quantize.graph.qdq import insert_qdq
 from quantize.graph.rounded_weight import RoundedWeight
 from quantize.ranges.ranges import Range
-from quantize.targets import Target
+from quantize.target import Target
 
 
 @dataclass(frozen=True)

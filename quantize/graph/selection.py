@@ -8,7 +8,8 @@ from onnx import ModelProto, NodeProto, TensorProto
 from export.common.errors import UsageError
 from export.onnx_graph.graph import consumers, float_tensors, initializers
 from quantize.graph.fused_float import gelu_parts
-from quantize.targets import MOVES, Target
+from quantize.target import Target
+from quantize.targets import MOVES
 
 _CLIPPING = ("Relu", "Clip")
 _WEIGHTED = ("Conv", "Gemm", "MatMul")
@@ -39,7 +40,8 @@ def range_sources(
     """Map each float activation around `nodes` to the tensor whose range it takes: itself.
 
     Except where one of the nodes is the only reader and a Relu or Clip: then only the clipped
-    tensor matters. The int8 quantizer merges the two, and a float16 overflow before the
+    tensor matters, unless the largest were chosen before: they stay on the grid of what they were
+    chosen of. The int8 quantizer merges the two, and a float16 overflow before the
     clipping gives the same result as the true value would. With `joined`, what a Concat alone
     reads has the range of its result, to which it would be rounded next: then all parts have
     one scale and joining is copying. A tensor that was only moved has the range of what was.
@@ -48,7 +50,7 @@ def range_sources(
     readers = consumers(model.graph)
     names = {node.name for node in nodes}
     outputs = {value.name for value in model.graph.output}
-    computed = {tensor for node in nodes for tensor in node.output}
+    cuttable = {tensor for node in nodes for tensor in node.output if node.op_type != "MaxPool"}
     moved = {node.output[0]: node.input[0] for node in nodes if node.op_type in MOVES}
 
     def reader(tensor: str) -> NodeProto | None:
@@ -64,7 +66,7 @@ def range_sources(
         only = reader(tensor)
         if only is None:
             return tensor
-        clipped = only.op_type in _CLIPPING and tensor in computed
+        clipped = only.op_type in _CLIPPING and tensor in cuttable
         return (
             source(only.output[0]) if clipped or (joined and only.op_type == "Concat") else tensor
         )

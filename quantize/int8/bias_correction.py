@@ -13,7 +13,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, helper
 
-from export.artifact.artifact import Sample
+from export.artifact.sample import Sample
 from export.common.progress import Progress
 from export.onnx_graph.graph import dims, initializers
 from export.ort.sessions import open_session

@@ -9,8 +9,9 @@ from typing import Any
 import onnx
 from onnx import ModelProto, NodeProto
 
-from export.artifact.artifact import INPUT_NAME, Artifact
+from export.artifact.artifact import Artifact
 from export.artifact.facts import Int8Facts
+from export.artifact.manifest import INPUT_NAME
 from export.common.errors import QuantizeError
 from export.common.files import scratch_folder
 from export.onnx_graph.graph import dims, with_input_shape
@@ -23,7 +24,8 @@ from quantize.host import verifiable
 from quantize.int8.layers import Layers, quantizable
 from quantize.rewrites.prepare import Prepared
 from quantize.rounding.rounding import Rounded
-from quantize.targets import MOVES, Target
+from quantize.target import Target
+from quantize.targets import MOVES
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from quantize.graph.float_layers import ASKED, FASTER, OUTPUT
 from quantize.graph.selection import matching_layers, output_layers, worthwhile
 from quantize.partition.partition import estimate, paying
 from quantize.rewrites.prepare import Prepared
-from quantize.targets import Target
+from quantize.target import Target
 
 _WORTH_CHOOSING = 1e6
 """Nanoseconds that the float layers take, below which no choice among them is noticed."""

@@ -8,7 +8,7 @@ from export.common.errors import UsageError
 from export.common.tables import known
 from quantize.rewrites.table import REWRITES
 from quantize.rounding.table import ROUNDINGS
-from quantize.targets import Target
+from quantize.target import Target
 
 FOLD_CLIP = "fold-clip"
 CORRECT_BIAS = "correct-bias"

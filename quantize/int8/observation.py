@@ -10,6 +10,7 @@ from quantize.calibration.coverage import Coverage
 from quantize.calibration.coverage import facts as coverage_facts
 from quantize.calibration.measurement import Measurement
 from quantize.calibration.statistics import Statistic
+from quantize.graph.clips import clipped, within
 from quantize.graph.selection import range_sources
 from quantize.ranges.grid import Grid
 from quantize.ranges.ranges import Range, RangeRule
@@ -47,7 +48,9 @@ class Observation:
 
     def ranges(self, grid: Grid, known: Mapping[str, Range]) -> dict[str, Range]:
         """Return the range of every tensor to quantize; those in `known` need no rule."""
+        limits = clipped(self.model)
         by_source = {name: self.rule.range(seen, grid) for name, seen in self.seen.items()}
+        by_source |= {n: within(by_source[n], limits[n]) for n in by_source.keys() & limits.keys()}
         by_source |= {name: known[name] for name in by_source.keys() & known.keys()}
         return {tensor: by_source[source] for tensor, source in self.sources.items()}
 

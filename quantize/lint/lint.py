@@ -67,6 +67,9 @@ RULES: dict[str, LintRule] = {
     "fusion": LintRule(structure.fusion, "what is not fused computes in float between Q and DQ"),
     "island": LintRule(structure.island, "each way out of int8 and back costs time and rounding"),
     "partner": LintRule(structure.partner, "runtimes fuse Q and DQ in pairs of equal parameters"),
+    "one-grid": LintRule(
+        structure.one_grid, "integers that are only moved would be rounded once more, or refused"
+    ),
     "types": LintRule(grid.types, "the target's kernels take these integer types only"),
     "zero-point": LintRule(grid.zero_point, "the target computes without zero points"),
     "granularity": LintRule(grid.granularity, "the target's kernels take this many scales only"),

@@ -1,10 +1,11 @@
 """Rules about the file and about which layers run in int8."""
 
 import numpy as np
+from onnx import NodeProto
 
 from export.onnx_graph.graph import MAX_IR_VERSION, opset
-from quantize.graph.qdq import bare_tensors
-from quantize.graph.qdq_graph import Linear, data_inputs
+from quantize.graph.insertion.bare import bare_tensors
+from quantize.graph.qdq_graph import Linear, QdqGraph, data_inputs
 from quantize.lint.subject import Found, LintSubject
 from quantize.targets import MOVES
 
@@ -48,13 +49,21 @@ def island(subject: LintSubject) -> Found:
     layers = subject.quantized_layers(target.operators)
     names = {node.name for node in layers}
     fused = bare_tensors(graph.model, layers, target)
+
+    def follows(node: NodeProto) -> bool:
+        """Whether it is in float as what it reads is, or what it gives."""
+        if node.op_type not in _PASSIVE or node.input[0] in graph.dequantizers:
+            return False
+        producer = graph.producers.get(node.input[0])
+        behind = {reader.op_type for reader in graph.readers[node.output[0]]}
+        if producer is None or producer.name not in names or "QuantizeLinear" not in behind:
+            return True
+        return follows(producer)
+
     for node in layers:
         for tensor in data_inputs(node):
-            if tensor in graph.dequantizers or tensor in fused:
-                continue
-            producer = graph.producers.get(tensor)
-            follows = node.op_type in _PASSIVE and (producer is None or producer.name not in names)
-            if not follows:
+            in_int8 = tensor in graph.dequantizers or tensor in fused
+            if not in_int8 and not follows(node):
                 yield node.name, f"{node.op_type} reads {tensor} in float"
 
 
@@ -79,6 +88,20 @@ def partner(subject: LintSubject) -> Found:
             )
 
 
+def one_grid(subject: LintSubject) -> Found:
+    """What only moves or chooses values reads and gives one scale and zero point."""
+    graph = subject.graph
+    for node in graph.layers((*MOVES, "MaxPool")):
+        before = graph.dequantizers.get(node.input[0])
+        read_by = (reader.output[0] for reader in graph.readers[node.output[0]])
+        after = next((graph.quantizers[name] for name in read_by if name in graph.quantizers), None)
+        if before and after and not _same_grid(before, after):
+            yield (
+                node.name,
+                f"{node.op_type} reads scale {before.scale[0]:.6g} and gives {after.scale[0]:.6g}",
+            )
+
+
 def residual_add(subject: LintSubject) -> Found:
     """Of an Add's inputs, the convolution it can be fused with is read in float."""
     graph = subject.graph
@@ -88,10 +111,21 @@ def residual_add(subject: LintSubject) -> Found:
         if not all(name in graph.dequantizers for name in node.input):
             continue
         before = [graph.quantizers.get(graph.dequantizers[name].tensor) for name in node.input]
-        for tensor in (q.tensor for q in before if q):
-            producer = graph.producers.get(tensor)
-            if producer and producer.op_type == "Conv" and len(graph.readers[tensor]) == 1:
-                yield node.name, f"both inputs are quantized, {tensor} of {producer.name} too"
+        for quantizer in (q for q in before if q):
+            producer = graph.producers.get(quantizer.tensor)
+            if producer and producer.op_type == "Conv" and _read_once(graph, quantizer):
+                yield (
+                    node.name,
+                    f"both inputs are quantized, {quantizer.tensor} of {producer.name} too",
+                )
+
+
+def _read_once(graph: QdqGraph, quantizer: Linear) -> bool:
+    """Whether one layer reads, as one of its inputs, what is quantized there."""
+    dequantizers = graph.readers[quantizer.node.output[0]]
+    names = {node.output[0] for node in dequantizers}
+    reads = [name for node in graph.nodes for name in node.input if name in names]
+    return len(graph.readers[quantizer.tensor]) == len(reads) == 1
 
 
 def _same_grid(first: Linear, second: Linear) -> bool:

@@ -8,7 +8,7 @@ from onnx import NodeProto
 from export.mask_head.nodes import PREFIX
 from export.ort.inspection import Optimized
 from quantize.graph.qdq_graph import QdqGraph
-from quantize.targets import Target
+from quantize.target import Target
 
 Found = Iterator[tuple[str, str]]
 """Name of a layer or tensor, and what is wrong with it."""

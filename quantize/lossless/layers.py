@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, helper, numpy_helper
 
-from export.onnx_graph.graph import attributes, dims, infer_shapes
+from export.onnx_graph.graph import attributes, dims, infer_shapes, tensor_names
+from export.onnx_graph.names import free_name
 from quantize.graph.qdq_graph import Linear, QdqGraph
 
 
@@ -76,10 +77,11 @@ class IntegerWriter:
         self._graph, self._layer = model.graph, layer
         self._nodes: list[NodeProto] = []
         self._constants = 0
+        self._taken = tensor_names(model.graph)
 
     def constant(self, value: Any) -> str:
         """Add a constant and return its name."""
-        name = f"{self._layer.conv.name}/constant_{self._constants}"
+        name = free_name(f"{self._layer.conv.name}/constant_{self._constants}", self._taken)
         self._constants += 1
         self._graph.initializer.append(numpy_helper.from_array(np.asarray(value, order="C"), name))
         return name
@@ -87,7 +89,7 @@ class IntegerWriter:
     def add(self, operator: str, inputs: Sequence[str], **given: Any) -> str:
         """Append a node and return its output's name; the first Conv is called as the layer."""
         layer = self._layer.conv.name
-        made = f"{layer}/{operator}_{len(self._nodes)}"
+        made = free_name(f"{layer}/{operator}_{len(self._nodes)}", self._taken)
         first = operator == "Conv" and all(node.op_type != "Conv" for node in self._nodes)
         name = layer if first else made
         self._nodes.append(helper.make_node(operator, inputs, [made], name=name, **given))
@@ -148,7 +150,7 @@ class IntegerWriter:
 
     def _rows(self, grid: Linear, integers: NDArray[np.integer]) -> str:
         """Dequantize a constant that has the rows of `grid` once or several times."""
-        if grid.scale.size == 1:
+        if not any(setting.name == "axis" for setting in grid.node.attribute):
             scale, *zero_point = grid.node.input[1:]
             own = [self.constant(grid.zero_point.reshape(())) for _ in zero_point]
             return self.add("DequantizeLinear", [self.constant(integers), scale, *own])

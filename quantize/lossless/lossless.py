@@ -6,8 +6,8 @@ import numpy as np
 import onnx
 from onnx import ModelProto
 
-from export.artifact.artifact import Sample
 from export.artifact.facts import FormFacts
+from export.artifact.sample import Sample
 from export.onnx_graph.graph import dims, normalise
 from export.ort.sessions import open_session, run
 from quantize.lossless.groups import merge_groups

@@ -126,7 +126,9 @@ def _work(
         return LayerCost(0.05 * taps * values, 2.0 * taps * values)
     each = kernels.per_value.get(node.op_type, LayerCost(0.0, 0.0))
     if node.op_type == "Mul" and _by_number(node, constants):
-        each = LayerCost(each.in_float, 0.0)  # the same integers (see `quantize.graph.scaling`)
+        each = LayerCost(each.in_float, 0.0)  # the same integers (graph/insertion/scaling.py)
+            each.in_float, 0.0
+        )  # the same integers (see `quantize.graph.insertion.scaling`)
     return LayerCost(each.in_float * values, each.in_int8 * values)
 
 

@@ -18,6 +18,7 @@ from quantize.ranges.mse import mse_range
 
 Range = tuple[float, float]
 DEFAULT_PERCENTILE = 99.99
+MAX_REACH = 16
 
 
 @dataclass(frozen=True)
@@ -35,8 +36,8 @@ class RangeRule:
         return self.find(seen, grid)
 
 
-def _extremes(seen: MinMax | MeanMinMax, grid: Grid) -> Range:
-    return seen.low, seen.high
+def _extremes(seen: MinMax | MeanMinMax, grid: Grid, reach: float = 1) -> Range:
+    return reach * seen.low, reach * seen.high
 
 
 def percentile_range(seen: Tails, grid: Grid, share: float) -> Range:
@@ -67,19 +68,35 @@ def _rule(statistic: type[Any], find: Callable[[Any, Grid], Range]) -> Any:
     return make
 
 
-minmax = _rule(MinMax, _extremes)
 moving_average = _rule(MeanMinMax, _extremes)
 entropy = _rule(Histogram, entropy_range)
 mse = _rule(Histogram, mse_range)
 
 
+def minmax(parameter: str | None) -> RangeRule:
+    """Make the rule for a factor from 1 to 16, by default 1. Raises UsageError.
+
+    A range that reaches further than calibration saw costs steps and saves what other images
+    would lose at its ends.
+    """
+    reach = 1.0 if parameter is None else _number(parameter)
+    if not 1 <= reach <= MAX_REACH:
+        raise UsageError(f"range minmax:{parameter}: give a number from 1 to {MAX_REACH}")
+    return RangeRule(lambda images: MinMax(), partial(_extremes, reach=reach))
+
+
 def percentile(parameter: str | None) -> RangeRule:
     """Make the rule for a percentage from 50 to 100, by default 99.99. Raises UsageError."""
-    try:
-        kept = DEFAULT_PERCENTILE if parameter is None else float(parameter)
-    except ValueError:
-        kept = float("nan")
+    kept = DEFAULT_PERCENTILE if parameter is None else _number(parameter)
     if not 50 < kept <= 100:
         raise UsageError(f"range percentile:{parameter}: give a number above 50 and up to 100")
     share = 1 - kept / 100
     return RangeRule(partial(Tails, share), partial(percentile_range, share=share))
+
+
+def _number(text: str) -> float:
+    """Read a number, NaN where there is none."""
+    try:
+        return float(text)
+    except ValueError:
+        return float("nan")

@@ -23,7 +23,11 @@ class RuleEntry:
 
 
 RANGE_RULES: dict[str, RuleEntry] = {
-    "minmax": RuleEntry("smallest and largest value seen", Lazy("quantize.ranges.ranges:minmax")),
+    "minmax": RuleEntry(
+        "smallest and largest value seen, or so many times as far",
+        Lazy("quantize.ranges.ranges:minmax"),
+        parameter="2",
+    ),
     "moving-average": RuleEntry(
         "mean over images of their smallest and largest value",
         Lazy("quantize.ranges.ranges:moving_average"),

@@ -11,8 +11,8 @@ import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto, numpy_helper
 
 from export.onnx_graph.graph import attribute, attributes, consumers, initializers
+from quantize.graph.clips import clip_bounds
 from quantize.rewrites.change import MARGIN, Floats, Rescaled, Rewritten, Seen, per_weight, put
-from quantize.rewrites.channels import clip_bounds
 
 
 def absorb_high_bias(model: ModelProto, seen: Seen) -> Rewritten:

@@ -26,6 +26,7 @@ from export.onnx_graph.graph import (
     float_tensors,
     initializers,
 )
+from quantize.graph.clips import clip_bounds
 
 Ids = NDArray[np.int64]
 
@@ -48,18 +49,6 @@ class CoupledChannels:
     ids: dict[str, Ids]
     count: int
     batched: frozenset[str]
-
-
-def clip_bounds(model: ModelProto, node: NodeProto) -> tuple[float, float] | None:
-    """Return (min, max) of a Clip with constant bounds, infinite where absent, else None."""
-    bounds = [-np.inf, np.inf]
-    for index, name in enumerate(node.input[1:3]):
-        if name:
-            value = constant(model.graph, name)
-            if value is None:
-                return None
-            bounds[index] = float(value.item())
-    return bounds[0], bounds[1]
 
 
 def scalable_channels(model: ModelProto) -> CoupledChannels:

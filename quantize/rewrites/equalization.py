@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from onnx import ModelProto, numpy_helper
 
 from export.onnx_graph.graph import attribute, initializers
+from quantize.graph.clips import clip_bounds
 from quantize.rewrites.change import MARGIN, Floats, Rescaled, Rewritten, Seen, per_weight, put
-from quantize.rewrites.channels import CoupledChannels, clip_bounds, scalable_channels
+from quantize.rewrites.channels import CoupledChannels, scalable_channels
 
 Ids = NDArray[np.int64]
 

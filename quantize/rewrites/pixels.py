@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import GraphProto, ModelProto, NodeProto, helper, numpy_helper
 
-from export.artifact.artifact import InputSpec
-from export.onnx_graph.graph import attributes, consumers, initializers
+from export.artifact.manifest import InputSpec
+from export.onnx_graph.graph import attributes, consumers, initializers, tensor_names
+from export.onnx_graph.names import free_name
 from quantize.ranges.ranges import Range
 from quantize.rewrites.change import Rewritten, put
 
@@ -75,7 +76,7 @@ def _move_normalization(graph: GraphProto, conv: NodeProto, mean: Floats, std: F
     if len(conv.input) > 2 and conv.input[2]:
         put(constants[conv.input[2]], numpy_helper.to_array(constants[conv.input[2]]) + bias)
     else:
-        name = f"{conv.name}/bias"
+        name = free_name(f"{conv.name}/bias", tensor_names(graph))
         graph.initializer.append(numpy_helper.from_array(bias.astype(np.float32), name))
         conv.input[:] = [*conv.input[:2], name]
 

@@ -6,8 +6,10 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from onnx import ModelProto
 
-from export.artifact.artifact import Artifact, InputSpec, Sample
+from export.artifact.artifact import Artifact
 from export.artifact.facts import RewriteFacts
+from export.artifact.manifest import InputSpec
+from export.artifact.sample import Sample
 from export.common.errors import QuantizeError
 from export.common.progress import Progress
 from export.onnx_graph.graph import dims, infer_shapes

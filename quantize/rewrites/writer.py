@@ -7,6 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import GraphProto, NodeProto, helper, numpy_helper
 
+from export.onnx_graph.graph import tensor_names
+from export.onnx_graph.names import free_name
+
 
 class Writer:
     """Collects what stands in place of `layer`; names of nodes and constants begin with its own."""
@@ -15,17 +18,18 @@ class Writer:
         self._graph, self._layer = graph, layer
         self._nodes: list[NodeProto] = []
         self._constants = 0
+        self._taken = tensor_names(graph)
 
     def constant(self, value: NDArray[np.generic]) -> str:
         """Add a constant and return its name."""
-        name = f"{self._layer.name}/constant_{self._constants}"
+        name = free_name(f"{self._layer.name}/constant_{self._constants}", self._taken)
         self._constants += 1
         self._graph.initializer.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
         return name
 
     def add(self, operator: str, inputs: Sequence[str], **given: Any) -> str:
         """Append a node and return its output's name."""
-        name = f"{self._layer.name}/{operator}_{len(self._nodes)}"
+        name = free_name(f"{self._layer.name}/{operator}_{len(self._nodes)}", self._taken)
         self._nodes.append(helper.make_node(operator, inputs, [name], name=name, **given))
         return name
 

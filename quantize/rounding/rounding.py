@@ -10,14 +10,14 @@ from onnx import ModelProto, NodeProto, numpy_helper
 
 from export.common.progress import Progress, silent
 from export.onnx_graph.graph import attribute, attributes, consumers, initializers
-from quantize.graph.qdq import weight_scale
+from quantize.graph.insertion.fixed_scales import weight_scale
 from quantize.graph.rounded_weight import RoundedWeight
 from quantize.rounding.moments import InputMoments
 from quantize.rounding.settling import Choose, Settled, settle
 from quantize.rounding.steps import best_rows, candidate_scales
 from quantize.rounding.table import ROUNDINGS
 from quantize.rounding.windows import Window
-from quantize.targets import Target
+from quantize.target import Target
 
 Floats = NDArray[np.float64]
 

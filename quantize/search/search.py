@@ -19,8 +19,9 @@ from math import inf
 
 from onnx import ModelProto
 
-from export.artifact.artifact import ImageRef, Sample
 from export.artifact.facts import SearchFacts
+from export.artifact.manifest import ImageRef
+from export.artifact.sample import Sample
 from export.common.errors import QuantizeError
 from quantize.graph.plan import Plan, really_float
 from quantize.search.bracket import find

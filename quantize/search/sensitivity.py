@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto, ValueInfoProto
 
-from export.artifact.artifact import Sample
+from export.artifact.sample import Sample
 from export.onnx_graph.graph import dims, float_tensors, infer_shapes
 from export.ort.sessions import open_session, run, session_options
 from quantize.graph.plan import Plan, build

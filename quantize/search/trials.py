@@ -8,7 +8,7 @@ from onnx import ModelProto
 from export.artifact.facts import CandidateFacts
 from quantize.search.budget import SearchBudget, accepts, better
 from quantize.search.decision import ScoreReading, decide
-from quantize.targets import Target
+from quantize.target import Target
 
 ENOUGH = 64
 """Images after which what is not clear is judged by its score, until it is settled on all."""

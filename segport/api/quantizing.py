@@ -61,7 +61,7 @@ def quantize(
         protocol: How they are prepared: "squash", "center-crop", "full" or "torchvision".
         target: Hardware of the int8 file, or "auto": the fastest here, of files for this machine
             and for OpenVINO. Default: that of this machine.
-        range_: "minmax", "moving-average", "percentile[:P]", "entropy" or "mse".
+        range_: "minmax[:N]", "moving-average", "percentile[:P]", "entropy" or "mse".
         with_: Methods of int8 to add, by name.
         skip: Methods of int8 to leave out.
         io: fp16: type of inputs and outputs, "fp32" or "fp16".

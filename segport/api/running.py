@@ -57,7 +57,7 @@ def run(
         from export.common.files import alone_in
         from segport.demo.run import run_demo
         from segport.pipeline import run as run_recipe
-        from segport.recipe import load_recipe
+        from segport.recipe_file import load_recipe
 
         loaded = None if str(source) == DEMO else load_recipe(source)
         target = target or Path("runs", artifact_name(loaded.name) if loaded else DEMO)

@@ -48,7 +48,7 @@ class Gate:
         return data_frame([vars(verdict) for verdict in self.verdicts])
 
     def __repr__(self) -> str:
-        from segport.tables import verdict_lines
+        from segport.gate_lines import verdict_lines
 
         return verdict_lines(self.verdicts)
 

@@ -144,7 +144,7 @@ def _judge(
     written: Written,
     as_json: bool,
 ) -> None:
-    from segport.tables import gate_lines, verdict_lines
+    from segport.gate_lines import gate_lines, verdict_lines
     from validate.gating.gate import gate_files
     from validate.gating.verdict import Outcome, exit_code
 
@@ -208,7 +208,7 @@ def _update(
 
 
 def _plan(files: Sequence[Path], points: float, rules: Rules, as_json: bool) -> None:
-    from segport.tables import plan_lines
+    from segport.gate_lines import plan_lines
     from validate.gating.counted import count
     from validate.gating.proof.plan import plan_images
     from validate.result.result import load_result
@@ -219,7 +219,7 @@ def _plan(files: Sequence[Path], points: float, rules: Rules, as_json: bool) -> 
 
 
 def _self_test(files: Sequence[Path], baseline: Path | None, rules: Rules, as_json: bool) -> None:
-    from segport.tables import self_test_lines
+    from segport.gate_lines import self_test_lines
     from validate.gating.counted import count
     from validate.gating.proof.self_test import self_test
     from validate.result.result import load_result

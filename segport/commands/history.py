@@ -18,7 +18,7 @@ Database = Annotated[
     str,
     typer.Argument(
         metavar="DB",
-        help="History: a file, or SCHEME://USER@HOST/DATABASE with SCHEME "
+        help="History: a file, or SCHEME://USER@HOST/NAME with SCHEME "
         f"{either(name for name in STORES if name != FILE)}.",
     ),
 ]

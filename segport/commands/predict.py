@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from export.common.errors import DataError
+from export.common.remote import location
 from segport.arguments import AllowFallback, AsJson, Output, Runtime, Weights
 from segport.output import say
 
@@ -14,9 +15,9 @@ from segport.output import say
 def predict(
     artifact: Annotated[Path, typer.Argument(help="An artifact.")],
     source: Annotated[
-        Path,
+        str,
         typer.Argument(
-            help="An image, an animated one, or a folder of images (its subfolders, too)."
+            help="An image, an animated one, or a folder of images (its subfolders, too); or a URL."
         ),
     ],
     out: Output,
@@ -38,7 +39,7 @@ def predict(
 
         predicted = predict_images(
             load_artifact(artifact),
-            source,
+            location(source),
             out,
             runtime=runtime,
             weights=weights,

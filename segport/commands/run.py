@@ -36,7 +36,7 @@ def run(
         from export.common.files import alone_in
         from segport.demo.run import run_demo
         from segport.pipeline import run as run_recipe
-        from segport.recipe import load_recipe
+        from segport.recipe_file import load_recipe
         from segport.tables import run_report
         from validate.gating.verdict import exit_code
 

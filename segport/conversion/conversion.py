@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 import onnx
 
-from export.artifact.artifact import Artifact, OutputSpec, Sample, origin_of
+from export.artifact.artifact import Artifact
 from export.artifact.class_map import classes_of
+from export.artifact.manifest import OutputSpec
+from export.artifact.sample import Sample, origin_of
 from export.common.errors import ExportError, SegportError, UsageError
 from export.common.files import check_writable, new_files
 from export.common.progress import Progress

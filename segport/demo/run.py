@@ -11,7 +11,7 @@ from segport.demo import SCENES, WEIGHTS
 from segport.demo.dataset import write_dataset
 from segport.demo.picture import draw_comparison
 from segport.pipeline import RunResult, run
-from segport.recipe import load_recipe
+from segport.recipe_file import load_recipe
 from segport.stages import Reuse
 from validate.data.datasets import open_dataset
 

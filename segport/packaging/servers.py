@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from export.artifact.artifact import Manifest
+from export.artifact.manifest import Manifest
 from segport.packaging.layouts import Contents, server_name
 from segport.packaging.material import Material
 from segport.packaging.variants import Variant

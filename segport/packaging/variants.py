@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from export.artifact.artifact import Artifact, Manifest
+from export.artifact.artifact import Artifact
+from export.artifact.manifest import Manifest
 from export.common.errors import UsageError
 from export.ort.providers import CPU, CUDA, TENSORRT
 from quantize.targets import TARGETS

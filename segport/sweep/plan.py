@@ -22,7 +22,8 @@ from export.common.errors import UsageError, unknown
 from export.common.escaping import visible
 from export.common.names import is_file_name
 from quantize.precisions import PRECISIONS
-from segport.recipe import ArtifactSection, Recipe, read_toml, recipe_of
+from segport.recipe import ArtifactSection, Recipe
+from segport.recipe_file import read_toml, recipe_of
 
 _TABLES = {"name", "data", "validate", "network", "grid"}
 _SETTINGS = {"with": "added", "skip": "skipped"}

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from onnx import ModelProto
 from PIL import Image
 
-from export.artifact.artifact import Artifact, Sample, load_artifact
+from export.artifact.artifact import Artifact, load_artifact
 from export.artifact.class_map import class_map
 from export.artifact.image import normalised, synthetic_images
+from export.artifact.sample import Sample
 from export.common.errors import (
     ExportError,
     SegportError,
@@ -147,6 +148,7 @@ def test_no_trace_of_its_making(tiny: Artifact) -> None:
         assert holder.doc_string == ""
 
 
+@pytest.mark.slow
 @pytest.mark.processes
 def test_a_crash_of_onnxsim_changes_no_byte(
     tiny: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -175,6 +177,7 @@ def test_another_process_writes_the_same_bytes(tiny: Artifact, tmp_path: Path) -
         assert (tmp_path / name).read_bytes() == (tiny.path.parent / name).read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("unsimplified")
 def test_nothing_is_printed(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     given = Sample("mine", _image(*SIZE), "0" * 64)
@@ -198,6 +201,7 @@ def dynamic(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
     return export_model(MODEL, "default", folder, size=None, batch=None, output="both", name="free")
 
 
+@pytest.mark.slow
 def test_dynamic_manifest(dynamic: Artifact) -> None:
     manifest = dynamic.manifest
 
@@ -213,6 +217,7 @@ def test_dynamic_manifest(dynamic: Artifact) -> None:
     assert "GlobalAveragePool" in operators(dynamic.path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("batch", "height", "width"), [(1, 65, 65), (3, 65, 97), (2, 33, 120)])
 def test_dynamic_file_takes_any_size(
     dynamic: Artifact, batch: int, height: int, width: int
@@ -230,6 +235,7 @@ def test_dynamic_file_takes_any_size(
     assert len(np.unique(mask)) > 2  # not vacuous
 
 
+@pytest.mark.slow
 def test_mask_alone(tiny: Artifact, tmp_path: Path) -> None:
     artifact = export_model(
         MODEL, "default", tmp_path, size=(65, 97), batch=2, output="mask", name="tiny"
@@ -327,6 +333,7 @@ def test_networks_that_cannot_be_exported(name: str, tmp_path: Path) -> None:
     _refused(ExportError, tmp_path, f"{ODD}:{name}", model=f"{ODD}:{name}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "options"),
     [("InTuple", {}), ("InNamedTuple", {}), ("TwoAlike", {"output_name": "fine"})],
@@ -350,6 +357,7 @@ def test_of_two_alike_maps_the_user_says_which(tmp_path: Path) -> None:
     _refused(UsageError, tmp_path, "coarse", "fine", "--output-name", model=f"{ODD}:TwoAlike")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "kind"), [("OneChannel", "binary-logit"), ("OneProbability", "binary-probability")]
 )
@@ -395,6 +403,7 @@ def test_parity_is_enforced(spoiled: str, tmp_path: Path, monkeypatch: pytest.Mo
     _refused(ExportError, tmp_path, f"{MODEL}: torch against onnxruntime: {reason}")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("unsimplified")
 def test_a_dynamic_dimension_that_became_fixed_is_noticed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

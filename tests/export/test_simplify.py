@@ -39,6 +39,7 @@ def test_what_is_superfluous_goes(wasteful: ModelProto, probes: list[Outputs]) -
     np.testing.assert_allclose(computed(simpler, input=IMAGE)[0], probes[0]["logits"], rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_where_nothing_is_superfluous_the_graph_is_the_given_one(probes: list[Outputs]) -> None:
     node = helper.make_node("Conv", ["input", "w"], ["logits"], name="conv")
     shapes = [value("input", (1, 3, 8, 8))], [value("logits", (1, 4, 8, 8))]

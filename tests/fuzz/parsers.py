@@ -9,7 +9,7 @@ from pathlib import Path
 from export.artifact.artifact import Artifact, load_artifact
 from export.artifact.classes import VOC_CLASSES, read_classes
 from export.common.errors import SegportError
-from segport.recipe import load_recipe
+from segport.recipe_file import load_recipe
 from segport.sweep.plan import load_sweep
 from tests.fuzz import seeds
 from validate.data.items import Item

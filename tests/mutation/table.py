@@ -109,6 +109,7 @@ SUBJECTS = {
         ),
     ),
     "manifests": Subject(
-        ("export/artifact/artifact.py",), ("tests/export/artifact/test_artifact.py",)
+        ("export/artifact/artifact.py", "export/artifact/manifest.py"),
+        ("tests/export/artifact/test_artifact.py",),
     ),
 }

@@ -180,10 +180,23 @@ def _batched(made: Builder) -> None:
     made.size = half
 
 
+def _joined(made: Builder) -> None:
+    """What was cut off beside what was not: their values lie in other ranges."""
+    before, channels = made.tensor, made.channels
+    made.conv(8)
+    made.add("Clip", made.tensor, made.put(np.float32(0)), made.put(np.float32(made.pick(1, 6))))
+    cut, of_cut = made.tensor, made.channels
+    made.tensor, made.channels = before, channels
+    made.conv(8, bias=20.0)
+    made.add("Concat", cut, made.tensor, axis=1)
+    made.channels += of_cut
+
+
 PARTS: dict[str, Callable[[Builder], None]] = {
     "relu": _relu, "relu6": _relu6, "always on": _always_on, "prelu": _prelu, "hard": _hard,
     "gelu": _gelu, "residual": _residual, "transposed": _transposed, "enlarged": _enlarged,
     "dead": _dead, "conv": Builder.conv, "norm": _norm, "gated": _gated, "batched": _batched,
+    "joined": _joined,
 }  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, helper
 from onnx.reference import ReferenceEvaluator
 
-from export.artifact.artifact import Sample
+from export.artifact.sample import Sample
 from quantize.graph.plan import Plan, build
 from quantize.lossless import padding
 from quantize.lossless.lossless import LOSSLESS, rewrite_losslessly

@@ -162,7 +162,7 @@ def test_mse_is_no_worse_than_any_range_of_a_fine_search(seed: int, grid: str) -
     assert error(low, high) <= 1.03 * least + 1e-6 * float((values**2).mean())
 
 
-@pytest.mark.parametrize("rule", ["minmax", "moving-average", "entropy", "mse"])
+@pytest.mark.parametrize("rule", ["moving-average", "entropy", "mse"])
 def test_what_takes_no_parameter_says_so(rule: str) -> None:
     with pytest.raises(UsageError, match=f"^range {rule} takes no parameter$"):
         range_rule(f"{rule}:3")

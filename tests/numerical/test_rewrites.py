@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from onnx import ModelProto, numpy_helper
 
-from export.artifact.artifact import InputSpec
+from export.artifact.manifest import InputSpec
 from export.onnx_graph.graph import dims
 from quantize.rewrites.table import REWRITES, Rewrite
 from tests.export.build import constant

@@ -11,7 +11,8 @@ import onnxruntime as ort
 import pytest
 from onnx import helper, numpy_helper
 
-from export.artifact.artifact import Artifact, Sample, write_artifact
+from export.artifact.artifact import Artifact, write_artifact
+from export.artifact.sample import Sample
 from export.common.errors import ComparisonError
 from export.onnx_export import export_model
 from export.ort.sessions import cpu_facts
@@ -34,6 +35,20 @@ QUANTIZED = ["input", *CONVOLUTIONS, "node_add", "node_mean", "node_cat"]
 @pytest.fixture(scope="module")
 def made(made_for: Callable[[str], Artifact]) -> Artifact:
     return made_for(default_target(cpu_facts()))
+
+
+def test_a_file_of_a_newer_operator_set_than_its_fp32_is_compared(
+    tiny: Artifact, made_for: Callable[[str], Artifact], samples: Samples, tmp_path: Path
+) -> None:
+    wide = made_for("qnn-a16w8")
+    versions = [onnx.load(one.path).opset_import[0].version for one in (tiny, wide)]
+    assert versions == [18, 21]
+    found = diagnose(tiny, wide, samples)
+    assert {*CONVOLUTIONS} <= {layer.layer for layer in found.layers}
+    assert not found.suspect.stands_out
+    scale = activation_scale(wide, "node_conv2d_2")
+    broken = edited(wide, tmp_path, {scale: lambda value: value * 16})
+    assert named(tiny, broken, samples) == "node_conv2d_2"
 
 
 @pytest.fixture(scope="module")
@@ -189,6 +204,7 @@ def test_the_first_of_two_broken_layers_is_named(
     assert named(tiny, edited(tiny, tmp_path, changes), samples) == "node_conv2d_1"
 
 
+@pytest.mark.slow
 def test_a_float16_overflow_is_named_where_it_begins(voc: Path, tmp_path: Path) -> None:
     hot = export_model("tests.networks:overflowing", "default", tmp_path, size=(65, 65), name="hot")
     dataset = open_dataset(f"{voc}:train", "train", masks=False)

@@ -8,7 +8,8 @@ import pytest
 from numpy.typing import NDArray
 from onnx import NodeProto, TensorProto, ValueInfoProto, helper
 
-from export.artifact.artifact import Artifact, Sample
+from export.artifact.artifact import Artifact
+from export.artifact.sample import Sample
 from export.onnx_import import import_model
 from quantize.quantization import quantize
 from quantize.settings import Settings

@@ -6,7 +6,8 @@ import onnx
 import pytest
 from onnx import ModelProto, numpy_helper
 
-from export.artifact.artifact import Artifact, ImageRef
+from export.artifact.artifact import Artifact
+from export.artifact.manifest import ImageRef
 from export.common.errors import ArtifactError, QuantizeError, UsageError
 from export.ort.sessions import cpu_facts
 from quantize.calibration import calibration

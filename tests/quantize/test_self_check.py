@@ -7,7 +7,8 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from export.artifact.artifact import Artifact, Sample, write_artifact
+from export.artifact.artifact import Artifact, write_artifact
+from export.artifact.sample import Sample
 from export.common.errors import QuantizeError
 from quantize.self_check import SelfCheck, surely, warnings
 

@@ -7,13 +7,14 @@ import numpy as np
 import onnx
 import pytest
 
-from export.artifact.artifact import Artifact, Sample, write_artifact
+from export.artifact.artifact import Artifact, write_artifact
+from export.artifact.sample import Sample
 from export.onnx_export import export_model
 from export.ort.sessions import open_session, run
 from quantize.quantization import quantize
 from quantize.self_check import SelfCheck, agreements
 from quantize.settings import Settings
-from segport.tables import artifact_lines
+from segport.artifact_lines import artifact_lines
 
 SIZES = [(520, 693), (693, 520), (520, 693), (520, 520), (520, 780), (780, 520), (600, 520)]
 

@@ -55,6 +55,7 @@ def test_bad_input_is_one_line(done: Done, arguments: list[object], fragment: st
     assert fragment in answer.errors[0]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one CPU")
 def test_several_numbers_of_threads_end_in_what_they_change(done: Done) -> None:
     files = [done[1] / f"tiny-{precision}.onnx" for precision in ("fp32", "int8")]

@@ -40,6 +40,7 @@ def _machines() -> str:
     return "tiny-int8.onnx" if target == "cpu" else f"tiny-int8-{target}.onnx"
 
 
+@pytest.mark.slow
 def test_auto_writes_the_fastest_file_alone(
     tiny: Artifact, voc: Path, tmp_path: Path, openvino_wins: list[str]
 ) -> None:

@@ -272,6 +272,7 @@ def test_a_plan_says_how_many_images_a_verdict_needs(tmp_path: Path) -> None:
     assert both.code == 2 and "give one of them" in both.errors[0]
 
 
+@pytest.mark.slow
 def test_the_self_test_shows_what_this_gate_catches(tmp_path: Path) -> None:
     file = _counted(tmp_path, 10)
     answer = segport("gate", file, "--self-test")

@@ -7,6 +7,7 @@ from tests.segport.command import Answer, segport
 Done = tuple[Answer, Path]
 
 
+@pytest.mark.slow
 def test_operators_then_the_slowest_layers(done: Done) -> None:
     file = done[1] / "tiny-int8.onnx"
     answer = segport("profile", file, "--rounds", 2, "--threads", 1, "--layers", 3)
@@ -18,6 +19,7 @@ def test_operators_then_the_slowest_layers(done: Done) -> None:
     assert "this machine's peak" in summary and "not convolution or product" in summary
 
 
+@pytest.mark.slow
 def test_the_same_as_one_json_document(done: Done) -> None:
     answer = segport("profile", done[1] / "tiny-fp32.onnx", "--rounds", 2, "--json")
     assert (answer.code, answer.errors) == (0, [])

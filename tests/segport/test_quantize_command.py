@@ -9,7 +9,7 @@ import pytest
 from export.artifact.artifact import Artifact, load_artifact
 from export.ort.sessions import cpu_facts
 from quantize.host import default_target
-from segport.tables import artifact_lines
+from segport.artifact_lines import artifact_lines
 from tests.segport.command import Answer, segport
 
 

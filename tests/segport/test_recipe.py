@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from export.common.errors import UsageError
-from segport.recipe import load_recipe
+from segport.recipe_file import load_recipe
 from segport.recipe_values import request_of, settings_of
 from validate.gating.kinds import KINDS
 
@@ -93,6 +93,17 @@ def test_words_are_no_paths_and_absolute_paths_stay(tmp_path: Path) -> None:
     assert recipe.model.weights == str(tmp_path / "w.pth")
     assert recipe.model.classes == str(tmp_path / "names.txt")
     assert recipe.gate is not None and recipe.gate.baseline == str(tmp_path / "base.json")
+
+
+def test_urls_of_images_are_no_paths(tmp_path: Path) -> None:
+    text = DESIGN.replace("../shared/voc/", "s3://bucket/").replace(
+        'range = "minmax"', 'max_drop = 1.0\ndata = "gs://more/images"'
+    )
+    (file := tmp_path / "recipe.toml").write_text(text)
+    recipe = load_recipe(file)
+    assert recipe.data.calibration == "s3://bucket/VOCdevkit:train"
+    assert recipe.data.validation == "s3://bucket/VOCdevkit:val"
+    assert recipe.artifact[1].data == "gs://more/images"
 
 
 def test_defaults_are_those_of_the_command_line(tmp_path: Path) -> None:

@@ -63,6 +63,7 @@ def test_stages_are_named_on_standard_error(done: Done) -> None:
         assert stage in stages
 
 
+@pytest.mark.slow
 def test_a_drop_beyond_its_budget_gives_exit_code_1_and_still_the_report(
     write_recipe: WriteRecipe, tmp_path: Path
 ) -> None:
@@ -99,6 +100,7 @@ def test_a_recipe_can_ask_for_pictures(write_recipe: WriteRecipe, tmp_path: Path
     assert (out / "squash/pictures.zip").is_file()
 
 
+@pytest.mark.slow
 def test_json_prints_one_document_and_a_budget_without_artifact_gives_exit_code_2(
     write_recipe: WriteRecipe, tmp_path: Path
 ) -> None:

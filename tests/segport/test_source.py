@@ -38,7 +38,7 @@ def test_torch_stays_in_the_process_that_exports(tmp_path: Path) -> None:
     """And the exporter: they would take 650 MB of those that quantizing needs."""
     code = (
         "import sys; from pathlib import Path\n"
-        "from segport.recipe import load_recipe; from segport.source import make_fp32\n"
+        "from segport.recipe_file import load_recipe; from segport.source import make_fp32\n"
         "made = make_fp32(load_recipe(Path(sys.argv[1], 'recipe.toml')), Path(sys.argv[1]))\n"
         "assert made.path.is_file() and not {'torch', 'onnxscript'} & set(sys.modules)\n"
     )

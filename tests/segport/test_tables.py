@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from segport.choice_page import TABLES, choice_page
-from segport.recipe import load_recipe
+from segport.recipe_file import load_recipe
 from tests.segport.command import segport
 from tests.segport.new_entries import ENTRIES, HELP, New
 
@@ -132,6 +132,7 @@ def test_a_recipe_names_what_is_in_no_table(
     assert f"'{name}'" in answer.err and "recipe.toml: " in answer.err and "unknown" in answer.err
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("new_entries")
 def test_commands_use_new_entries(
     tmp_path: Path, make_voc: Callable[..., Path], monkeypatch: pytest.MonkeyPatch

@@ -18,7 +18,7 @@ from tests.export.build import plain_session
 from tests.networks import tiny as tiny_network
 from tests.segport.command import segport
 from validate.judging.second_size import size_warnings
-from validate.result.result import SecondSizeFacts
+from validate.result.facts import SecondSizeFacts
 from validate.speed.latency import measure_latency
 
 pytestmark = pytest.mark.slow

@@ -11,6 +11,8 @@ TORCHVISION = (
     "deeplabv3_resnet50", "deeplabv3_resnet101", "fcn_resnet50", "fcn_resnet101",
     "deeplabv3_mobilenet_v3_large", "lraspp_mobilenet_v3_large",
 )  # fmt: skip
+pytestmark = pytest.mark.slow  # all networks are counted
+
 VAINF = "VainF/DeepLabV3Plus-Pytorch"
 
 

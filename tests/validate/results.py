@@ -17,7 +17,8 @@ from validate.judging.comparison import write_result
 from validate.judging.figures import figures, images_of_classes
 from validate.judging.loss import bootstrap_facts
 from validate.result.evidence import Evidence
-from validate.result.result import ArtifactResult, DatasetFacts, Result, SpreadFacts
+from validate.result.facts import DatasetFacts, SpreadFacts
+from validate.result.result import ArtifactResult, Result
 
 
 def artifact_result(id: str, **changes: Any) -> ArtifactResult:

@@ -8,7 +8,8 @@ from export.common.errors import DataError, SegportError
 from tests.validate.results import accept, artifact_result, lost, result_of, trusted
 from validate.gating.baseline.baseline import load_baseline
 from validate.gating.verdict import Outcome, exit_code
-from validate.result.result import DatasetFacts, Result
+from validate.result.facts import DatasetFacts
+from validate.result.result import Result
 
 
 @pytest.fixture

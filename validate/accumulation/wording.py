@@ -1,6 +1,6 @@
 """What a report says of float16 sums, in words."""
 
-from validate.result.result import AccumulationFacts, SumFacts
+from validate.result.facts import AccumulationFacts, SumFacts
 
 _MUCH = 1.0
 """Points of agreement by which a network that broke differs from its own float32 sums."""

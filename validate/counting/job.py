@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from export.artifact.artifact import Manifest, load_artifact
+from export.artifact.artifact import load_artifact
+from export.artifact.manifest import Manifest
 from export.common.errors import ArtifactError
 from export.common.progress import Progress, silent
 from export.common.versions import versions

@@ -7,7 +7,7 @@ from io import FileIO
 import numpy as np
 from numpy.typing import NDArray
 
-from export.common.large_arrays import no_room
+from validate.metrics.large_arrays import no_room
 
 
 class Rows:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from export.common.errors import DataError
+from export.common.files import state_of
 from validate.data.instances import Instances
 from validate.data.items import Item, Mask
 
@@ -28,7 +29,8 @@ class Shard:
     def key(self, job: str) -> str:
         """Return 32 hex digits that change when its images, their masks, or the job's digest do.
 
-        Files are told by path, size and time. Raises DataError for one that is gone.
+        Files are told by path, size and time, at a URL by their version. Raises DataError for one
+        that is gone.
         """
         facts = [
             [item.id, _state(item, item.image), _state(item, item.mask)] for item in self.items
@@ -49,7 +51,6 @@ def _state(item: Item, file: Mask | None) -> list[object]:
     if isinstance(file, Instances):
         return [file.digest]
     try:
-        found = file.stat()
+        return state_of(file)
     except OSError as error:
         raise DataError(f"image {item.id}: cannot read {file} ({error.strerror})") from error
-    return [str(file), found.st_size, found.st_mtime_ns]

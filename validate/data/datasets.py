@@ -1,9 +1,11 @@
 """Open a data set of any kind that `validate.data.layouts` knows."""
 
-import os
+from dataclasses import replace
 from pathlib import Path
 
 from export.common.errors import DataError
+from export.common.files import exists
+from export.common.remote import RemotePath, forget, location
 from validate.data.folders import refuse_unseen_labels
 from validate.data.items import Dataset, refuse_irregular, refuse_unsafe
 from validate.data.layouts import LAYOUTS
@@ -26,8 +28,9 @@ def open_dataset(
 
 
 def _opened(source: str, default_split: str, masks: bool, suffix: str | None) -> Dataset:
+    forget()
     root, split = parse_source(source)
-    if not os.path.exists(root):  # noqa: PTH110 - Path.exists raises for a name that is too long
+    if not exists(root):
         raise DataError(f"data {source}: no such folder")
     if not root.is_dir() and root.suffix.lower() not in (".json", ".csv"):
         raise DataError(
@@ -50,14 +53,17 @@ def _opened(source: str, default_split: str, masks: bool, suffix: str | None) ->
                 raise DataError(f"data {source}: no images in {home}")
             refuse_unsafe(home, (item.id for item in dataset.items))
             refuse_irregular(home, dataset.items)
-            return dataset
+            return replace(dataset, name=str(home)) if isinstance(home, RemotePath) else dataset
     there_is = (f"{layout.name} ({layout.help})" for layout in LAYOUTS.values())
     raise DataError(f"data {source}: none of {', '.join(there_is)}, and no images in it")
 
 
 def parse_source(source: str) -> tuple[Path, str | None]:
     """Return path and split of ROOT[:SPLIT]; a path that exists is never taken apart."""
-    path, separator, split = source.rpartition(":")
-    if separator and path and not Path(source).exists():
-        return Path(path), split
-    return Path(source), None
+    scheme, slashes, rest = source.rpartition("://")
+    host, slash, path = rest.partition("/") if slashes else ("", "", rest)
+    path, separator, split = path.rpartition(":")
+    root = f"{scheme}{slashes}{host}{slash}{path}"
+    if separator and root and not location(source).exists():
+        return location(root), split
+    return location(source), None

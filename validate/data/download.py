@@ -15,6 +15,7 @@ from unittest import mock
 from export.common.errors import DataError
 from export.common.files import scratch_folder
 from export.common.progress import Progress, silent
+from export.common.remote import RemotePath
 from validate.data.datasets import parse_source
 from validate.data.sbd import EXTRA
 from validate.data.voc import YEAR
@@ -48,7 +49,7 @@ def fetch(source: str, default_split: str, progress: Progress = silent) -> None:
     and when the download fails; nothing is left behind then.
     """
     root, split = parse_source(source)
-    if root.exists():
+    if isinstance(root, RemotePath) or root.exists():
         return
     wanted = _wanted(root, split or default_split)
     ground = next(folder for folder in wanted.target.absolute().parents if folder.is_dir())

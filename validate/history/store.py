@@ -16,7 +16,8 @@ from typing import Any
 from pydantic import FiniteFloat, TypeAdapter, ValidationError
 
 from export.common.errors import DataError
-from validate.result.result import Percent, Result
+from validate.result.facts import Percent
+from validate.result.result import Result
 
 _OURS = 0x5E690047
 """SQLite's application_id of our files."""

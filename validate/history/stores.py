@@ -36,6 +36,13 @@ def _read_file(where: str) -> "list[HistoryPoint]":
     return read_points(Path(where))
 
 
+_MLFLOW = Store(
+    "an experiment on an MLflow server; MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and "
+    "MLFLOW_TRACKING_PASSWORD, say who asks",
+    Lazy("validate.history.mlflow:add_points"),
+    Lazy("validate.history.mlflow:read_points"),
+)
+
 STORES: dict[str, Store] = {
     FILE: Store("a file of SQLite", _add_to_file, _read_file),
     "postgresql": Store(
@@ -43,6 +50,8 @@ STORES: dict[str, Store] = {
         Lazy("validate.history.postgres:add_points"),
         Lazy("validate.history.postgres:read_points"),
     ),
+    "mlflow+http": _MLFLOW,
+    "mlflow+https": _MLFLOW,
 }
 """By the scheme of a URL."""
 

@@ -29,15 +29,9 @@ from validate.judging.sharded import job_of, see_worst
 from validate.judging.timing import known, measured
 from validate.judging.worst_pictures import WorstPictures
 from validate.result.evidence import Evidence, write_evidence
+from validate.result.facts import AccumulationFacts, DatasetFacts
 from validate.result.picture_file import write_pictures
-from validate.result.result import (
-    CONFUSION_FILE,
-    PICTURE_FILE,
-    RESULT_FILE,
-    AccumulationFacts,
-    DatasetFacts,
-    Result,
-)
+from validate.result.result import CONFUSION_FILE, PICTURE_FILE, RESULT_FILE, Result
 from validate.result.sealing import sealed
 from validate.runtime.engine import Runtime
 from validate.runtime.runtimes import TORCH_ID, open_runtime

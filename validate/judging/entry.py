@@ -5,18 +5,17 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from export.artifact.artifact import Artifact, Manifest
+from export.artifact.artifact import Artifact
 from export.artifact.facts import CandidateFacts
+from export.artifact.manifest import Manifest
 from export.ort.inspection import inspect, macs_share
 from export.ort.providers import CPU, CUDA, TENSORRT
 from export.ort.sessions import cpu_facts, threads
 from validate.accumulation.wording import accumulation_warnings
 from validate.counting.evaluation import Evaluation
 from validate.judging.second_size import size_warnings
-from validate.result.result import (
+from validate.result.facts import (
     AccumulationFacts,
-    ArtifactResult,
-    Figures,
     NoiseFacts,
     SearchBudget,
     SearchFacts,
@@ -24,6 +23,7 @@ from validate.result.result import (
     SecondSizeFacts,
     SpreadFacts,
 )
+from validate.result.result import ArtifactResult, Figures
 from validate.runtime.engine import Runtime
 from validate.samples.protocols import get_protocol
 from validate.speed.latency import Latency

@@ -9,11 +9,11 @@ from functools import partial
 import numpy as np
 
 from export.common.errors import DataError
-from export.common.large_arrays import by_rows
 from validate.judging.loss import Loss, find_losses
 from validate.metrics.agreement import ImageCounts, away_from_borders, near_borders, overall, worst
 from validate.metrics.bootstrap import RESAMPLES, SEED
 from validate.metrics.confidence import LEVEL
+from validate.metrics.large_arrays import by_rows
 from validate.metrics.metrics import (
     class_images,
     class_iou,
@@ -22,7 +22,8 @@ from validate.metrics.metrics import (
     pixel_accuracy,
 )
 from validate.result.evidence import Evidence
-from validate.result.result import Figures, ImageAgreement
+from validate.result.facts import ImageAgreement
+from validate.result.result import Figures
 
 
 def figures(

@@ -16,7 +16,7 @@ from validate.accumulation.sums import SUMS
 from validate.counting.evaluation import evaluate
 from validate.data.items import Dataset
 from validate.judging.figures import figures
-from validate.result.result import AccumulationFacts, RestFacts, SumFacts
+from validate.result.facts import AccumulationFacts, RestFacts, SumFacts
 from validate.runtime.engine import Runtime
 from validate.runtime.ort import emulated_fp16
 from validate.samples.samples import Preparation

@@ -7,7 +7,8 @@ from validate.metrics.bootstrap import METHOD, RESAMPLES, SEED, Interval
 from validate.metrics.confidence import LEVEL
 from validate.metrics.intervals import Intervals, PerImage
 from validate.metrics.metrics import Confusion, class_images, class_iou, miou
-from validate.result.result import BootstrapFacts, ClassDrop, Figures
+from validate.result.facts import BootstrapFacts, ClassDrop
+from validate.result.result import Figures
 
 
 @dataclass(frozen=True)

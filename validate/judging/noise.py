@@ -18,7 +18,8 @@ from validate.counting.evaluation import evaluate
 from validate.data.items import Dataset
 from validate.judging.figures import figures
 from validate.result.evidence import Evidence
-from validate.result.result import Figures, NoiseFacts
+from validate.result.facts import NoiseFacts
+from validate.result.result import Figures
 from validate.runtime.engine import Runtime
 from validate.runtime.table import RUNTIMES
 from validate.samples.samples import Preparation

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from export.artifact.artifact import Manifest
+from export.artifact.manifest import Manifest
 from export.common.errors import DataError
 from validate.data.items import Dataset
 

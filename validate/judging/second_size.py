@@ -8,13 +8,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from export.artifact.artifact import Manifest
+from export.artifact.manifest import Manifest
 from export.artifact.second_size import second_size
 from export.common.progress import Progress, silent
 from validate.counting.evaluation import Evaluation, evaluate
 from validate.data.items import Dataset
 from validate.result.evidence import Evidence
-from validate.result.result import SecondSizeFacts
+from validate.result.facts import SecondSizeFacts
 from validate.runtime.engine import Runtime
 from validate.samples.protocols import get_protocol
 from validate.samples.samples import Preparation

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from export.artifact.artifact import Artifact
 from export.common.progress import Progress
 from validate.data.items import Dataset
-from validate.result.result import ArtifactResult, Result, SpreadFacts
+from validate.result.facts import SpreadFacts
+from validate.result.result import ArtifactResult, Result
 from validate.runtime.engine import Runtime
 from validate.runtime.runtimes import open_runtime
 from validate.samples.protocols import DEFAULT_PROTOCOL

@@ -7,7 +7,7 @@ labelled, and predicted.
 import numpy as np
 from numpy.typing import NDArray
 
-from export.common.large_arrays import by_rows
+from validate.metrics.large_arrays import by_rows
 
 Counts = NDArray[np.int64]
 

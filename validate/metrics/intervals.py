@@ -12,10 +12,10 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from export.common.large_arrays import by_rows
 from validate.metrics.bootstrap import RESAMPLES, SEED, Floats, Interval, interval, resampled_sums
 from validate.metrics.confidence import LEVEL
 from validate.metrics.counts import Counts, counts_of
+from validate.metrics.large_arrays import by_rows
 
 PerImage = NDArray[np.int64]
 """Confusion matrices (images, classes, classes), rows = label."""

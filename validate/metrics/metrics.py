@@ -7,7 +7,7 @@ shares are percent, 0-100, or None where there is nothing to divide by.
 import numpy as np
 from numpy.typing import NDArray
 
-from export.common.large_arrays import by_rows
+from validate.metrics.large_arrays import by_rows
 
 Confusion = NDArray[np.int64]
 

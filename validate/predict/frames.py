@@ -1,6 +1,5 @@
 """Pictures to predict: single images, folders of them, and the frames of animated ones."""
 
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +7,8 @@ from pathlib import Path
 from PIL import Image
 
 from export.common.errors import DataError, first_line
-from export.common.files import is_regular
+from export.common.files import exists, is_regular
+from export.common.remote import RemotePath, forget
 from validate.data.datasets import open_dataset
 from validate.data.items import Item, refuse_unsafe
 from validate.data.layouts import LAYOUTS
@@ -39,7 +39,8 @@ def find_frames(source: Path, out: Path) -> list[Frame]:
     What starts with a dot and what lies in `out` is left out. Raises DataError when there is
     none, for a video, when two pictures have one id, and when `out` is the folder itself.
     """
-    if not os.path.exists(source):  # noqa: PTH110 - Path.exists raises for a name that is too long
+    forget()
+    if not exists(source):
         raise DataError(f"{source}: no such image or folder")
     if is_regular(source):
         return _frames(source.stem, source)
@@ -79,7 +80,8 @@ def _frames(id: str, file: Path) -> list[Frame]:
             f"{file}: a video; take it apart with 'mkdir frames && ffmpeg -i {file} "
             "frames/%06d.png' and give that folder"
         )
-    count = _count(file) if file.suffix.lower() not in _STILL else 1
+    still = file.suffix.lower() in _STILL or isinstance(file, RemotePath)  # not read to be counted
+    count = 1 if still else _count(file)
     if count == 1:
         return [Frame(id, file)]
     return [

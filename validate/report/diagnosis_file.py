@@ -7,6 +7,7 @@ from pydantic import TypeAdapter, ValidationError
 from export.artifact.diagnosis import Diagnosis
 from export.common.errors import DataError
 from export.common.files import file_bytes
+from export.common.validation import first_wrong
 
 DIAGNOSIS_FILE = "diagnosis.json"
 
@@ -21,9 +22,7 @@ def load_diagnosis(folder: Path) -> Diagnosis:
             f"{path}: cannot read ({error.strerror}); 'segport diagnose' makes it"
         ) from error
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "content"
-        raise DataError(f"{path}: no diagnosis ({where}: {first['msg']})") from error
+        raise DataError(f"{path}: no diagnosis ({first_wrong(error)})") from error
     if not 0 <= diagnosis.suspect.index < len(diagnosis.layers):
         raise DataError(f"{path}: no diagnosis (it has no layer {diagnosis.suspect.index})")
     return diagnosis

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from validate.result.result import DatasetFacts
+from validate.result.facts import DatasetFacts
 
 
 @dataclass(frozen=True)

@@ -6,18 +6,30 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
-    ConfigDict,
     Field,
     TypeAdapter,
     ValidationError,
     model_validator,
 )
-from typing_extensions import TypedDict
 
 from export.artifact.count import Count
 from export.common.errors import DataError
 from export.common.files import file_bytes
+from export.common.validation import first_wrong
+from validate.result.facts import (
+    AccumulationFacts,
+    BootstrapFacts,
+    CalibrationFacts,
+    ClassDrop,
+    DatasetFacts,
+    ImageAgreement,
+    NoiseFacts,
+    Percent,
+    ResultPart,
+    SearchFacts,
+    SecondSizeFacts,
+    SpreadFacts,
+)
 
 RESULT_FILE = "result.json"
 CONFUSION_FILE = "confusion.npz"
@@ -25,24 +37,6 @@ CONFUSION_FILE = "confusion.npz"
 PICTURE_FILE = "pictures.zip"
 """Beside the result where pictures were asked for: `index.json`, and per image, numbered from the
 worst on, the image (JPEG), its label and predictions (palette PNG of class indices)."""
-
-
-Percent = Annotated[float, Field(ge=0, le=100 + 1e-9)]
-"""A share of pixels or an IoU; sums may round beyond 100."""
-
-
-class _Model(BaseModel):
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, allow_inf_nan=False, populate_by_name=True
-    )
-
-
-class CalibrationFacts(TypedDict):
-    """What is told of the images that influenced an artifact; `settings` are its manifest's."""
-
-    protocol: str | None
-    images: int
-    settings: dict[str, Any]
 
 
 _CALIBRATIONS = TypeAdapter(dict[str, CalibrationFacts] | None)
@@ -53,150 +47,11 @@ def _calibrations(value: Any) -> Any:
     try:
         _CALIBRATIONS.validate_python(value)
     except ValidationError as error:
-        first = error.errors()[0]
-        raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+        raise ValueError(first_wrong(error)) from error
     return value
 
 
-class DatasetFacts(_Model):
-    """`ids_sha256` is the digest of the image ids in order, `labels_sha256` of their masks.
-
-    `label_map` says how values were turned into classes; null: they are the classes, 255 is void.
-    """
-
-    name: str
-    split: str
-    images: Count
-    ids_sha256: str
-    labelled: bool
-    labels_sha256: str | None = None
-    label_map: str | None = None
-
-
-class SpreadFacts(_Model):
-    """Milliseconds."""
-
-    median: float
-    p10: float
-    p90: float
-
-
-class BootstrapFacts(_Model):
-    """How every interval of the result was made; `level` in percent."""
-
-    method: str
-    level: float
-    resamples: int
-    seed: int
-
-
-class ClassDrop(_Model):
-    """Points of IoU that one class lost, and the number of images whose label has the class."""
-
-    drop: float
-    ci95: tuple[float, float] | None
-    images: int
-
-
-class ImageAgreement(_Model):
-    """Percent of an image's pixels on which an artifact agrees with its reference."""
-
-    id: str
-    agreement: float
-
-
-class NoiseFacts(_Model):
-    """What the same file gives under other settings of its runtime, on the same images.
-
-    `settings` lists them; the others are the largest changes among them, in points: of mIoU
-    (fidelity mIoU without labels), of any class's IoU, of agreement with the reference.
-    """
-
-    settings: list[str]
-    miou: float
-    class_iou: float
-    agreement: float
-
-
-class SecondSizeFacts(_Model):
-    """What an artifact that takes any size gives at another one than the result's.
-
-    `size` is (height, width) in pixels, `agreement` in percent of the pixels of `images` images,
-    `before` the same images' at the size of the result.
-    """
-
-    size: tuple[int, int]
-    images: int
-    agreement: float
-    before: float
-
-
-class SumFacts(_Model):
-    """What a float16 file gives with its products added up in an `order`, on a few images.
-
-    "float32": with float32 sums. `overflowed` lists layers of which a sum passed 65504.
-    `worst_error` is the root mean square error of `worst_layer` against float32 sums of the same
-    inputs, in percent of its result's; `worst_terms` is how many products it adds up.
-    """
-
-    order: str
-    miou: Percent | None
-    agreement: Percent
-    nonfinite_images: int
-    overflowed: list[str]
-    worst_layer: str | None
-    worst_terms: int | None
-    worst_error: float | None
-
-
-class RestFacts(_Model):
-    """What rounding can do to layers that were not emulated, the `longest` sum of which is given.
-
-    `bounds`: by order, the error in percent of a layer's largest result, null where nothing bounds
-    it. `may_overflow` lists layers whose terms' magnitudes add up to more than 65504.
-    """
-
-    layers: int
-    longest: int
-    bounds: dict[str, float | None]
-    may_overflow: list[str]
-
-
-class AccumulationFacts(_Model):
-    """What float16 sums change (`validate.accumulation`); `macs_share` (0-1) was emulated."""
-
-    images: int
-    layers: int
-    macs_share: float
-    sums: list[SumFacts]
-    rest: RestFacts | None
-
-
-class SearchBudget(_Model):
-    """`limit`: points of mIoU ("max_drop") or percent of pixels as in fp32 ("min_agreement")."""
-
-    kind: Literal["max_drop", "min_agreement"]
-    limit: float
-
-
-class SearchRow(_Model):
-    """What a candidate of a precision search came to: share (0-1), score in the budget's unit."""
-
-    int8_macs_share: float
-    score: float
-    latency_ms: float | None
-
-
-class SearchFacts(_Model):
-    """The search that chose which layers of an artifact are in int8, as its manifest tells."""
-
-    budget: SearchBudget
-    candidates: list[SearchRow]
-    frontier: list[SearchRow]
-    chosen: SearchRow
-
-
-class Facts(_Model):
+class Facts(ResultPart):
     """What an artifact is, how it was run and timed.
 
     `latency_runtime` is where latency was measured, which differs from `runtime` when that
@@ -234,7 +89,7 @@ class Facts(_Model):
     facts_sha256: str | None = None
 
 
-class Figures(_Model):
+class Figures(ResultPart):
     """What an artifact reached: all of it follows from the counts beside the result.
 
     Percentages are 0-100; `drop` = reference's mIoU - this one's. Intervals are null for one
@@ -254,11 +109,11 @@ class Figures(_Model):
     invented_classes: list[str]
     drop: float | None
     drop_ci95: tuple[float, float] | None
-    class_drop: dict[str, ClassDrop] = {}
+    class_drop: dict[str, ClassDrop] = {}  # noqa: RUF012 (pydantic copies it, as those below)
     agreement: Percent
     agreement_boundary: float | None = None
     agreement_interior: float | None = None
-    worst_images: list[ImageAgreement] = []
+    worst_images: list[ImageAgreement] = []  # noqa: RUF012
     fidelity_miou: Percent | None
     nonfinite_images: int
 
@@ -267,7 +122,7 @@ class ArtifactResult(Figures, Facts):
     """One artifact: its facts, and the figures it reached."""
 
 
-class Result(_Model):
+class Result(ResultPart):
     """All artifacts of one network under one protocol on one image list.
 
     `classes` are the network's, in the order of their indices; empty in results of earlier
@@ -293,8 +148,8 @@ class Result(_Model):
     command: str | None
     overlap_allowed: bool
     latency_protocol: str | None = None
-    classes: list[str] = []
-    class_images: dict[str, int] = {}
+    classes: list[str] = []  # noqa: RUF012
+    class_images: dict[str, int] = {}  # noqa: RUF012
     bootstrap: BootstrapFacts | None = None
     counts_sha256: str | None = None
     facts_sha256: str | None = None
@@ -330,9 +185,7 @@ def load_result(path: Path) -> Result:
             f"{path}: cannot read ({error.strerror}); 'segport validate' makes it"
         ) from error
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "content"
-        raise DataError(f"{path}: not a result of schema 1 ({where}: {first['msg']})") from error
+        raise DataError(f"{path}: not a result of schema 1 ({first_wrong(error)})") from error
 
 
 def result_files(folder: Path) -> list[Path]:

@@ -7,8 +7,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from export.artifact.artifact import Manifest
 from export.artifact.class_map import class_map
+from export.artifact.manifest import Manifest
 
 Outputs = dict[str, NDArray[Any]]
 

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from export.artifact.artifact import Artifact, Manifest
+from export.artifact.artifact import Artifact
+from export.artifact.manifest import Manifest
 from export.common.errors import ArtifactError, RuntimeUnavailableError, first_line
 from export.ort.sessions import threads
 from validate.runtime.engine import Outputs, Runtime, collected, fed

@@ -9,7 +9,8 @@ import onnx
 import onnxruntime
 from numpy.typing import NDArray
 
-from export.artifact.artifact import Artifact, Manifest
+from export.artifact.artifact import Artifact
+from export.artifact.manifest import Manifest
 from export.common.errors import RuntimeUnavailableError, first_line
 from export.onnx_graph.onnx_cost import MAC_RULES
 from export.ort.fp16_emulation import emulate_fp16

@@ -2,7 +2,8 @@
 
 from dataclasses import replace
 
-from export.artifact.artifact import Artifact, Manifest
+from export.artifact.artifact import Artifact
+from export.artifact.manifest import Manifest
 from export.common.errors import RuntimeUnavailableError
 from export.common.tables import known
 from export.ort.providers import has_cuda

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from export.artifact.artifact import Artifact, Manifest
+from export.artifact.artifact import Artifact
+from export.artifact.manifest import Manifest
 from export.common.errors import ArtifactError, CheckpointError, RuntimeUnavailableError, UsageError
 from export.common.files import sha256_of
 from export.ort.sessions import threads

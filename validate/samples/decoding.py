@@ -8,7 +8,9 @@ from pathlib import Path
 from PIL import Image
 
 from export.common.errors import DataError, first_line
+from export.common.files import read_file
 from export.common.memory import refuse_beyond
+from export.common.remote import RemotePath
 
 _BYTES_PER_PIXEL = 48
 """What a pixel may take while its picture is prepared and drawn on: four bytes in PIL, and a
@@ -26,7 +28,9 @@ def open_picture(source: Path | BytesIO) -> Image.Image:
 
     Raises DataError for what is no picture, or one that memory is not enough for.
     """
-    if isinstance(source, Path) and not source.is_file():
+    if isinstance(source, RemotePath):
+        source = BytesIO(read_file(source))
+    elif isinstance(source, Path) and not source.is_file():
         raise DataError("no such file, or not a regular one")
     try:
         picture = Image.open(source)

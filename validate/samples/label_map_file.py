@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from export.artifact.classes import VOID
 from export.common.errors import DataError, unknown
 from export.common.files import file_text
+from export.common.validation import first_wrong
 from validate.samples.label_map import AS_THEY_ARE, LABEL_MAPS, Colour, LabelMap
 
 
@@ -50,9 +51,7 @@ def read_label_map(source: str | None, names: Sequence[str]) -> LabelMap:
     except OSError as error:
         raise DataError(f"label map {source}: cannot read ({error.strerror})") from error
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise DataError(f"label map {source}: {where}: {first['msg']}") from error
+        raise DataError(f"label map {source}: {first_wrong(error)}") from error
     except (ValueError, RecursionError) as error:
         raise DataError(f"label map {source}: not valid TOML ({error})") from error
     return LabelMap(

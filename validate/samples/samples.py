@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from export.artifact.artifact import ImageRef, Manifest, Origin, Sample
 from export.artifact.image import normalised
+from export.artifact.manifest import ImageRef, Manifest
+from export.artifact.sample import Origin, Sample
 from export.common.errors import DataError, UsageError
 from export.common.files import read_file
 from validate.data.items import Dataset, Item

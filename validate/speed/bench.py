@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from export.artifact.artifact import Artifact, Manifest
+from export.artifact.artifact import Artifact
+from export.artifact.manifest import Manifest
 from export.common.errors import DataError, UsageError
 from export.common.progress import SILENT, Stages
 from export.common.versions import versions

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from export.artifact.artifact import Artifact, Manifest
+from export.artifact.artifact import Artifact
+from export.artifact.manifest import Manifest
 from validate.runtime.runtimes import open_runtime
 from validate.speed.latency import ROUNDS, SECONDS, take_turns
 from validate.speed.picture import input_image

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from export.artifact.artifact import Manifest
 from export.artifact.image import as_mode, normalised, synthetic_images
+from export.artifact.manifest import Manifest
 from validate.data.items import Item
 from validate.samples.protocols import DEFAULT_PROTOCOL
 from validate.samples.samples import Preparation

@@ -7,15 +7,8 @@ from typing import Any
 import pytest
 from onnx import TensorProto
 
-from export.artifact.artifact import (
-    Artifact,
-    Manifest,
-    OutputSpec,
-    artifact_name,
-    load_artifact,
-    output_spec,
-    write_artifact,
-)
+from export.artifact.artifact import Artifact, artifact_name, load_artifact, write_artifact
+from export.artifact.manifest import Manifest, OutputSpec, output_spec
 from export.common.errors import ArtifactError, DataError, UsageError
 from export.common.files import sha256_of
 from export.common.names import LONGEST

@@ -40,6 +40,7 @@ def _network(nodes: list[NodeProto], *constants: TensorProto) -> onnx.ModelProto
     )
 
 
+@pytest.mark.slow
 def test_a_loop_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(probing, "_SECONDS_LOOPING", 4.0)
     body = helper.make_graph(
@@ -60,6 +61,7 @@ def test_a_loop_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert "cannot be run (it takes longer than 4 s)" in said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("operator", ["Expand", "Tile", "Resize", "Pad"])
 def test_a_tensor_that_no_machine_holds(
     operator: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

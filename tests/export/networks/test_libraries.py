@@ -14,7 +14,9 @@ from export.networks.network import load_network
 from export.networks.table import zoo_entry
 from export.onnx_export import export_model
 from export.ort.sessions import open_session, run
-from segport.recipe import load_recipe
+from segport.recipe_file import load_recipe
+
+pytestmark = pytest.mark.slow  # the libraries take seconds to import
 
 LABELS = ("road", "sky", "car")
 SMALL = "smp:Unet?encoder_name=resnet18&decoder_channels=(32,16,8,8,8)"
@@ -59,7 +61,6 @@ def test_smp_gives_what_its_own_class_gives() -> None:
         assert torch.equal(one, other), name
 
 
-@pytest.mark.slow
 def test_smp_goes_to_a_file_that_computes_the_same(tmp_path: Path) -> None:
     made = export_model(f"{SMALL}&classes=3", "random", tmp_path, size=(96, 64), classes="a,b,c")
     assert made.path.name == "smp-Unet-fp32.onnx"
@@ -102,7 +103,6 @@ def test_smp_has_no_default_weights() -> None:
         library_weights("smp:Unet")
 
 
-@pytest.mark.slow
 def test_hugging_face_brings_weights_names_and_normalisation(folder: Path, tmp_path: Path) -> None:
     from transformers import SegformerForSemanticSegmentation
 
@@ -120,7 +120,6 @@ def test_hugging_face_brings_weights_names_and_normalisation(folder: Path, tmp_p
     np.testing.assert_allclose(run(open_session(made.path), image)[0], wanted, atol=1e-4)
 
 
-@pytest.mark.slow
 def test_what_was_asked_for_beats_what_comes_with_the_folder(folder: Path, tmp_path: Path) -> None:
     made = export_model(
         f"hf:{folder}", "random", tmp_path, size=(64, 64), classes="a,b,c", mean=(0.5,), std=(0.5,)

@@ -150,6 +150,7 @@ def test_weights_that_are_not_finite(
     assert f"not finite: {key}" in message
 
 
+@pytest.mark.slow
 @pytest.mark.shared
 @pytest.mark.parametrize("model", ["deeplabv3_mobilenet", "deeplabv3plus_mobilenet"])
 def test_real_checkpoints_segment_real_images(model: str, shared: Path) -> None:

@@ -135,7 +135,7 @@ def test_table_in_a_fresh_process_takes_less_than_eight_seconds() -> None:
     assert within(8, partial(answers, sys.executable, "-c", code)) == []
 
 
-@pytest.mark.parametrize("name", VAINF)
+@pytest.mark.parametrize("name", ["deeplabv3_mobilenet", "deeplabv3plus_resnet50"])
 def test_output_stride_8_has_the_same_keys_and_doubled_rates(name: str) -> None:
     coarse, fine = meta_network(name, 21, 16), meta_network(name, 21, 8)
 

@@ -11,7 +11,9 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from export.artifact.artifact import Artifact, ImageRef, Origin, Sample
+from export.artifact.artifact import Artifact
+from export.artifact.manifest import ImageRef
+from export.artifact.sample import Origin, Sample
 from quantize.calibration.cache import collect_cached, default_folder
 from quantize.calibration.channel_statistics import ChannelMinMax
 from quantize.calibration.histogram import Histogram

@@ -6,7 +6,8 @@ import onnx
 import onnxruntime as ort
 import pytest
 
-from export.artifact.artifact import Artifact, Sample
+from export.artifact.artifact import Artifact
+from export.artifact.sample import Sample
 from export.common.errors import CalibrationError
 from export.onnx_export import export_model
 from export.onnx_graph.graph import float_tensors

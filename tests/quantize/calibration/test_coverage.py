@@ -7,7 +7,8 @@ import numpy as np
 import onnx
 import pytest
 
-from export.artifact.artifact import Artifact, Sample
+from export.artifact.artifact import Artifact
+from export.artifact.sample import Sample
 from export.onnx_graph.graph import infer_shapes
 from quantize.calibration.calibration import collect
 from quantize.calibration.coverage import Coverage, facts

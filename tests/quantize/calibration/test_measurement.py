@@ -3,7 +3,8 @@
 import numpy as np
 from onnx import ModelProto, helper
 
-from export.artifact.artifact import Artifact, Sample
+from export.artifact.artifact import Artifact
+from export.artifact.sample import Sample
 from quantize.calibration.calibration import collect
 from quantize.calibration.measurement import Measurement, join
 from quantize.calibration.statistics import MinMax

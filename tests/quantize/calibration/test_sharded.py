@@ -138,6 +138,7 @@ def test_files_have_the_same_bytes_for_any_number_of_workers(
     assert len(digests) == 1
 
 
+@pytest.mark.slow
 def test_the_command_takes_workers(tiny: Artifact, voc: Path, tmp_path: Path) -> None:
     words = ("quantize", tiny.path, "--precision", "int8", "--calibration", voc, "-o", tmp_path)
     answer = segport(*words, "--engine", "processes", "--workers", 2, "--force")

@@ -13,7 +13,7 @@ from quantize.fp16.casts import tidy_casts
 from quantize.fp16.observation import weights_out_of_range
 from quantize.quantization import quantize
 from quantize.settings import Settings
-from segport.tables import artifact_lines
+from segport.artifact_lines import artifact_lines
 from validate.data.datasets import open_dataset
 from validate.samples.samples import Preparation, Samples
 

@@ -73,6 +73,7 @@ def test_files_interpolate_only_where_the_class_changes(
     assert made.manifest.checks["int8"]["int8_macs_share"] == 1
 
 
+@pytest.mark.slow
 def test_a_batch_of_masks(samples: Samples, tmp_path: Path) -> None:
     made = int8(exported(tmp_path, "mask", batch=2), samples, tmp_path, "cpu")
     assert made.manifest.checks["int8"]["mask_head"]["form"] == "channels-last"
@@ -85,6 +86,7 @@ def test_a_batch_of_masks(samples: Samples, tmp_path: Path) -> None:
     np.testing.assert_array_equal(both, other[::-1])
 
 
+@pytest.mark.slow
 def test_small_cells_are_all_interpolated(samples: Samples, tmp_path: Path) -> None:
     made = int8(exported(tmp_path, "mask", "tiny"), samples, tmp_path, "cpu")
     assert made.manifest.checks["int8"]["mask_head"]["form"] == "channels-last"
@@ -121,6 +123,7 @@ def test_a_head_that_gives_other_classes_is_refused(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_both_outputs_stay_as_they_are(both: Artifact, samples: Samples, tmp_path: Path) -> None:
     made = int8(both, samples, tmp_path, "cpu")
     assert {o.name for o in onnx.load(made.path).graph.output} == {"logits", "mask"}

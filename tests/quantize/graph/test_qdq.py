@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, helper, numpy_helper
 
 from export.artifact.artifact import Artifact
+from quantize.graph.insertion.fixed_scales import power_of_two, weight_scale
 from quantize.graph.plan import Plan, build
-from quantize.graph.qdq import power_of_two, weight_scale
 from quantize.graph.rounded_weight import RoundedWeight
 from quantize.ranges.ranges import Range
 from quantize.targets import TARGETS

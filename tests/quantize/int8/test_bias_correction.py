@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 from onnx import ModelProto, helper, numpy_helper
 
-from export.artifact.artifact import Sample
+from export.artifact.sample import Sample
 from quantize.graph.biases import summed
 from quantize.graph.plan import Plan, build
 from quantize.int8 import bias_correction

@@ -198,6 +198,19 @@ def _both_inputs_of_add(graph: ModelProto) -> None:
     add.input[:] = ["dq" if name == "conv2d_2" else name for name in add.input]
 
 
+def _pooled_to_another_scale(graph: ModelProto) -> None:
+    mean = _node(graph, "node_mean")
+    grid = _node(graph, "mean_QuantizeLinear").input[1:]
+    _insert(
+        graph,
+        "node_mean",
+        helper.make_node("MaxPool", [mean.input[0]], ["most"], name="pool", kernel_shape=[1, 1]),
+        helper.make_node("QuantizeLinear", ["most", *grid], ["q"], name="q"),
+        helper.make_node("DequantizeLinear", ["q", *grid], ["dq"], name="dq"),
+    )
+    mean.input[0] = "dq"
+
+
 def _sigmoid_for_pooling(graph: ModelProto) -> None:
     next(n for n in graph.graph.node if n.name == "node_mean").op_type = "Sigmoid"
 
@@ -234,6 +247,8 @@ FAULTS: list[tuple[str, str, Edit, str, str]] = [
      "1 of 21 scales, down to 5e-10"),
     ("power-of-two", "npu-pow2", _set("add_scale", lambda s: s * np.float32(1.5)), "add", "1"),
     ("fixed-scale", "qnn-a16w8", _sigmoid_for_pooling, "mean", "not 1.52588e-05 and 0"),
+    ("one-grid", "litert", _pooled_to_another_scale, "pool", "MaxPool reads scale"),
+    ("one-grid", "qnn", _pooled_to_another_scale, "pool", "MaxPool reads scale"),
     ("bias-type", "npu", _float_bias, "node_conv2d_4", "float32"),
     ("bias-type", "openvino", _int8_bias, "node_conv2d_4", "quantized"),
     ("bias-range", "npu", _set(BIAS, _first(-(2**31))), "node_conv2d_4", "1 of 21"),

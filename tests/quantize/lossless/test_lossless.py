@@ -2,11 +2,14 @@
 
 from typing import Any
 
+import numpy as np
+import onnx
 import pytest
 from onnx import ModelProto, numpy_helper
 
-from export.artifact.artifact import Sample
+from export.artifact.sample import Sample
 from quantize.lossless.lossless import LOSSLESS, rewrite_losslessly
+from tests.export.build import computed
 from tests.quantize.lossless.graphs import image, quantized
 
 
@@ -19,6 +22,24 @@ def test_what_was_rewritten_is_named() -> None:
     changed, facts = rewrite_losslessly(made, list(LOSSLESS), samples(made))
     assert facts == {"lossless": {"merge-pixels": ["conv"]}}
     assert changed != made
+
+
+def test_names_that_are_taken_are_given_to_nothing_else() -> None:
+    """As a rewrite of the float network may have taken them for the same layer."""
+    made = quantized((20, 20), (8, 3, 3, 3))
+    renamed = {"w_quantized": "conv/constant_0", "input_QuantizeLinear_Output": "conv/Concat_3"}
+    for node in made.graph.node:
+        node.input[:] = [renamed.get(name, name) for name in node.input]
+        node.output[:] = [renamed.get(name, name) for name in node.output]
+    for tensor in made.graph.initializer:
+        tensor.name = renamed.get(tensor.name, tensor.name)
+    del made.graph.value_info[:]
+    onnx.checker.check_model(made, full_check=True)
+    assert {name for node in made.graph.node for name in node.input} >= set(renamed.values())
+    changed, facts = rewrite_losslessly(made, list(LOSSLESS), samples(made))
+    assert facts == {"lossless": {"merge-pixels": ["conv"]}}
+    (before,), (after,) = (computed(one, input=image(made)) for one in (made, changed))
+    np.testing.assert_array_equal(after, before)
 
 
 def test_batches_are_checked_too() -> None:

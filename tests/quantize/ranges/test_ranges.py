@@ -30,6 +30,11 @@ def test_minmax_is_the_smallest_and_largest_value() -> None:
     assert _range("minmax", np.array([-1.0, 4.0, 2.0])) == (-1.0, 4.0)
 
 
+def test_minmax_reaches_further_where_asked() -> None:
+    assert _range("minmax:2", np.array([-1.0, 4.0, 2.0])) == (-2.0, 8.0)
+    assert _range("minmax:1.5", np.array([0.0, 4.0])) == (0.0, 6.0)
+
+
 @pytest.mark.parametrize("percentile", [99.0, 99.9, 99.99])
 def test_percentile_equals_numpy_quantiles_within_one_bin(percentile: float) -> None:
     values = np.random.default_rng(0).standard_normal(200_000) * 3 + 1
@@ -172,7 +177,19 @@ def test_zero_points_are_those_of_onnxruntime() -> None:
 
 
 @pytest.mark.parametrize(
-    "rule", ["percentile:50", "percentile:101", "percentile:x", "minmax:3", "mse:1", "entropy:128"]
+    "rule",
+    [
+        "percentile:50",
+        "percentile:101",
+        "percentile:x",
+        "mse:1",
+        "entropy:128",
+        "minmax:0.9",
+        "minmax:17",
+        "minmax:x",
+        "minmax:nan",
+        "minmax:inf",
+    ],
 )
 def test_parameters_out_of_range_are_refused(rule: str) -> None:
     with pytest.raises(UsageError):

@@ -8,7 +8,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
-from export.artifact.artifact import Sample
+from export.artifact.sample import Sample
 from quantize.calibration.channel_statistics import ChannelMinMax
 from quantize.rewrites.change import Rewritten, Seen
 from quantize.rewrites.channels import scalable_channels

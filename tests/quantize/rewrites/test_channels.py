@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from onnx import NodeProto, TensorProto, helper
 
-from quantize.rewrites.channels import CoupledChannels, clip_bounds, scalable_channels
+from quantize.graph.clips import clip_bounds
+from quantize.rewrites.channels import CoupledChannels, scalable_channels
 from tests.export.build import constant, value
 from tests.quantize.rewrites.graphs import conv, graph, node, weights
 

@@ -6,7 +6,7 @@ import pytest
 from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
-from export.artifact.artifact import InputSpec
+from export.artifact.manifest import InputSpec
 from export.onnx_graph.graph import infer_shapes
 from export.ort.sessions import open_session
 from quantize.graph.plan import Plan, build

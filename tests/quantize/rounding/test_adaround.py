@@ -34,6 +34,7 @@ def _nearest(weight: Floats, scale: Floats, covariance: Floats, largest: int) ->
     return np.clip(np.round(weight / scale[:, :, None]), -largest, largest)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("groups", "rows", "inputs"), [(1, 16, 40), (24, 1, 9)])
 def test_outputs_are_kept_better_than_by_rounding_to_nearest(
     groups: int, rows: int, inputs: int

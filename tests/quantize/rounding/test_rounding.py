@@ -22,7 +22,8 @@ from quantize.rounding import moments as moments_module
 from quantize.rounding.moments import InputMoments
 from quantize.rounding.rounding import Rounded, input_moments, round_weights
 from quantize.rounding.table import ROUNDINGS
-from quantize.targets import TARGETS, Target
+from quantize.target import Target
+from quantize.targets import TARGETS
 from tests.export.build import computed, constant, model, value, weight
 from tests.quantize.search.chains import Sample
 

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from onnx import helper
 from torch.nn import functional as F
 
-from quantize.graph.qdq import weight_scale
+from quantize.graph.insertion.fixed_scales import weight_scale
 from quantize.graph.rounded_weight import RoundedWeight
 from quantize.rounding import rounding
 from quantize.rounding.moments import InputMoments

@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
-from export.artifact.artifact import Sample
+from export.artifact.sample import Sample
 from export.onnx_graph.graph import float_tensors, normalise
 from export.ort.sessions import open_session, run
 from quantize.graph.plan import Plan

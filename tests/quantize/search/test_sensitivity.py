@@ -3,7 +3,7 @@ import onnx
 import pytest
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
-from export.artifact.artifact import Sample
+from export.artifact.sample import Sample
 from export.onnx_graph.graph import normalise
 from quantize.search.sensitivity import Margins, Sensitivity, measure
 from quantize.search.sources import units

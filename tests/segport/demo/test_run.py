@@ -13,7 +13,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from segport.demo import WEIGHTS
-from segport.recipe import load_recipe
+from segport.recipe_file import load_recipe
 from tests.export.build import plain_session
 from tests.segport.command import Answer, segport
 from validate.result.result import ArtifactResult, Result, load_result

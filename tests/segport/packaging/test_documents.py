@@ -12,7 +12,8 @@ from cyclonedx.validation.json import JsonStrictValidator
 from huggingface_hub import ModelCard
 
 import segport
-from export.artifact.artifact import Manifest, load_artifact
+from export.artifact.artifact import load_artifact
+from export.artifact.manifest import Manifest
 from tests.segport.command import segport as command
 from tests.segport.packaging.conftest import Made
 

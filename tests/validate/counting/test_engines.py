@@ -29,6 +29,7 @@ def test_all_count_the_same(
     assert (said.lines, said.done[0], said.done[-1]) == ([], 0, IMAGES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("how", "reason"), [("kill", "killed"), ("hang", "took longer than 3 s")])
 def test_a_worker_that_is_lost_is_replaced(
     job: Job, dataset: Dataset, wanted: str, tmp_path: Path, two: Workers, how: str, reason: str
@@ -43,6 +44,7 @@ def test_a_worker_that_is_lost_is_replaced(
     assert reason in line and any(f"image {item.id} " in line for item in near)
 
 
+@pytest.mark.slow
 def test_what_ends_its_worker_again_and_again_is_named_and_the_rest_is_kept(
     job: Job, dataset: Dataset, wanted: str, tmp_path: Path, two: Workers
 ) -> None:
@@ -121,6 +123,7 @@ def test_options_that_do_not_fit(options: dict[str, object], said: str) -> None:
         Workers(**options)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_no_cluster_is_one_line(job: Job, dataset: Dataset, tmp_path: Path) -> None:
     pytest.importorskip("ray")
     workers = Workers("ray", address="127.0.0.1:1")

@@ -40,6 +40,7 @@ def _alive(pid: int) -> bool:
     return True
 
 
+@pytest.mark.slow
 def test_a_driver_that_is_killed_goes_on(
     job: Job, dataset: Dataset, wanted: str, tmp_path: Path, two: Workers
 ) -> None:

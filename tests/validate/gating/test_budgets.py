@@ -10,7 +10,8 @@ from validate.gating.judgement import Reading, judge
 from validate.gating.kinds import KINDS
 from validate.gating.rules import Rules
 from validate.gating.verdict import Outcome, Verdict
-from validate.result.result import ClassDrop, Result, SpreadFacts
+from validate.result.facts import ClassDrop, SpreadFacts
+from validate.result.result import Result
 
 PASS, FAIL, UNKNOWN = Outcome.PASS, Outcome.FAIL, Outcome.UNKNOWN
 

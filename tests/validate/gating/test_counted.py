@@ -1,13 +1,13 @@
 """What a result states against what its counts say."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from benchmarks.gate_trials import changed, numbers
 from export.common.errors import DataError
 from tests.validate.results import written
 from validate.gating.counted import Counted, count
@@ -31,44 +31,24 @@ def result(tmp_path: Path) -> Result:
     return written(tmp_path, confusions)
 
 
-def _count(folder: Path, rules: Rules = DEFAULTS) -> Counted:
+def counted_in(folder: Path, rules: Rules = DEFAULTS) -> Counted:
     return count(load_result(folder / "result.json"), folder, rules)
 
 
 def test_an_honest_result_raises_no_doubt(result: Result, tmp_path: Path) -> None:
-    counted = _count(tmp_path)
+    counted = counted_in(tmp_path)
     assert counted.verdicts == ()
     assert counted.result == result
-
-
-def _numbers(node: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """The path of every number in a JSON document."""
-    if isinstance(node, dict | list):
-        pairs = node.items() if isinstance(node, dict) else enumerate(node)
-        for key, value in pairs:
-            yield from _numbers(value, (*path, key))
-    elif isinstance(node, int | float) and not isinstance(node, bool):
-        yield path
-
-
-def _changed(document: Any, path: tuple[Any, ...]) -> Any:
-    copy = json.loads(json.dumps(document))
-    *parents, last = path
-    node = copy
-    for key in parents:
-        node = node[key]
-    node[last] += 1
-    return copy
 
 
 def test_every_number_that_is_changed_is_found(result: Result, tmp_path: Path) -> None:
     """All fields, one at a time: figures by their counts, everything else by its checksum."""
     file = tmp_path / "result.json"
     document = json.loads(file.read_text())
-    paths = list(_numbers(document))
+    paths = list(numbers(document))
     assert len(paths) > 60
     for path in paths:
-        file.write_text(json.dumps(_changed(document, path)))
+        file.write_text(json.dumps(changed(document, path)))
         try:
             loaded = load_result(file)
             verdicts = gate(
@@ -101,7 +81,7 @@ def test_the_verdict_names_the_figure_and_both_values(
     document = json.loads(file.read_text())
     document["artifacts"][1].update(change)
     file.write_text(json.dumps(document))
-    (verdict,) = _count(tmp_path).verdicts
+    (verdict,) = counted_in(tmp_path).verdicts
     assert (verdict.id, verdict.outcome) == ("int8", Outcome.UNKNOWN)
     assert says in verdict.reason
 
@@ -153,7 +133,7 @@ def test_the_same_counts_stored_otherwise_are_the_same(result: Result, tmp_path:
             for name, array in reversed(list(arrays.items()))
         }
     np.savez(tmp_path / "confusion.npz", **content)
-    assert _count(tmp_path).verdicts == ()
+    assert counted_in(tmp_path).verdicts == ()
 
 
 def test_another_seed_of_the_bootstrap_is_honest(tmp_path: Path) -> None:
@@ -162,7 +142,7 @@ def test_another_seed_of_the_bootstrap_is_honest(tmp_path: Path) -> None:
     missed = (100, 180, 120, 260, 150)
     uneven = np.stack([_confusions(many)[image] for image, many in enumerate(missed)])
     written(tmp_path, {"torch-fp32": _confusions(100, 5), "int8": uneven})
-    counted = _count(tmp_path)
+    counted = counted_in(tmp_path)
     again = figures(
         counted.evidence, "torch-fp32", ["background", "cat", "dog"], counted.images, seed=7
     )
@@ -175,7 +155,7 @@ def test_another_seed_of_the_bootstrap_is_honest(tmp_path: Path) -> None:
     from validate.judging.comparison import write_result
 
     write_result(changed, counted.evidence, counted.images, tmp_path)
-    assert _count(tmp_path).verdicts == ()
+    assert counted_in(tmp_path).verdicts == ()
 
 
 @pytest.mark.parametrize("seed", range(60))
@@ -188,7 +168,7 @@ def test_a_damaged_byte_is_one_error(result: Result, tmp_path: Path, seed: int) 
         content[int(rng.integers(len(content)))] ^= 1 << int(rng.integers(8))
     file.write_bytes(bytes(content))
     try:
-        counted = _count(tmp_path)
+        counted = counted_in(tmp_path)
     except DataError as error:
         assert "confusion.npz" in str(error) and "\n" not in str(error)
     else:  # what changed was no count: a date, say
@@ -207,10 +187,10 @@ def test_what_is_no_count_is_an_error(
         content: Any = {**arrays, name: array}
     np.savez(tmp_path / "confusion.npz", **content)
     if name == "images" and array.dtype.kind == "U":
-        assert "their images" in _count(tmp_path).verdicts[0].reason
+        assert "their images" in counted_in(tmp_path).verdicts[0].reason
         return
     with pytest.raises(DataError, match=r"confusion\.npz: "):
-        _count(tmp_path)
+        counted_in(tmp_path)
 
 
 def test_a_field_that_a_later_version_adds_breaks_no_seal(result: Result, tmp_path: Path) -> None:
@@ -220,7 +200,7 @@ def test_a_field_that_a_later_version_adds_breaks_no_seal(result: Result, tmp_pa
     assert document["latency_protocol"] is None and document["artifacts"][0]["noise"] is None
     del document["latency_protocol"], document["artifacts"][0]["noise"]
     file.write_text(json.dumps(document))
-    assert _count(tmp_path).verdicts == ()
+    assert counted_in(tmp_path).verdicts == ()
 
 
 def test_checksums_that_were_taken_away_are_missed(result: Result, tmp_path: Path) -> None:

@@ -19,7 +19,8 @@ from validate.gating.baseline.paired import _accepted
 from validate.gating.judged import Judged
 from validate.gating.overall import headline, overall_code, titles
 from validate.gating.verdict import Outcome, Verdict
-from validate.result.result import NoiseFacts, load_result
+from validate.result.facts import NoiseFacts
+from validate.result.result import load_result
 from validate.result.sealing import sealed
 
 

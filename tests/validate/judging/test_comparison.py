@@ -327,6 +327,7 @@ def test_figures_by_hand(
     assert entry.int8_verified is None and "nowhere" in (entry.int8_note or "")
 
 
+@pytest.mark.slow
 def test_broken_logits_are_counted_and_said(
     tiny: Artifact,
     int8: Artifact,

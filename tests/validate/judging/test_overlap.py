@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from export.artifact.artifact import Artifact, ImageRef
+from export.artifact.artifact import Artifact
+from export.artifact.manifest import ImageRef
 from export.common.errors import DataError
 from tests.validate.fakes import save_rgb
 from validate.data.datasets import open_dataset

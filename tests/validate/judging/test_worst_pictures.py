@@ -3,8 +3,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from export.artifact.artifact import Sample
 from export.artifact.image import normalised
+from export.artifact.sample import Sample
 from validate.judging.worst_pictures import WorstPictures
 from validate.samples.samples import Labelled, Preparation
 from validate.samples.thumbnail import Thumbnail

@@ -3,7 +3,7 @@ from math import sqrt
 import numpy as np
 import pytest
 
-from export.common import large_arrays
+from validate.metrics import large_arrays
 from validate.metrics.bootstrap import SEED, interval, resampled_sums, student_quantile
 from validate.metrics.intervals import Intervals
 from validate.metrics.metrics import class_images, class_iou, miou

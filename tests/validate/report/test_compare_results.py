@@ -10,7 +10,7 @@ from tests.validate.results import artifact_result, lost, result_of
 from validate.metrics.intervals import Intervals
 from validate.metrics.metrics import miou
 from validate.report.compare_results import compare_results
-from validate.result.result import DatasetFacts, SpreadFacts
+from validate.result.facts import DatasetFacts, SpreadFacts
 
 CLASSES = ("background", "cat", "dog")
 IMAGES = 30

@@ -9,7 +9,8 @@ from tests.markdown import table
 from tests.validate.results import artifact_result, lost, result_of
 from validate.report import index
 from validate.report.index import Entry, index_page, write_index
-from validate.result.result import DatasetFacts, Result, SpreadFacts
+from validate.result.facts import DatasetFacts, SpreadFacts
+from validate.result.result import Result
 
 
 def _result(name: str = "net", protocol: str = "squash", **changes: object) -> Result:

@@ -16,13 +16,8 @@ from validate.gating.verdict import Outcome, Verdict
 from validate.report.diagnosis_report import write_diagnosis
 from validate.report.report import markdown_report, report, terminal_report
 from validate.report.verdict_lines import NO_GATE
-from validate.result.result import (
-    BootstrapFacts,
-    ClassDrop,
-    ImageAgreement,
-    Result,
-    SpreadFacts,
-)
+from validate.result.facts import BootstrapFacts, ClassDrop, ImageAgreement, SpreadFacts
+from validate.result.result import Result
 
 
 def _result() -> Result:
@@ -296,6 +291,7 @@ def test_formats_can_be_chosen(tmp_path: Path) -> None:
     assert not (tmp_path / "out2").exists()
 
 
+@pytest.mark.slow
 def test_pictures_go_with_the_report_and_do_not_outlive_their_result(tmp_path: Path) -> None:
     with_pictures = result_folder(tmp_path / "with")
     without = result_folder(tmp_path / "without", pictures=0)

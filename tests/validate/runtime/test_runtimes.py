@@ -223,6 +223,7 @@ def test_float16_inputs_and_outputs_are_converted(
         assert 0 < _relative(found, expected) < 0.02
 
 
+@pytest.mark.slow
 def test_a_fixed_batch_is_filled_and_one_image_returned(
     tiny: Artifact, samples: Samples, tmp_path: Path
 ) -> None:
@@ -274,6 +275,7 @@ def test_imported_networks_have_no_torch_reference(tiny: Artifact) -> None:
         open_torch(imported, None)
 
 
+@pytest.mark.slow
 def test_random_weights_are_rebuilt_from_the_seed(
     tmp_path: Path, samples: Samples, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,8 +15,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from export.common.errors import DataError
 from export.common.files import file_bytes
+from export.common.validation import first_wrong
+from validate.result.facts import NoiseFacts
 from validate.result.label_set import LabelSet
-from validate.result.result import ArtifactResult, NoiseFacts, Result
+from validate.result.result import ArtifactResult, Result
 
 Key = tuple[str, str, str, str, str]
 """Name, protocol, digest of the image ids, artifact id, runtime: another runtime is another
@@ -171,9 +173,7 @@ def load_baseline(path: Path) -> Baseline:
             document = _upgraded(_FormatOne.model_validate(document))
         return Baseline.model_validate(document)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "content"
-        raise DataError(f"baseline {path}: damaged ({where}: {first['msg']})") from error
+        raise DataError(f"baseline {path}: damaged ({first_wrong(error)})") from error
 
 
 def written(baseline: Baseline) -> bytes:

@@ -16,7 +16,7 @@ from validate.gating.formats.github import step_summary
 from validate.gating.judged import Judged
 from validate.gating.overall import headline, overall_code
 from validate.gating.verdict import Outcome, Verdict
-from validate.result.result import DatasetFacts, ImageAgreement
+from validate.result.facts import DatasetFacts, ImageAgreement
 
 PASSED = Verdict("fp16", Outcome.PASS, "drop +0.010 is within 0.1", "max-drop", 0.01, 0.1)
 FAILED = Verdict(

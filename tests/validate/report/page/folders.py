@@ -9,7 +9,8 @@ import numpy as np
 from tests.validate.results import artifact_result, lost
 from validate.judging.comparison import write_result
 from validate.result.evidence import Evidence
-from validate.result.result import ClassDrop, DatasetFacts, ImageAgreement, Result
+from validate.result.facts import ClassDrop, DatasetFacts, ImageAgreement
+from validate.result.result import Result
 from validate.samples.thumbnail import Thumbnail
 
 CLASSES = ("background", "cat", "dog")

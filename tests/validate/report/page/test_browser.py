@@ -19,7 +19,7 @@ from validate.history.store import points_of
 from validate.report.content import ReportContent
 from validate.report.page.page import html_report
 from validate.report.report import report
-from validate.result.result import ImageAgreement
+from validate.result.facts import ImageAgreement
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 

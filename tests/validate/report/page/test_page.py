@@ -22,8 +22,9 @@ from validate.report.content import ReportContent
 from validate.report.page.gallery import ROOM, cards
 from validate.report.page.page import html_report
 from validate.report.report import markdown_report
+from validate.result.facts import SearchBudget, SearchFacts, SearchRow
 from validate.result.picture_file import read_pictures, write_pictures
-from validate.result.result import SearchBudget, SearchFacts, SearchRow, load_result
+from validate.result.result import load_result
 
 VOID_TAGS = {"meta", "link", "img", "br"}
 

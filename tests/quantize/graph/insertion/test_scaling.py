@@ -5,7 +5,7 @@ import onnxruntime as ort
 import pytest
 from onnx import ModelProto, helper
 
-from quantize.graph.scaling import read_scaled
+from quantize.graph.insertion.scaling import read_scaled
 from tests.export.build import constant, model, value
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from export.common import large_arrays
 from export.common.errors import ArtifactError
-from export.common.large_arrays import by_rows, scratch_array
+from validate.metrics import large_arrays
+from validate.metrics.large_arrays import by_rows, scratch_array
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -38,7 +38,7 @@ def test_a_large_array_takes_no_memory_and_leaves_no_file(tmp_path: Path) -> Non
     script = (
         "import numpy as np\n"
         "from pathlib import Path\n"
-        "from export.common.large_arrays import scratch_array\n"
+        "from validate.metrics.large_arrays import scratch_array\n"
         "array = scratch_array((50, 1_000_000), np.float64)\n"
         "array[:] = np.arange(50)[:, None]\n"
         "status = Path('/proc/self/status').read_text().split()\n"
