@@ -127,8 +127,6 @@ def _work(
     each = kernels.per_value.get(node.op_type, LayerCost(0.0, 0.0))
     if node.op_type == "Mul" and _by_number(node, constants):
         each = LayerCost(each.in_float, 0.0)  # the same integers (graph/insertion/scaling.py)
-            each.in_float, 0.0
-        )  # the same integers (see `quantize.graph.insertion.scaling`)
     return LayerCost(each.in_float * values, each.in_int8 * values)
 
 
