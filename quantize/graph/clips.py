@@ -54,7 +54,7 @@ def uncut(
     def cuts(tensor: str) -> bool:
         if tensor not in bounds or tensor not in ranges:
             return False
-        low, high = ranges[tensor]
+        low, high = min(ranges[tensor][0], 0.0), max(ranges[tensor][1], 0.0)  # a grid has 0
         spare = _STEP * (high - low)
         return low >= bounds[tensor][0] - spare and high <= bounds[tensor][1] + spare
 

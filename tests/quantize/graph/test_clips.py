@@ -16,7 +16,11 @@ from tests.quantize.rewrites.graphs import conv, graph, images, node, tensors, w
 
 def _joined(*clipping: str) -> ModelProto:
     """Concat of Clip(conv x) or Relu(conv x) and of conv far, which reaches further."""
-    bounds = [constant("zero", np.float32(0)), constant("half", np.float32(0.5))]
+    bounds = [
+        constant("zero", np.float32(0)),
+        constant("half", np.float32(0.5)),
+        constant("one", np.float32(1)),
+    ]
     inputs = ["x", *clipping[1:]]
     nodes = [
         conv("x", "input"),
@@ -59,6 +63,21 @@ def test_a_clip_goes_where_the_range_ends_as_it_does() -> None:
     assert uncut(made, layers, {"cut": (0.0, 0.6)}) == uncut(made, layers, {"cut": (-0.1, 0.5)})
     assert uncut(made, layers, {"cut": (0.0, 0.6)}) == uncut(made, layers, {}) == {clip}
     assert uncut(made, [], {}) == set()
+
+
+def test_a_clip_stays_whose_bounds_leave_0_out() -> None:
+    made = _joined("Clip", "half", "one")
+    layers = [n.name for n in made.graph.node]
+    assert uncut(made, layers, {"cut": (0.5, 1.0)}) == {"node_cut"}
+    ranges = {"input": (-4.0, 4.0), "x": (0.5, 1.0), "cut": (0.5, 1.0), "both": (-4.0, 4.0)}
+    kept = build(Plan(made, TARGETS["qnn"], tuple(layers[:2]), ranges, {}))
+    (wanted,), (found,) = (computed(one, input=IMAGE) for one in (made, kept))
+    assert np.abs(found - wanted).max() < 0.05 * np.abs(wanted).max()
+
+
+def test_bounds_that_are_kept_in_the_graph() -> None:
+    made = _joined("Clip", "zero", "half")
+    layers = [n.name for n in made.graph.node]
     ranges = dict.fromkeys(("input", "x", "cut", "far", "both"), (-4.0, 4.0))
     kept = build(Plan(made, TARGETS["qnn"], tuple(layers[:3]), ranges, {}))
     assert "Clip" in operators(kept)
