@@ -77,7 +77,7 @@ NETWORKS: dict[str, Make] = {
 def _expected(artifact: Path, picture: Path, folder: Path, runtime: str | None = None) -> Path:
     from segport.commands.predict import predict
 
-    predict(artifact, picture, folder, runtime=runtime)
+    predict(artifact, str(picture), folder, runtime=runtime)
     return folder / f"{picture.stem}-mask.png"
 
 
