@@ -22,7 +22,7 @@ from validate.counting.kept import FOLDER
 from validate.counting.sharded import count
 from validate.data.items import Dataset
 
-_SECONDS = 60.0
+_SECONDS = 150.0
 
 
 def _await(what: Callable[[], bool]) -> None:

@@ -114,9 +114,9 @@ def _measured(**figures: float) -> str:
 @pytest.mark.parametrize(
     ("content", "place"),
     [
-        ("", "content"),
-        ('{"schema": 1', "content"),
-        ("[]", "content"),
+        ("", "Invalid JSON"),
+        ('{"schema": 1', "Invalid JSON"),
+        ("[]", "Input should be an object"),
         (json.dumps(_document(schema=2)), "schema"),
         (_without("protocol"), "protocol"),
         (json.dumps(_document(artifacts=[{}])), r"artifacts\.0\.id"),
