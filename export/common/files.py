@@ -5,7 +5,7 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from errno import ENOENT, ENOMEM
 from filecmp import cmp
@@ -21,18 +21,17 @@ def is_regular(path: Path) -> bool:
 
     Raises OSError where a URL does not answer.
     """
-    try:
-        return path.is_file()
-    except OSError:  # a name that is too long
-        if isinstance(path, RemotePath):
-            raise
-        return False
+    return _answer(path, path.is_file)
 
 
 def exists(path: Path) -> bool:
     """Whether there is anything at `path`. Raises OSError where a URL does not answer."""
+    return _answer(path, path.exists)
+
+
+def _answer(path: Path, ask: Callable[[], bool]) -> bool:
     try:
-        return path.exists()
+        return ask()
     except OSError:  # a name that is too long
         if isinstance(path, RemotePath):
             raise

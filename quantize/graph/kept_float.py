@@ -12,9 +12,9 @@ import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from export.onnx_graph.graph import attribute, consumers, initializers
+from quantize.graph.clips import CLIPPING
 
 _ROUNDED = ("Conv", "ConvTranspose", "Gemm")
-_PASSED = ("Relu", "Clip")
 
 
 def keep_weights_float(model: ModelProto) -> None:
@@ -45,7 +45,7 @@ def keep_weights_float(model: ModelProto) -> None:
 def _is_quantized(layer: NodeProto, readers: Mapping[str, list[NodeProto]]) -> bool:
     """Whether all that a layer gives goes into one Q, through Relu and Clip perhaps."""
     following = readers[layer.output[0]]
-    while len(following) == 1 and following[0].op_type in _PASSED:
+    while len(following) == 1 and following[0].op_type in CLIPPING:
         following = readers[following[0].output[0]]
     return [node.op_type for node in following] == ["QuantizeLinear"]
 

@@ -8,6 +8,7 @@ from onnx import ModelProto
 
 from export.onnx_graph.graph import consumers, float_tensors, initializers, normalise
 from quantize.graph.biases import Shifts, with_shifted_biases
+from quantize.graph.clips import CLIPPING
 from quantize.graph.insertion.fixed_scales import WEIGHTED
 from quantize.graph.qdq import insert_qdq
 from quantize.graph.rounded_weight import RoundedWeight
@@ -104,7 +105,7 @@ def really_float(plan: Plan, keep_float: Collection[str]) -> frozenset[str]:
         chain = [node]
         while chain[-1].output[0] not in rounded:
             read = readers[chain[-1].output[0]]
-            if len(read) != 1 or read[0].op_type not in _PASSED:
+            if len(read) != 1 or read[0].op_type not in CLIPPING:
                 break
             chain.append(read[0])
         else:
@@ -113,4 +114,3 @@ def really_float(plan: Plan, keep_float: Collection[str]) -> frozenset[str]:
 
 
 _REQUANTIZED = ("Conv", "ConvTranspose", "Gemm")
-_PASSED = ("Relu", "Clip")

@@ -7,11 +7,11 @@ from onnx import ModelProto, NodeProto, TensorProto
 
 from export.common.errors import UsageError
 from export.onnx_graph.graph import consumers, float_tensors, initializers
+from quantize.graph.clips import CLIPPING
 from quantize.graph.fused_float import gelu_parts
 from quantize.target import Target
 from quantize.targets import MOVES
 
-_CLIPPING = ("Relu", "Clip")
 _WEIGHTED = ("Conv", "Gemm", "MatMul")
 _ELEMENTWISE = ("Add", "Mul", "Sigmoid", "LeakyRelu", "Relu", "Clip")
 
@@ -66,7 +66,7 @@ def range_sources(
         only = reader(tensor)
         if only is None:
             return tensor
-        clipped = only.op_type in _CLIPPING and tensor in cuttable
+        clipped = only.op_type in CLIPPING and tensor in cuttable
         return (
             source(only.output[0]) if clipped or (joined and only.op_type == "Concat") else tensor
         )
@@ -92,21 +92,19 @@ def worthwhile(model: ModelProto, nodes: Sequence[NodeProto], target: Target) ->
     paying = {node.output[0] for node in nodes if _pays_alone(node, constants)}
     kept = {node.name for node in nodes if node.name not in fused}
     kept -= {n.name for n in nodes if n.op_type == "MatMul" and n.output[0] not in paying}
-    passing = {*_CLIPPING, *MOVES, "MaxPool"} - set(target.operators)  # int8 goes through them
+    passing = {*CLIPPING, *MOVES, "MaxPool"} - set(target.operators)  # int8 goes through them
 
     def read_in_int8(node: NodeProto) -> bool:
         # some targets have no int8 Relu or Clip of its own: it goes into the kernel before it
         following = [reader for name in node.output for reader in readers[name]]
-        return any(
-            r.name in kept or (r.op_type in _CLIPPING and read_in_int8(r)) for r in following
-        )
+        return any(r.name in kept or (r.op_type in CLIPPING and read_in_int8(r)) for r in following)
 
     before = None
     while before != kept:
         before = set(kept)
         kept -= _behind_float_alone(model, kept, passing)
         for node in reversed(nodes):
-            merged = node.op_type in _CLIPPING and node.input[0] in paying
+            merged = node.op_type in CLIPPING and node.input[0] in paying
             if not (read_in_int8(node) or merged or node.output[0] in paying):
                 kept.discard(node.name)
     return [node for node in nodes if node.name in kept]

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from onnx import ModelProto, NodeProto, TensorProto
 
 from export.onnx_graph.graph import consumers, float_tensors, initializers
+from quantize.graph.clips import CLIPPING
 from quantize.partition.costs import (
     CONVERSION,
     KERNELS,
@@ -25,7 +26,6 @@ from quantize.partition.costs import (
 )
 from quantize.partition.cut import INFINITE, Cut
 
-_CLIPPING = ("Relu", "Clip")
 _CERTAIN = 0.8
 """Of the time of all layers in int8, what a choice must be foreseen to take: less is within the
 table's error. Foreseen at 0.98 (LR-ASPP) and 0.86 (a MobileNet with HardSwish), choices took 1.07
@@ -123,7 +123,7 @@ def _cheapest(graph: _Graph, free: Collection[str], reward: float) -> set[str]:
         cut.edge(Cut.SOURCE, node.name, round(costs.in_float + more))
         cut.edge(node.name, Cut.SINK, round(costs.in_int8))
         before = graph.makers.get(node.input[0])
-        if node.op_type in _CLIPPING and before in free:  # part of the kernel before it
+        if node.op_type in CLIPPING and before in free:  # part of the kernel before it
             cut.edge(node.name, before, INFINITE)
             cut.edge(before, node.name, INFINITE)
     for tensor in graph.shapes:

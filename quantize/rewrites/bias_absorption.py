@@ -11,7 +11,7 @@ import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto, numpy_helper
 
 from export.onnx_graph.graph import attribute, attributes, consumers, initializers
-from quantize.graph.clips import clip_bounds
+from quantize.graph.clips import CLIPPING, clip_bounds
 from quantize.rewrites.change import MARGIN, Floats, Rescaled, Rewritten, Seen, per_weight, put
 
 
@@ -24,7 +24,7 @@ def absorb_high_bias(model: ModelProto, seen: Seen) -> Rewritten:
     made = {name: node for node in copy.graph.node for name in node.output}
     rescaled: dict[str, Rescaled] = {}
     moved = 0
-    for activation in [n for n in copy.graph.node if n.op_type in ("Relu", "Clip")]:
+    for activation in [n for n in copy.graph.node if n.op_type in CLIPPING]:
         first = made.get(activation.input[0])
         seconds = readers[activation.output[0]]
         if activation.input[0] not in seen or first is None:
