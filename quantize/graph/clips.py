@@ -9,8 +9,6 @@ from export.onnx_graph.graph import constant
 from quantize.ranges.ranges import Range
 
 CLIPPING = ("Relu", "Clip")
-_STEP = 1 / 255
-"""Of a range: what a zero point is rounded by."""
 
 
 def clip_bounds(model: ModelProto, node: NodeProto) -> Range | None:
@@ -41,12 +39,13 @@ def within(bounds: Range, limits: Range) -> Range:
 
 
 def uncut(
-    model: ModelProto, layers: Collection[str], ranges: Mapping[str, Range]
+    model: ModelProto, layers: Collection[str], ranges: Mapping[str, Range], steps: int
 ) -> frozenset[str]:
     """Return the Relus and Clips of `layers` whose work the range of their result does not do.
 
-    The range of a Concat reaches further than that of a part where another part does; nobody knows
-    what bounds are that are computed; and a MaxPool gives integers of the grid it reads.
+    A range has so many `steps`, and its ends are known to one of them. That of a Concat reaches
+    further than that of a part where another part does; nobody knows what bounds are that are
+    computed; and a MaxPool gives integers of the grid it reads.
     """
     bounds = clipped(model)
     pooled = {node.output[0] for node in model.graph.node if node.op_type == "MaxPool"}
@@ -55,7 +54,7 @@ def uncut(
         if tensor not in bounds or tensor not in ranges:
             return False
         low, high = min(ranges[tensor][0], 0.0), max(ranges[tensor][1], 0.0)  # a grid has 0
-        spare = _STEP * (high - low)
+        spare = (high - low) / steps
         return low >= bounds[tensor][0] - spare and high <= bounds[tensor][1] + spare
 
     nodes = [n for n in model.graph.node if n.op_type in CLIPPING and n.name in layers]

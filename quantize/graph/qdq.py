@@ -44,7 +44,8 @@ def insert_qdq(
     nodes = [node for node in copy.graph.node if node.name in set(layers)]
     bare = bare_tensors(copy, nodes, target)
     cut = _cut(copy)
-    kept = uncut(copy, set(layers), ranges)
+    integers = np.iinfo(target.activation)
+    kept = uncut(copy, set(layers), ranges, integers.max - integers.min)
     quantizer = QDQQuantizer(
         copy,
         target.per_channel,

@@ -58,17 +58,22 @@ def test_a_clip_goes_where_the_range_ends_as_it_does() -> None:
     made = _joined("Clip", "zero", "half")
     layers = [n.name for n in made.graph.node]
     clip = next(n.name for n in made.graph.node if n.op_type == "Clip")
-    assert uncut(made, layers, {"cut": (0.0, 0.5)}) == set()
-    assert uncut(made, layers, {"cut": (0.0, 0.3)}) == set()  # the Q cuts more
-    assert uncut(made, layers, {"cut": (0.0, 0.6)}) == uncut(made, layers, {"cut": (-0.1, 0.5)})
-    assert uncut(made, layers, {"cut": (0.0, 0.6)}) == uncut(made, layers, {}) == {clip}
-    assert uncut(made, [], {}) == set()
+    assert uncut(made, layers, {"cut": (0.0, 0.5)}, 255) == set()
+    assert uncut(made, layers, {"cut": (0.0, 0.3)}, 255) == set()  # the Q cuts more
+    assert uncut(made, layers, {"cut": (0.0, 0.6)}, 255) == uncut(
+        made, layers, {"cut": (-0.1, 0.5)}, 255
+    )
+    assert uncut(made, layers, {"cut": (0.0, 0.6)}, 255) == uncut(made, layers, {}, 255) == {clip}
+    assert uncut(made, [], {}, 255) == set()
+    # one step further is what rounding a zero point may do, of 255 and of 65535
+    assert uncut(made, layers, {"cut": (0.0, 0.501)}, 255) == set()
+    assert uncut(made, layers, {"cut": (0.0, 0.501)}, 65535) == {clip}
 
 
 def test_a_clip_stays_whose_bounds_leave_0_out() -> None:
     made = _joined("Clip", "half", "one")
     layers = [n.name for n in made.graph.node]
-    assert uncut(made, layers, {"cut": (0.5, 1.0)}) == {"node_cut"}
+    assert uncut(made, layers, {"cut": (0.5, 1.0)}, 255) == {"node_cut"}
     ranges = {"input": (-4.0, 4.0), "x": (0.5, 1.0), "cut": (0.5, 1.0), "both": (-4.0, 4.0)}
     kept = build(Plan(made, TARGETS["qnn"], tuple(layers[:2]), ranges, {}))
     (wanted,), (found,) = (computed(one, input=IMAGE) for one in (made, kept))
