@@ -31,7 +31,7 @@ from quantize.calibration.sharded import BLOCK, collect_by
 from quantize.calibration.statistics import State, Statistic
 from quantize.calibration.turns import turns
 
-FORMAT = 2
+FORMAT = 3
 """Of the files and of what the statistics in them mean."""
 _CHECKSUM = "sha256"
 LIMIT = 2 << 30

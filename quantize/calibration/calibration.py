@@ -1,7 +1,7 @@
 """Stream calibration images through the fp32 network and collect statistics of its tensors."""
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -21,6 +21,7 @@ from export.common.heap import release_freed_memory
 from export.common.progress import Progress, silent
 from export.onnx_graph.graph import float_tensors, opset, with_input_shape
 from export.ort.sessions import CPU, open_session, run, session_options, threads
+from quantize.calibration.fusion import fusable, touch
 from quantize.calibration.measurement import Joint, Measurement, join
 from quantize.calibration.signs import nonnegative
 from quantize.calibration.statistics import Statistic, Tensor, average
@@ -187,11 +188,17 @@ def probe_graph(
     statistics: Working,
     shape: tuple[int, ...],
 ) -> Probe:
-    """Return the graph that measures `statistics` (by tensor and key) for input of `shape`."""
+    """Return the graph that measures `statistics` (by tensor and key) for input of `shape`.
+
+    What may be fused is read too, so that no statistic depends on which others are collected.
+    """
     shapes = float_tensors(with_input_shape(model, shape))
     probe = ModelProto()
     probe.CopyFrom(model)
     graph = probe.graph
+    _give(graph, statistics)
+    fused = [name for name in fusable(graph) if name in shapes and name not in statistics]
+    touched = [touch(Tensor(name, shapes[name])) for name in fused]
     added: dict[str, NodeProto] = {}
     constants: dict[str, NDArray[Any]] = {}
     taken: list[tuple[tuple[str, str], list[str]]] = []
@@ -207,20 +214,23 @@ def probe_graph(
             added |= {node.output[0]: node for node in reduction.nodes}
             constants |= reduction.constants
         taken += [((name, k), r.outputs) for k, r in zip(wanted, reductions, strict=True)]
+    for reduction in touched:
+        added |= {node.output[0]: node for node in reduction.nodes}
+        constants |= reduction.constants
     for name, value in constants.items():
         graph.initializer.append(numpy_helper.from_array(value, name))
     version = opset(model)
     graph.node.extend(_for_opset(node, constants, version) for node in added.values())
-    outputs = {name for _, names in taken for name in names} | set(means.values())
-    del graph.output[:]
-    graph.output.extend(onnx.ValueInfoProto(name=name) for name in sorted(outputs))
-    _prune(graph)
+    used = [names for _, names in taken] + [reduction.outputs for reduction in touched]
+    _give(graph, {name for names in used for name in names} | set(means.values()))
     return Probe(probe, means, taken)
 
 
-def _prune(graph: GraphProto) -> None:
-    """Remove the nodes that no output needs, which onnxruntime would run."""
-    needed = {value.name for value in graph.output}
+def _give(graph: GraphProto, outputs: Collection[str]) -> None:
+    """Make tensors the outputs and remove the nodes they don't need, which would be run."""
+    del graph.output[:]
+    graph.output.extend(onnx.ValueInfoProto(name=name) for name in sorted(outputs))
+    needed = set(outputs)
     kept = []
     for node in reversed(graph.node):
         if needed.intersection(node.output):
