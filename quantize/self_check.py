@@ -1,7 +1,7 @@
 """No file leaves unjudged: its agreement with fp32 on images that did not shape it."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -10,18 +10,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.artifact.artifact import Artifact
-from export.artifact.class_map import classes_of
 from export.artifact.sample import Sample
-from export.artifact.second_size import second_size
 from export.common.errors import ComparisonError, QuantizeError
-from export.ort.sessions import open_session, run
+from quantize.agreement import BySize, agreement_with, by_size
 from quantize.diagnosis.diagnosis import diagnose
 
 IMAGES = 16
 """Judge at most."""
-_SURE = {2: 6.31, 4: 2.35, 8: 1.90}
-"""Judge alone where they leave no doubt: so many images, and how many standard errors of their mean
-it must lie above the threshold (Student's t, one-sided, 95 %). Two take a tenth of the time."""
+_ENOUGH = (2, 4, 8)
+"""Judge alone where they leave no doubt. Two take a tenth of the time."""
+_MANY = 8
+"""Images with objects from which on they must show what objects keep, not only have it as mean."""
+_STUDENT = (
+    6.31, 2.92, 2.35, 2.13, 2.02, 1.94, 1.89, 1.86, 1.83, 1.81, 1.80, 1.78, 1.77, 1.76, 1.75,
+)  # fmt: skip
+"""Standard errors that a mean of 2, 3, ... images must lie above a threshold (one-sided, 95 %)."""
 THRESHOLD = 95.0
 """Percent of pixels; what int8 loses without being broken is far less (97 to 99.6 measured)."""
 _BLAMED = 3
@@ -57,47 +60,84 @@ class SelfCheck:
         judges = self.held_back if held_back else _spread(calibration, IMAGES)
         if not len(judges):
             return {}
-        images, by_size = self._judged(fp32, made, judges)
-        agreement = min(by_size.values())
-        if not agreement >= self.least and not self.force:
+        images, found = self._judged(fp32, made, judges)
+        sizes = by_size(found)
+        agreement, objects = min(sizes.values()), _objects(found)
+        if (fault := self._fault(agreement, objects)) and not self.force:
             raise QuantizeError(
-                f"{made.path.name}: agrees with fp32 on {agreement:.1f} % of pixels of "
-                f"{len(images)} images, less than {self.least:g} %; nothing was written. "
-                f"{_blame(fp32, made, images)}{_advice(made)}"
+                f"{made.path.name}: agrees with fp32 on {fault}, of {len(images)} images; nothing "
+                f"was written. {_blame(fp32, made, images)}{_advice(made)}"
             )
         return {
             "agreement": agreement,
-            "by_size": by_size,
+            "objects": float(np.mean(objects)) if objects else None,
+            "by_size": sizes,
             "held_back": held_back,
             "images": [{"id": image.id, "sha256": image.sha256} for image in images],
             "warnings": warnings(_spread(calibration, _LOOKED_AT), len(calibration)),
         }
 
+    @property
+    def _least_objects(self) -> float:
+        """Percent; twice as much may be lost in objects, as borders are most of what int8 moves."""
+        return 100 - 2 * (100 - self.least)
+
     def _judged(
         self, fp32: Artifact, made: Artifact, judges: Sequence[Sample]
-    ) -> tuple[list[Sample], dict[str, float]]:
-        """Judge by as few images as leave no doubt; return them, and the agreement by size."""
+    ) -> tuple[list[Sample], list[BySize]]:
+        """Judge by as few images as leave no doubt; return them, and how far each agrees."""
         images: list[Sample] = []
-        found: list[dict[str, float]] = []
+        found: list[BySize] = []
         agreement = agreement_with(fp32, made)
         for image in islice(judges, IMAGES):
             images.append(image)
             found.append(agreement(image))
-            values = [min(sizes.values()) for sizes in found]
-            if len(found) in _SURE and surely(values) >= self.least:
+            if len(found) in _ENOUGH and self._is_sure(found):
                 break
-        return images, _by_size(found)
+        return images, found
+
+    def _is_sure(self, found: Sequence[BySize]) -> bool:
+        pixels = [min(size.pixels for size in sizes.values()) for sizes in found]
+        objects = _objects(found)
+        return (
+            surely(pixels) >= self.least
+            and len(objects) > 1
+            and surely(objects) >= self._least_objects
+        )
+
+    def _fault(self, agreement: float, objects: Sequence[float]) -> str | None:
+        """Say what is too little; what few images cannot show is not held against a file."""
+        if not agreement >= self.least:
+            return f"{agreement:.1f} % of pixels, less than {self.least:g} %"
+        if not objects:
+            return None
+        mean = float(np.mean(objects))
+        shown = surely(objects) if len(objects) >= _MANY else mean
+        if shown >= self._least_objects:
+            return None
+        return (
+            f"{agreement:.1f} % of pixels, but in objects (all but an image's commonest class) on "
+            f"{mean:.1f} %, which does not show {self._least_objects:g} %"
+        )
+
+
+def _objects(found: Sequence[BySize]) -> list[float]:
+    """Return each image's agreement in objects at its worst size, of images that have some."""
+    by_image = [
+        [size.objects for size in sizes.values() if size.objects is not None] for sizes in found
+    ]
+    return [min(values) for values in by_image if values]
 
 
 def surely(values: Sequence[float]) -> float:
-    """Return the agreement that a few images' (percent) show, of as many as `_SURE` has.
+    """Return the agreement that some images' (percent, from two on) show, with 95 % confidence.
 
     Two of them may be alike by chance; what the images of one network lose spreads like an
     exponential, whose deviation is its mean, so the deviation is taken to be no less.
     """
     mean = float(np.mean(values))
     deviation = max(float(np.std(values, ddof=1)), 100 - mean)
-    return mean - _SURE[len(values)] * deviation / math.sqrt(len(values))
+    return mean - _STUDENT[len(values) - 2] * deviation / math.sqrt(len(values))
 
 
 def warnings(images: Sequence[Sample], total: int) -> list[str]:
@@ -128,48 +168,6 @@ def _small(image: NDArray[np.float32]) -> NDArray[np.float32]:
 def _spread(samples: Sequence[Sample], most: int) -> list[Sample]:
     count = min(most, len(samples))
     return [samples[len(samples) * i // count] for i in range(count)]
-
-
-def agreements(fp32: Artifact, made: Artifact, images: Sequence[Sample]) -> dict[str, float]:
-    """Return the percent of pixels with the class of fp32, by the size they were judged at."""
-    return _by_size([*map(agreement_with(fp32, made), images)])
-
-
-def _by_size(found: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    sizes = dict.fromkeys(size for one in found for size in one)
-    return {size: float(np.mean([one[size] for one in found if size in one])) for size in sizes}
-
-
-def agreement_with(fp32: Artifact, made: Artifact) -> Callable[[Sample], dict[str, float]]:
-    """Return what gives an image's percent of pixels with the class of fp32, by size.
-
-    Networks that take any size are judged at that of the image and at a smaller one.
-    """
-    one, other = open_session(fp32.path), open_session(made.path)
-    batch = fp32.manifest.input.shape[0] or 1
-    free = None in fp32.manifest.input.shape[2:]
-    kind = np.float16 if made.manifest.input.dtype == "float16" else np.float32
-
-    def agreement(sample: Sample) -> dict[str, float]:
-        found = {}
-        for image in [sample.image, *([_smaller(sample.image)] if free else [])]:
-            repeated = np.repeat(image, batch, axis=0)
-            wanted = classes_of(run(one, repeated)[0])
-            actual = classes_of(run(other, repeated.astype(kind))[0])
-            found["x".join(map(str, image.shape[2:]))] = 100 * float(np.mean(wanted == actual))
-        return found
-
-    return agreement
-
-
-def _smaller(image: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Take pixels evenly, as many as `second_size` says."""
-    sides = image.shape[2:]
-    rows, columns = (
-        np.arange(count) * side // count
-        for side, count in zip(sides, second_size(sides), strict=True)
-    )
-    return image[:, :, rows][:, :, :, columns]
 
 
 def _blame(fp32: Artifact, made: Artifact, images: Sequence[Sample]) -> str:

@@ -28,8 +28,8 @@ def artifact_lines(artifact: "Artifact", default_target: bool = False) -> str:
             else "calibration images, as all were used"
         )
         lines.append(
-            f"self-check: agrees with fp32 on {self_check['agreement']:.2f} % of pixels "
-            f"({len(self_check['images'])} {kind}{_at_sizes(self_check)})"
+            f"self-check: agrees with fp32 on {self_check['agreement']:.2f} % of pixels"
+            f"{_in_objects(self_check)} ({len(self_check['images'])} {kind}{_at_sizes(self_check)})"
         )
         lines += [f"warning: {text}" for text in self_check["warnings"]]
     if parity := checks.get("parity"):
@@ -51,6 +51,11 @@ def artifact_lines(artifact: "Artifact", default_target: bool = False) -> str:
             lines.append(explain_default(cpu_facts()))
         lines += _int8_lines(manifest.int8, manifest.target or "")
     return "\n".join(lines)
+
+
+def _in_objects(self_check: "dict[str, Any]") -> str:
+    objects = self_check.get("objects")
+    return "" if objects is None else f", on {objects:.2f} % in objects"
 
 
 def _at_sizes(self_check: "dict[str, Any]") -> str:

@@ -74,7 +74,8 @@ def quantize(
         mask_suffix: What masks' names have after those of images.
         accept: Traps in labels that are known and meant.
         search_minutes: Minutes for the search.
-        min_self_agreement: Percent of pixels that must match fp32, or nothing is written.
+        min_self_agreement: Percent of pixels that must match fp32, or nothing is written; in
+            objects twice as many may differ.
         force: Write the file anyway.
         download: Fetch VOC or SBD where it is not there.
         workers: `segport.Workers`: measure the images in blocks, with the same bytes however many

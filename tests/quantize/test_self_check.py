@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from onnx import numpy_helper
+from onnx import helper, numpy_helper
 
 from export.artifact.artifact import Artifact, write_artifact
 from export.artifact.sample import Sample
@@ -81,6 +81,56 @@ def test_few_images_show_less_than_their_mean() -> None:
     assert surely([99.0, 99.0, 99.0, 95.0]) == pytest.approx(98 - 2.35 * 2 / 2)
     # two of 98.2 % do not show 95: what ESPNetv2 for npu gives, whose 200 agree on 94.1
     assert surely([98.3, 98.1]) < 95 < surely([98.3, 98.1] * 4)
+
+
+def _split(count: int) -> list[Sample]:
+    """Images whose last tenth of columns is brighter than the rest."""
+    images = []
+    for index in range(count):
+        image = np.zeros((1, 3, 65, 65), np.float32)
+        image[..., 58:] = 1
+        images.append(Sample(f"s{index}", image, f"sha{index}"))
+    return images
+
+
+def _thresholding(tiny: Artifact, folder: Path, threshold: float) -> Artifact:
+    """Class 1 where the mean of the image's channels exceeds a threshold, else class 0."""
+    weights = np.zeros((21, 3, 1, 1), np.float32)
+    weights[1] = 1 / 3
+    biases = np.full(21, -9, np.float32)
+    biases[:2] = 0, -threshold
+    graph = helper.make_graph(
+        [helper.make_node("Conv", ["input", "w", "b"], ["logits"], name="only")],
+        "thresholding",
+        [helper.make_tensor_value_info("input", 1, (1, 3, 65, 65))],
+        [helper.make_tensor_value_info("logits", 1, (1, 21, 65, 65))],
+        [numpy_helper.from_array(weights, "w"), numpy_helper.from_array(biases, "b")],
+    )
+    opsets = [helper.make_opsetid("", 18)]
+    made = helper.make_model(graph, opset_imports=opsets, ir_version=10)
+    folder.mkdir()
+    return write_artifact(made.SerializeToString(), tiny.manifest, folder)
+
+
+def test_a_class_that_is_lost_is_refused_though_nine_tenths_agree(
+    tiny: Artifact, tmp_path: Path
+) -> None:
+    """7 of 65 columns are class 1 in fp32, none in the file: 89.2 % of pixels, 0 % in objects."""
+    fp32 = _thresholding(tiny, tmp_path / "fp32", 0.5)
+    blind = _thresholding(tiny, tmp_path / "blind", 1.5)
+    check = SelfCheck(_split(2), least=60)
+    with pytest.raises(QuantizeError, match=r"89\.2 % of pixels, but in objects .* on 0\.0 %"):
+        check.facts(fp32, blind, ())
+    facts = SelfCheck(_split(2), least=60, force=True).facts(fp32, blind, ())
+    assert facts["agreement"] == pytest.approx(100 * 58 / 65)
+    assert facts["objects"] == 0
+    assert check.facts(fp32, fp32, ())["objects"] == 100
+
+
+def test_images_without_objects_say_nothing_of_them(tiny: Artifact, tmp_path: Path) -> None:
+    fp32 = _thresholding(tiny, tmp_path / "fp32", 2)
+    facts = SelfCheck(_split(3)).facts(fp32, fp32, ())
+    assert facts["objects"] is None and len(facts["images"]) == 3
 
 
 def test_without_others_calibration_images_judge_and_that_is_said(tiny: Artifact) -> None:

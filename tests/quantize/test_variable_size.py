@@ -11,8 +11,9 @@ from export.artifact.artifact import Artifact, write_artifact
 from export.artifact.sample import Sample
 from export.onnx_export import export_model
 from export.ort.sessions import open_session, run
+from quantize.agreement import agreements
 from quantize.quantization import quantize
-from quantize.self_check import SelfCheck, agreements
+from quantize.self_check import SelfCheck
 from quantize.settings import Settings
 from segport.artifact_lines import artifact_lines
 

@@ -9,9 +9,9 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from export.artifact.artifact import Artifact
 from export.ort.sessions import open_session
+from quantize.agreement import agreements
 from quantize.graph.kept_float import keep_weights_float
 from quantize.quantization import quantize
-from quantize.self_check import agreements
 from quantize.settings import Settings
 from validate.data.datasets import open_dataset
 from validate.samples.samples import Preparation, Samples
