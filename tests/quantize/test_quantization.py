@@ -87,6 +87,7 @@ def _assert_same(made: Path, alone: Path) -> None:
             np.testing.assert_array_equal(values, wanted)
 
 
+@pytest.mark.slow
 def test_files_made_together_are_those_made_alone(
     tiny: Artifact, samples: Samples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
