@@ -15,6 +15,7 @@ from PIL import Image
 
 from export.artifact.artifact import Artifact, load_artifact
 from export.artifact.classes import palette
+from segport.signing import signature
 from tests.once import made_once
 from tests.one_process import patched
 from tests.segport.command import Answer, segport
@@ -73,8 +74,15 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         if MADE_DEMO is None:  # else signed by the key that is there
-            patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+            patch.setenv("XDG_STATE_HOME", str(made_once(tmp_path_factory, "state", _make_key)))
         yield
+
+
+def _make_key(folder: Path) -> None:
+    """Let all workers sign alike: one goes on with what another made."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(folder))
+        assert signature(b"")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -132,7 +140,9 @@ def make_voc() -> Callable[..., Path]:
 @pytest.fixture(scope="session")
 def voc(tmp_path_factory: pytest.TempPathFactory, make_voc: Callable[..., Path]) -> Path:
     """A small VOC root, read only."""
-    return make_voc(tmp_path_factory.mktemp("data") / "VOC2012")
+    return (
+        made_once(tmp_path_factory, "data", lambda folder: make_voc(folder / "VOC2012")) / "VOC2012"
+    )
 
 
 @pytest.fixture(scope="session")
