@@ -26,6 +26,8 @@ SECONDS := 60
 TESTS := tests
 FUZZED := runs/fuzz
 UV := $(BIN)/uv
+# two workers on two CPUs: threads of their own would take turns, and spin while they wait
+ONE_EACH := OMP_NUM_THREADS=1
 # a file's tests share what is slow to make, so a file is one worker's; one that dies ends the run, which else hangs
 PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 LOWEST := .venv-lowest
@@ -43,10 +45,10 @@ web: $(STAMP)
 	$(BIN)/pip install -qq --disable-pip-version-check --no-deps --no-index --force-reinstall dist/segport_web-*.whl
 
 test: $(STAMP)
-	$(BIN)/pytest $(PARALLEL)
+	$(ONE_EACH) $(BIN)/pytest $(PARALLEL)
 
 test-fast: $(STAMP)
-	$(BIN)/pytest $(PARALLEL) -m "not slow"
+	$(ONE_EACH) $(BIN)/pytest $(PARALLEL) -m "not slow"
 
 fuzz: $(STAMP)
 	SEGPORT_FUZZ=5000 $(BIN)/pytest tests/fuzz

@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,15 @@ from PIL import Image
 
 from export.artifact.artifact import Artifact, load_artifact
 from export.artifact.classes import palette
+from segport.signing import signature
 from tests.once import made_once
 from tests.one_process import patched
 from tests.segport.command import Answer, segport
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
+MADE_DEMO = os.environ.get("SEGPORT_MADE_DEMO")
+"""What `make demo` wrote under this XDG_STATE_HOME, and what it said in .err: made once in CI."""
 CPP_HEADERS = Path(__file__).resolve().parents[1] / ".venv/include-cpp"
 SIZE = (65, 65)
 
@@ -70,8 +73,16 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Statistics that another version or checkout collected are not found, nor the home written."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        if MADE_DEMO is None:  # else signed by the key that is there
+            patch.setenv("XDG_STATE_HOME", str(made_once(tmp_path_factory, "state", _make_key)))
         yield
+
+
+def _make_key(folder: Path) -> None:
+    """Let all workers sign alike: one goes on with what another made."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(folder))
+        assert signature(b"")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -129,7 +140,9 @@ def make_voc() -> Callable[..., Path]:
 @pytest.fixture(scope="session")
 def voc(tmp_path_factory: pytest.TempPathFactory, make_voc: Callable[..., Path]) -> Path:
     """A small VOC root, read only."""
-    return make_voc(tmp_path_factory.mktemp("data") / "VOC2012")
+    return (
+        made_once(tmp_path_factory, "data", lambda folder: make_voc(folder / "VOC2012")) / "VOC2012"
+    )
 
 
 @pytest.fixture(scope="session")
@@ -170,5 +183,9 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Answer, Path]:
 
 
 def _run_demo(folder: Path) -> None:
+    if MADE_DEMO is not None:
+        shutil.copytree(MADE_DEMO, folder, dirs_exist_ok=True)
     answer = segport("run", "demo", "-o", folder)
+    if MADE_DEMO is not None:
+        answer = replace(answer, err=Path(f"{MADE_DEMO}.err").read_text())
     folder.with_name("demo.json").write_text(json.dumps(asdict(answer)))

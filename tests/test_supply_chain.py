@@ -46,6 +46,7 @@ def test_what_is_declared_is_locked_and_its_lower_bound_is_met() -> None:
         assert wanted.specifier.contains(locked[canonicalize_name(wanted.name)]), text
 
 
+@pytest.mark.slow
 def test_every_licence_is_allowed_and_listed() -> None:
     found = licences("dev")
     assert {"torch", "numpy", "onnx", "pydantic-core", "pytest"} <= found.keys()

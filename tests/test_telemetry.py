@@ -57,6 +57,7 @@ def _imports_onnxruntime(file: Path) -> bool:
     return any(name.partition(".")[0] == "onnxruntime" for name in names)
 
 
+@pytest.mark.slow
 def test_no_module_imports_onnxruntime_before_its_telemetry_is_off() -> None:
     modules = [
         ".".join(file.relative_to(REPOSITORY).with_suffix("").parts)
@@ -73,6 +74,7 @@ def test_no_module_imports_onnxruntime_before_its_telemetry_is_off() -> None:
     assert answer.stdout.split() == modules
 
 
+@pytest.mark.slow
 def test_a_command_leaves_nothing_in_the_home_nor_among_temporary_files(
     tmp_path: Path, tiny: Artifact
 ) -> None:

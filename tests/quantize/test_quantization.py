@@ -67,6 +67,7 @@ ORDERS = (
 )
 
 
+@pytest.mark.slow
 def test_files_made_together_are_those_made_alone(
     tiny: Artifact, samples: Samples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -124,7 +124,10 @@ def real_samples(shared: Path, trained: Artifact) -> Samples:
 def test_every_target_takes_a_real_network(
     name: str, trained: Artifact, real_samples: Samples, tmp_path: Path
 ) -> None:
-    settings = Settings(target=name)
+    # compensated rounding, most of the time, is in the files of `made_for` for every target; only
+    # with one scale per weight tensor does this network depend on it
+    skipped = ("gptq",) if TARGETS[name].per_channel else ()
+    settings = Settings(target=name, skipped=skipped)
     made = quantize(trained, "int8", tmp_path, samples=real_samples, settings=settings)
     image = real_samples[0].image
     reference, found = (run(open_session(a.path), image)[0] for a in (trained, made))

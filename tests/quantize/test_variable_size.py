@@ -17,6 +17,7 @@ from quantize.self_check import SelfCheck
 from quantize.settings import Settings
 from segport.artifact_lines import artifact_lines
 
+pytestmark = pytest.mark.slow
 SIZES = [(520, 693), (693, 520), (520, 693), (520, 520), (520, 780), (780, 520), (600, 520)]
 
 

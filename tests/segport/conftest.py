@@ -1,8 +1,11 @@
+import json
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
+from tests.once import made_once
 from tests.segport.command import Answer, segport
 
 RECIPE = """
@@ -41,10 +44,14 @@ def recipe_text(voc: Path) -> str:
 @pytest.fixture(scope="session")
 def done(recipe_text: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Answer, Path]:
     """What `segport run` printed for that recipe, and the folder it wrote. Read only."""
-    folder = tmp_path_factory.mktemp("done")
-    (folder / "recipe.toml").write_text(recipe_text)
-    out = folder / "out"
-    return segport("run", folder / "recipe.toml", "-o", out), out
+
+    def make(folder: Path) -> None:
+        (folder / "recipe.toml").write_text(recipe_text)
+        answer = segport("run", folder / "recipe.toml", "-o", folder / "out")
+        (folder / "answer.json").write_text(json.dumps(asdict(answer)))
+
+    folder = made_once(tmp_path_factory, "done", make)
+    return Answer(**json.loads((folder / "answer.json").read_text())), folder / "out"
 
 
 @pytest.fixture

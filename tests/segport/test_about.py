@@ -52,6 +52,7 @@ def test_itanswers_when_onnxruntime_is_broken(tmp_path: Path) -> None:
     assert _facts(answer.stdout)["onnxruntime"] == "cannot be imported (libfoo.so.1 is)"
 
 
+@pytest.mark.slow
 def test_itanswers_in_about_a_second_without_torch() -> None:
     assert within(1.5, partial(answers, SCRIPT, "--version")) == []
     code = (

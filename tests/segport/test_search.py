@@ -16,8 +16,10 @@ BUDGET = 99.5
 
 @pytest.mark.shared
 @pytest.mark.slow
-@pytest.mark.parametrize("target", ["cpu", "npu"])
-@pytest.mark.parametrize("name", ["espnetv2_s1.0_voc_384", "tf_deeplabv3_mobilenetv2_voc_513"])
+@pytest.mark.parametrize(
+    ("name", "target"),
+    [("espnetv2_s1.0_voc_384", "cpu"), ("tf_deeplabv3_mobilenetv2_voc_513", "npu")],
+)
 def test_a_search_ends_in_time_with_a_file_or_the_frontier(
     name: str, target: str, shared: Path, tmp_path: Path
 ) -> None:

@@ -59,6 +59,7 @@ def test_a_network_that_only_this_process_has_is_exported_too(
     assert made.manifest.sha256 == tiny.manifest.sha256
 
 
+@pytest.mark.slow
 @pytest.mark.processes
 def test_what_is_wrong_is_said_as_ever_and_nothing_is_written(tmp_path: Path) -> None:
     out = tmp_path / "out"

@@ -426,7 +426,9 @@ def test_a_second_run_of_a_zoo_network_does_not_import_torch(
         ("mean = [0.485, 0.456, 0.406]\nstd = [0.229, 0.224, 0.225]", "size = [65, 65]"),
         ('[[artifact]]\nprecision = "fp16"\n', ""),
         ("samples = 3", "samples = 1"),
+        ('range = "minmax"', 'range = "minmax"\nskip = ["gptq"]'),
     ):
+        assert old in text
         text = text.replace(old, new)
     (tmp_path / "recipe.toml").write_text(text)
     assert _run(tmp_path).code == 0

@@ -24,6 +24,7 @@ def twenty() -> list[Scene]:
     return [scene(number, 5) for number in range(20)]
 
 
+@pytest.mark.slow
 def test_another_process_draws_the_same_scene() -> None:
     command = [sys.executable, "-c", _PRINT_DIGEST]
     first = subprocess.run(command, capture_output=True, text=True, check=True)

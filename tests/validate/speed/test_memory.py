@@ -59,6 +59,7 @@ def test_a_constant_of_50_mb_is_seen(heavy: Callable[[int], Artifact], tiny: Art
     assert LOADS >= 3
 
 
+@pytest.mark.slow
 def test_resident_memory_follows_what_is_held() -> None:
     script = """
 import numpy as np
@@ -77,6 +78,7 @@ assert resident("VmHWM") < now - 60e6
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_a_process_that_fails_is_one_line(tiny: Artifact, tmp_path: Path) -> None:
     with pytest.raises(RuntimeUnavailableError) as caught:
         measure_footprint(tmp_path / "gone.onnx", "ort-cpu")
@@ -84,6 +86,7 @@ def test_a_process_that_fails_is_one_line(tiny: Artifact, tmp_path: Path) -> Non
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_a_folder_of_the_same_name_is_not_taken_for_ours(
     tiny: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

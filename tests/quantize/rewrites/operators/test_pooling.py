@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import pytest
 import torch
 
 from export.onnx_graph.graph import infer_shapes, normalise
@@ -11,6 +12,7 @@ from quantize.rewrites.operators.pooling import simplify_pooling
 from tests.export.build import computed
 
 
+@pytest.mark.slow
 def test_it_gives_what_torch_gives(tmp_path: Path) -> None:
     """Where windows overlap, by another share along each axis."""
     image = torch.randn(1, 3, 12, 18, generator=torch.Generator().manual_seed(0))
