@@ -70,12 +70,14 @@ class Sampler:
         self._costs: dict[str, Costs | None] = {}
         self._asked: dict[str, list[Any]] = {}
         self._names: dict[str, str] = {}
+        self._over = False
 
     def ask(self) -> Sequence[Cell]:
         left = self._space.trials - len(self._names)
+        wanted = 0 if self._over else min(self._space.batch, left)
         cells: list[Cell] = []
         misses = 0
-        while len(cells) < min(self._space.batch, left) and misses < MISSES:
+        while len(cells) < wanted and misses < MISSES:
             trial = self._study.ask()
             chosen = self._drawn(trial)
             key = json.dumps(chosen, sort_keys=True)
@@ -88,6 +90,7 @@ class Sampler:
                 cells.append(self._cell(key, chosen))
                 misses = 0
         if misses == MISSES:
+            self._over = True
             self._note(
                 f"{len(self._names)} cells of {self._space.trials}: {MISSES} draws in a row gave "
                 "none that is new"

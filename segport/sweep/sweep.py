@@ -36,11 +36,11 @@ def sweep(
     RuntimeUnavailableError where a space has no sampler, or the engine is not there.
     """
     check_writable(folder)
+    choosers = [network.chooser(progress.note) for network in plan.networks]
     first = plan.networks[0].recipe
     images = open_dataset(first.data.validation, "val", suffix=first.data.mask_suffix)
     images = images.first(first.data.limit)
     workers = workers or Workers("local", threads=threads())
-    choosers = [network.chooser(progress.note) for network in plan.networks]
     with ENGINES[workers.engine].kept(workers, progress.note):
         judged = [
             _judged(network, chooser, Reuse(folder / network.name, progress, force), workers)
