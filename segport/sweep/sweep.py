@@ -71,7 +71,7 @@ def _judged(network: Network, chooser: Chooser, reuse: Reuse, workers: Workers) 
     try:
         return make_and_judge(judge_of(source_of(network, reuse)), chooser, workers)
     except SegportError as error:
-        return reason(error)
+        return _noted(network, error, reuse.progress)
     finally:
         release_freed_memory()
 
@@ -82,9 +82,14 @@ def _rows(network: Network, judged: Judged | str, progress: Stages) -> list[Row]
         if not isinstance(judged, str):
             return timed_rows(judged)
     except SegportError as error:
-        judged = reason(error)
-    progress.note(f"{network.name}: failed: {judged}")
+        judged = _noted(network, error, progress)
     return [
         Row(network=network.name, cell=name, values=values, error=judged)
         for name, values in network.listed.items()
     ]
+
+
+def _noted(network: Network, error: SegportError, progress: Stages) -> str:
+    """Say in a line why there is nothing of a network, and return it."""
+    progress.note(f"{network.name}: failed: {reason(error)}")
+    return reason(error)
