@@ -26,7 +26,7 @@ std = [0.229, 0.224, 0.225]
 [space]
 trials = 4
 batch = 2
-seed = 3
+seed = 1
 precision = ["int8", "fp16"]
 range = ["minmax", {{ rule = "percentile", min = 99.0, max = 99.999 }}]
 keep_float = [[], ["no_such_layer*"]]
