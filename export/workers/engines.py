@@ -1,6 +1,7 @@
 """The table of engines: where tasks are done."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,9 @@ Note = Callable[[str], None]
 Run = Callable[["Work", "Sequence[Task]", "Workers", Note], "Iterator[tuple[Any, Any]]"]
 """Gives every task once with what was done, in any order, as they are finished."""
 
+Kept = Callable[["Workers", Note], AbstractContextManager[Any]]
+"""Gives a block in which every `Run` finds what the first would have to start."""
+
 ATTEMPTS = 3
 """How often a task may take its worker with it before it is given up."""
 
@@ -24,12 +28,16 @@ OPENING = 300.0
 
 @dataclass(frozen=True)
 class EngineEntry:
-    """`run` does tasks; `several` workers are possible, at an `address` maybe."""
+    """`run` does tasks; `several` workers are possible, at an `address` maybe.
+
+    `kept` is for who runs several times: what takes long to start then lasts as long as its block.
+    """
 
     help: str
     run: Run
     several: bool = True
     address: bool = False
+    kept: Kept = lambda workers, note: nullcontext()
 
 
 ENGINES: dict[str, EngineEntry] = {
@@ -43,6 +51,7 @@ ENGINES: dict[str, EngineEntry] = {
         "on a Ray cluster, or one of this machine alone",
         Lazy("export.workers.on_ray:run"),
         address=True,
+        kept=Lazy("export.workers.ray_cluster:cluster"),
     ),
 }
 

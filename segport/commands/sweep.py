@@ -17,7 +17,7 @@ NONE_FITS = 1
 @with_engine
 def sweep(
     *,
-    plan: Annotated[Path, typer.Argument(help="A sweep (TOML): networks and a grid of settings.")],
+    plan: Annotated[Path, typer.Argument(help="A sweep (TOML): networks and settings.")],
     out: Annotated[
         Path | None, typer.Option("-o", "--out", help="Folder to write to. Default: runs/<name>.")
     ] = None,

@@ -15,7 +15,7 @@ from segport.making import order_of
 from segport.recipe import Recipe
 from segport.recipe_values import settings_of
 from segport.stages import Reuse, Stage
-from segport.sweep.plan import Cell
+from segport.sweep.cells import Cell
 from validate.data.items import Dataset
 from validate.samples.samples import Preparation, Samples
 

@@ -7,7 +7,7 @@ from export.common.progress import Stages
 from export.workers.engines import ENGINES, Workers
 from export.workers.given_up import GivenUpError
 from segport.sweep.cell_work import CellTask, CellWork
-from segport.sweep.plan import Cell
+from segport.sweep.cells import Cell
 
 
 def outcomes(

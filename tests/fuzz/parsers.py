@@ -25,6 +25,10 @@ SWEEP = (
     '[data]\ncalibration = "c"\nvalidation = "v"\n[network.a]\nonnx = "a.onnx"\n'
     '[grid]\nprecision = ["int8", "fp16"]\ntarget = ["cpu", "npu"]\nkeep_float = [[], ["b*"]]\n'
 )
+SPACE = SWEEP.replace("[grid]", "[space]\ntrials = 9\nseed = 1\nbatch = 3") + (
+    'range = ["mse", { rule = "percentile", min = 99, max = 99.9 }]\n'
+    "max_drop = { min = 0.1, max = 1 }\n"
+)
 CLASSES = "\n".join(VOC_CLASSES)
 
 
@@ -64,6 +68,7 @@ PARSERS = {
     "manifest": Parser(seeds.manifest, lambda file: load_artifact(file.with_suffix(".onnx"))),
     "recipe": Parser(seeds.text("x.toml", RECIPE), load_recipe),
     "sweep": Parser(seeds.text("x.toml", SWEEP), load_sweep),
+    "sweep-space": Parser(seeds.text("x.toml", SPACE), load_sweep),
     "class-file": Parser(
         seeds.text("x.txt", "\n".join(VOC_CLASSES)), lambda f: read_classes(str(f))
     ),
