@@ -1,10 +1,14 @@
 """What engines cost: images per second, start-up, memory of workers and of the driver.
 
     python benchmarks/scale.py rates FP32.onnx DATA [--images 1000] [-o runs/bench]
+    python benchmarks/scale.py ids FP32.onnx DATA [--ids 100000] [-o runs/bench]
     python benchmarks/scale.py rows [--rows 1000000] [--resamples 10000] [-o runs/bench]
 
 `rates` counts the images of DATA with one and with two one-thread processes and with two actors of
 Ray, whose start-up counts apart: up to the first finished shard, less what a shard takes.
+`ids` begins lists of made-up ids, short and long, of the images of DATA: what workers and the
+driver have must not grow with them. `session_mb` is what the files themselves take, in a process
+that opens them and counts 16 images.
 `rows` gives the driver as many rows of made-up counts, 21 classes and two files, as it would have
 after as many images, and has it reduce them to figures; memory is what no file backs, most of it
 at any time. Resamples take time and, one after the other, no memory.
@@ -13,10 +17,13 @@ at any time. Resamples take time and, one after the other, no memory.
 import threading
 import time
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from itertools import cycle, islice
+from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -25,9 +32,9 @@ from export.artifact.artifact import load_artifact
 from export.workers.engines import ENGINES, Workers
 from validate.counting.evaluation import Evaluation
 from validate.counting.job import File, Job
-from validate.counting.shards import cut
+from validate.counting.shards import Shard, cut
 from validate.data.datasets import open_dataset
-from validate.data.items import ids_digest
+from validate.data.items import Item, ids_digest
 from validate.judging.figures import figures
 from validate.metrics.bootstrap import RESAMPLES
 from validate.result.evidence import Evidence
@@ -41,12 +48,16 @@ ENGINES_TIMED = {
 CLASSES = 21
 
 
-def _rates(options: Namespace) -> dict[str, Any]:
-    artifact = load_artifact(options.artifact)
-    items = open_dataset(options.data, "val").first(options.images).sorted().items
+def _job(file: Path) -> Job:
+    artifact = load_artifact(file)
     preparation = Preparation.for_artifact(artifact.manifest, "squash")
     files = {"fp32": File(artifact.path.resolve(), artifact.manifest.sha256, "ort-cpu")}
-    job = Job(files, "fp32", preparation, artifact.manifest)
+    return Job(files, "fp32", preparation, artifact.manifest)
+
+
+def _rates(options: Namespace) -> dict[str, Any]:
+    job = _job(options.artifact)
+    items = open_dataset(options.data, "val").first(options.images).sorted().items
     rows = {}
     for name, workers in ENGINES_TIMED.items():
         if options.only and options.only not in name:
@@ -86,6 +97,42 @@ def _workers() -> Iterator[int]:
                 yield int(lines["VmRSS"].split()[0]) * 1024
         except (OSError, KeyError):
             continue
+
+
+def _ids(options: Namespace) -> dict[str, Any]:
+    job, real = _job(options.artifact), open_dataset(options.data, "val").items
+    with get_context("spawn").Pool(1) as pool:
+        session = pool.apply(_session_mb, (job, cut(real[:16])[0]))
+    rows: dict[str, Any] = {"session_mb": session}
+    for length in (1000, options.ids):
+        images = islice(cycle(real), length)
+        items = [replace(item, id=f"image_{n:08d}") for n, item in enumerate(images)]
+        for name in ("processes, 2 workers", "ray, 2 workers"):
+            rows[f"{length} ids, {name}"] = _begun(job, items, ENGINES_TIMED[name])
+            print(rows, flush=True)
+    return rows
+
+
+def _session_mb(job: Job, shard: Shard) -> int:
+    before = _anonymous()
+    with job.opened() as runtimes:
+        job.do(runtimes, shard)
+        return _anonymous() - before
+
+
+def _begun(job: Job, items: Sequence[Item], workers: Workers) -> dict[str, int]:
+    """Return the most memory, MB, of a worker and of the driver, over the first 600 images."""
+    shards = cut(items)
+    counted, worker = 0, 0
+    with _watched() as driver:
+        run = ENGINES[workers.engine].run(job, shards, workers, print)
+        with closing(cast("Generator[Any]", run)):
+            for shard, _ in run:
+                counted += len(shard.items)
+                worker = max([worker, *_workers()])
+                if counted >= 600:
+                    break
+    return {"worker_mb": round(worker / 1e6), "driver_mb": max(driver)}
 
 
 def _rows(options: Namespace) -> dict[str, Any]:
@@ -158,6 +205,11 @@ def _parsed() -> Namespace:
     rates.add_argument("--images", type=int, default=1000)
     rates.add_argument("--only")
     rates.set_defaults(run=_rates)
+    ids = parts.add_parser("ids")
+    ids.add_argument("artifact", type=Path)
+    ids.add_argument("data")
+    ids.add_argument("--ids", type=int, default=100_000)
+    ids.set_defaults(run=_ids)
     rows = parts.add_parser("rows")
     rows.add_argument("--rows", type=int, default=1_000_000)
     rows.add_argument("--resamples", type=int, default=RESAMPLES)

@@ -4,10 +4,15 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from http.client import HTTPConnection
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import count
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -81,3 +86,42 @@ def silent() -> Iterator[int]:
         server.bind(("127.0.0.1", 0))
         server.listen(16)
         yield server.getsockname()[1]
+
+
+@contextmanager
+def mortal(server: str, word: str, most: int) -> Iterator[str]:
+    """Give the address of a proxy of `server` that dies after `most` requests with `word`."""
+    seen, dead = count(1), threading.Event()
+
+    class Proxy(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            if word in self.path and next(seen) > most:
+                dead.set()
+            if dead.is_set():
+                self.close_connection = True
+                return
+            asked = HTTPConnection(urlsplit(server).netloc, timeout=60)
+            with closing(asked):
+                asked.request(self.command, self.path, headers=dict(self.headers))
+                answer = asked.getresponse()
+                data = answer.read()
+                self.send_response(answer.status)
+                for name, value in answer.getheaders():
+                    if name.lower() not in ("connection", "transfer-encoding", "date", "server"):
+                        self.send_header(name, value)
+                self.end_headers()
+                self.wfile.write(data)
+
+        do_HEAD = do_GET  # noqa: N815 - the name is that of http.server
+
+        def log_message(self, format: str, *arguments: object) -> None:
+            """Keep the test's output."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Proxy) as proxy:
+        thread = threading.Thread(target=proxy.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{proxy.server_port}"
+        finally:
+            proxy.shutdown()
+            thread.join()

@@ -35,20 +35,21 @@ def cluster(workers: Workers, note: Note) -> Iterator[Any]:
     if ray.is_initialized():  # the caller's own
         yield ray
         return
+    where = _where(workers)
     with _no_native_messages():
         begun = time.monotonic()
         terminated = signal.getsignal(signal.SIGTERM)
         try:
             with _paths_handed_down():
-                context = ray.init(log_to_driver=False, logging_level="ERROR", **_where(workers))
-        except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+                context = ray.init(log_to_driver=False, logging_level="ERROR", **where)
+        except Exception as error:  # that a node starts too slowly is no other class
             raise _no_cluster(workers, first_line(error)) from error
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, terminated)  # Ray's would end with another exit code
         for name in ("ray", "ray.data"):
             logging.getLogger(name).setLevel(logging.ERROR)
         ray.data.DataContext.get_current().enable_progress_bars = False
-        if not workers.address:
+        if where["address"] == "local":
             note(f"Ray started in {time.monotonic() - begun:.0f} s")
         if context.dashboard_url:
             note(f"Ray's dashboard: http://{context.dashboard_url}")
@@ -66,8 +67,12 @@ def here(ray: Any) -> dict[str, Any]:
     return {"scheduling_strategy": NodeAffinitySchedulingStrategy(node, soft=True)}
 
 
+def _address(workers: Workers) -> str | None:
+    return workers.address or os.environ.get("RAY_ADDRESS")
+
+
 def _where(workers: Workers) -> dict[str, Any]:
-    address = workers.address or os.environ.get("RAY_ADDRESS")
+    address = _address(workers)
     if address is None:
         return {
             "address": "local",
@@ -84,10 +89,15 @@ def _where(workers: Workers) -> dict[str, Any]:
 
 
 def _no_cluster(workers: Workers, reason: str) -> RuntimeUnavailableError:
-    where = f"--address {workers.address}" if workers.address else "on this machine"
+    address = _address(workers)
+    if address is None:
+        return RuntimeUnavailableError(
+            f"--engine ray: Ray does not start on this machine ({reason}); try again when it is "
+            "less busy, or use --engine processes"
+        )
     return RuntimeUnavailableError(
-        f"{where}: no Ray cluster ({reason}); 'ray status' shows whether one runs, and its token "
-        "has to be this user's"
+        f"--address {address}: no Ray cluster ({reason}); 'ray status' shows whether one runs, "
+        "and its token has to be this user's"
     )
 
 

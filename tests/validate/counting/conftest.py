@@ -7,7 +7,7 @@ import pytest
 
 from export.artifact.artifact import Artifact
 from export.workers.engines import Workers
-from tests.validate.counting.cluster import head
+from tests.cluster import head
 from tests.validate.counting.counts import IMAGES, digest_of
 from validate.counting.evaluation import evaluate
 from validate.counting.job import File, Job

@@ -13,8 +13,8 @@ import pytest
 
 from export.common.errors import ArtifactError
 from export.workers.engines import Workers
+from tests.cluster import ROOT, end, head, node
 from tests.small_disk import small_disk
-from tests.validate.counting.cluster import ROOT, end, head, node
 from tests.validate.counting.counts import Said, counted
 from tests.validate.counting.faulty import FaultyJob
 from validate.counting.job import Job
@@ -102,3 +102,17 @@ def test_a_machine_that_is_lost(job: Job, dataset: Dataset, wanted: str, tmp_pat
             assert driver.wait(150) == 0
     digest, said = counted(job, dataset, tmp_path, Workers("local"))
     assert (digest, said.done) == (wanted, [40])
+
+
+@pytest.mark.slow
+def test_a_machine_without_room_is_named(
+    job: Job, dataset: Dataset, wanted: str, tmp_path: Path
+) -> None:
+    pytest.importorskip("ray")
+    with small_disk(tmp_path / "disk", "4k") as disk, head(cpus=0) as address:
+        options = (f"--address={address}", "--num-cpus=1", "--node-ip-address=127.0.0.2")
+        full = pytest.raises(ArtifactError, match=f"temporary files to {disk}: No space left")
+        with node(*options, TMPDIR=str(disk), RAY_TMPDIR="/tmp"), full:
+            count(job, dataset, tmp_path, Workers("ray", 1, address=address), Said())
+    digest, _ = counted(job, dataset, tmp_path, Workers("local"))
+    assert digest == wanted

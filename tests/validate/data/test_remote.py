@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -14,7 +15,8 @@ from export.artifact.artifact import Artifact
 from export.common import remote
 from export.common.errors import DataError
 from tests.segport.command import segport
-from tests.servers import environment, free_port, running, s3_packages, silent
+from tests.segport.process import SCRIPT
+from tests.servers import environment, free_port, mortal, running, s3_packages, silent
 from validate.data.datasets import open_dataset, parse_source
 
 fsspec = pytest.importorskip("fsspec")
@@ -174,6 +176,45 @@ def test_s3_counts_as_the_local_copy_on_any_engine(
         assert found == wanted and found[0]["images"] == 20
         assert (result["dataset"]["name"] == "s3://data/VOCdevkit/VOC2012") == (name != "here")
         assert "s3cret" not in done.out + done.err + (out / "result.json").read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.processes
+def test_s3_counts_on_ray_as_the_local_copy(
+    s3: Any, root: Path, tiny: Artifact, tmp_path: Path
+) -> None:
+    pytest.importorskip("ray")
+    found = []
+    for name, data, words in (
+        ("here", f"{root}:val", []),
+        ("ray", "s3://data/VOCdevkit:val", ["--engine", "ray", "--workers", 2]),
+    ):
+        out = tmp_path / name
+        done = segport("validate", tiny.path, "--data", data, "-o", out, *words)
+        assert done.code == 0, done.err
+        result = json.loads((out / "result.json").read_text())
+        facts = {k: result["dataset"][k] for k in ("images", "ids_sha256", "labels_sha256")}
+        found.append((facts, result["counts_sha256"]))
+    assert found[0] == found[1] and found[0][0]["images"] == 20
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["processes", "ray"])
+def test_a_server_that_goes_away_is_a_line(
+    s3: Any, tiny: Artifact, tmp_path: Path, engine: str
+) -> None:
+    pytest.importorskip("ray" if engine == "ray" else "numpy")
+    out = tmp_path / "out"
+    words = ["--data", "s3://data/VOCdevkit:val", "--engine", engine, "--workers", "2", "-o", out]
+    with mortal(os.environ["AWS_ENDPOINT_URL"], ".jpg", 10) as address:
+        done = subprocess.run(
+            [SCRIPT, "validate", tiny.path, *words], env=os.environ | {"AWS_ENDPOINT_URL": address},
+            capture_output=True, text=True, timeout=400, check=False,
+        )  # fmt: skip
+    lines = [line for line in done.stderr.splitlines() if line.startswith("segport:")]
+    assert done.returncode == 2 and "Traceback" not in done.stderr, done.stderr
+    assert len(lines) == 1 and re.search(r"image val_\d+: cannot read .*s3://data/", lines[0])
+    assert not (out / "result.json").exists()
 
 
 @pytest.mark.slow

@@ -12,21 +12,22 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[1]
 _SECONDS = 60.0
 os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "5e9" * 20}
 """Of nodes and drivers; Ray reads it when it is imported, which nothing has done yet."""
 
 
 @contextmanager
-def node(*arguments: str) -> Iterator["subprocess.Popen[bytes]"]:
-    """Run `ray start ARGUMENTS` until the block ends."""
+def node(*arguments: str, **environment: str) -> Iterator["subprocess.Popen[bytes]"]:
+    """Run `ray start ARGUMENTS` until the block ends, with more in its environment."""
     process = subprocess.Popen(
         [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", *arguments],
         env=os.environ
         | {"PYTHONPATH": f"{ROOT}", "RAY_USAGE_STATS_ENABLED": "0"}
         | {"RAY_health_check_period_ms": "500", "RAY_health_check_failure_threshold": "3"}
-        | {"RAY_health_check_initial_delay_ms": "1000"},
+        | {"RAY_health_check_initial_delay_ms": "1000"}
+        | environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
