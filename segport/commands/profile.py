@@ -15,18 +15,31 @@ def profile(
     layers: Annotated[int, typer.Option(min=0, help="Print the N slowest layers.")] = 15,
     threads: Threads = None,
     rounds: Annotated[int, typer.Option(min=1, help="Runs to measure.")] = 20,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="Folder for profile.md, profile.json, roofline.svg."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show where an artifact's time goes on this CPU: by operator, by layer, against the peak."""
+    """Show where an artifact's time goes on this CPU: by operator, by layer, against its limits."""
     from segport.progress import stages
 
     with stages() as progress:
         progress.stage("open")
         from export.artifact.artifact import load_artifact
+        from export.common.files import check_writable
         from validate.profiling.profile import profile as measure
+        from validate.profiling.profile_report import write_profile
         from validate.profiling.profile_table import profile_lines
 
+        if out is not None:
+            check_writable(out)
         measured = measure(
             load_artifact(artifact), threads=threads, rounds=rounds, progress=progress
         )
-    say(asdict(measured) if as_json else profile_lines(measured, layers), as_json)
+        files = [] if out is None else write_profile(measured, out)
+    if as_json:
+        say({"files": [str(file) for file in files], **asdict(measured)}, as_json)
+        return
+    written = "".join(f"\n\nwrote {file}" for file in files)
+    say(f"{profile_lines(measured, layers)}{written}", as_json)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from validate.profiling.kernels import Kernel
+from validate.profiling.roofline import Limits, roof_of
 
 
 @dataclass(frozen=True)
@@ -12,7 +13,8 @@ class ProfiledLayer:
 
     `ms` is its time, `share` that of the session's, 0-100. `gmac_per_s` and `of_peak` (0-100, of
     the peak for its kind) are None for kernels without MACs. `computed_macs`, which `of_peak` is
-    about, are less than `macs` where the kernel leaves out products with padding.
+    about, are less than `macs` where the kernel leaves out products with padding. `roof_ms` is
+    what it would take at the machine's limits, set by `bound_by` (see `roofline`).
     """
 
     name: str
@@ -25,11 +27,19 @@ class ProfiledLayer:
     computed_macs: int
     gmac_per_s: float | None
     of_peak: float | None
+    bytes: int
+    roof_ms: float
+    bound_by: str
+
+    @property
+    def gap_ms(self) -> float:
+        """What it takes beyond its roof, ms."""
+        return max(0.0, self.ms - self.roof_ms)
 
 
 @dataclass(frozen=True)
 class KernelGroup:
-    """All kernels of one operator type or one kind."""
+    """All kernels of one operator type or one kind; `gap_ms` is what they take beyond roofs."""
 
     name: str
     kernels: int
@@ -38,6 +48,8 @@ class KernelGroup:
     macs: int
     gmac_per_s: float | None
     of_peak: float | None
+    roof_ms: float
+    gap_ms: float
 
 
 def layer_entry(
@@ -45,11 +57,14 @@ def layer_entry(
     name: str | None,
     macs: int,
     computed_macs: int,
+    moved: int,
     session_ms: float,
-    peaks: Mapping[str, float],
+    limits: Limits,
 ) -> ProfiledLayer:
-    """Set one kernel against its session's time and the peak of its kind, GMAC/s."""
-    speed, of_peak = achieved(macs, computed_macs, kernel.ms, peaks.get(kernel.kind))
+    """Set one kernel, which moves so many bytes, against its session's time and the limits."""
+    peak = limits.peaks.get(kernel.kind)
+    speed, of_peak = achieved(macs, computed_macs, kernel.ms, peak)
+    roof = roof_of(computed_macs, peak, moved, limits.bandwidths)
     return ProfiledLayer(
         name=name or kernel.name,
         operator=kernel.operator,
@@ -61,6 +76,9 @@ def layer_entry(
         computed_macs=computed_macs,
         gmac_per_s=speed,
         of_peak=of_peak,
+        bytes=moved,
+        roof_ms=round(roof.ms, 4),
+        bound_by=roof.by,
     )
 
 
@@ -87,7 +105,13 @@ def _group(
     computed = sum(layer.computed_macs for layer in members)
     speed, of_peak = achieved(macs, computed, ms, peak)
     share = round(100 * ms / session_ms, 2)
-    return KernelGroup(name, len(members), round(ms, 3), share, macs, speed, of_peak)
+    roof_ms, gap_ms = (
+        round(sum(values), 3)
+        for values in ([m.roof_ms for m in members], [m.gap_ms for m in members])
+    )
+    return KernelGroup(
+        name, len(members), round(ms, 3), share, macs, speed, of_peak, roof_ms, gap_ms
+    )
 
 
 def achieved(

@@ -11,6 +11,10 @@ from export.onnx_graph.onnx_cost import INT8_OPS
 _TIME = "_kernel_time"
 _RUN = "model_run"
 _BYTES = ("uint8", "int8")
+_STANDING = ("Reshape", "Squeeze", "Unsqueeze", "Flatten", "Identity")
+"""They give the memory that they read another shape."""
+_SELECTING = ("Slice", "Split", "Gather")
+"""They read of their input what they give."""
 CONVERSION = "conversion"
 """The kind of kernels that only change a tensor's type."""
 _CONVERSIONS = ("QuantizeLinear", "DequantizeLinear", "Cast")
@@ -22,7 +26,7 @@ class Kernel:
 
     `kind` is "int8" for kernels that read 8-bit tensors, "conversion" for those that only change a
     tensor's type, else the type of the first input, such as "float". `output` is the shape of
-    the first output.
+    the first output. `bytes` are those of the activations it reads and writes, weights apart.
     """
 
     name: str
@@ -30,6 +34,7 @@ class Kernel:
     kind: str
     output: tuple[int, ...]
     ms: float
+    bytes: int
 
 
 @dataclass(frozen=True)
@@ -82,7 +87,15 @@ def _kernel(event: Mapping[str, Any], ms: float) -> Kernel:
         kind=_kind(facts["op_name"], facts["input_type_shape"]),
         output=outputs[0] if outputs else (),
         ms=ms,
+        bytes=_moved(facts),
     )
+
+
+def _moved(facts: Mapping[str, Any]) -> int:
+    read, written = (int(facts.get(f"{what}_size", 0)) for what in ("activation", "output"))
+    if facts["op_name"] in _STANDING:
+        return 0
+    return 2 * written if facts["op_name"] in _SELECTING else read + written
 
 
 def _kind(operator: str, inputs: Sequence[Mapping[str, Any]]) -> str:

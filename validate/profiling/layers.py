@@ -1,10 +1,11 @@
 """Which layer of the file a kernel of the optimized graph computes, and its MACs."""
 
+import math
 import re
 from collections.abc import Sequence
 
 import numpy as np
-from onnx import ModelProto, NodeProto
+from onnx import ModelProto, NodeProto, TensorProto, helper
 
 from export.onnx_graph.graph import attributes, dims, with_input_shape
 from export.onnx_graph.onnx_cost import MAC_RULES, Shapes, graph_cost
@@ -30,6 +31,7 @@ class Layers:
         self._inside = shares_inside(shaped)
         self._optimized = {node.name: node for node in optimized.graph.node if node.name}
         self._weights: Shapes = {t.name: tuple(t.dims) for t in optimized.graph.initializer}
+        self._sizes = {t.name: _bytes(t) for t in optimized.graph.initializer}
         self.macs = sum(self._cost.values())
 
     def layer(self, kernel: Kernel) -> str | None:
@@ -78,6 +80,15 @@ class Layers:
         share = self._inside.get(self.layer(kernel) or "", 1.0) if kernel.kind == "float" else 1.0
         return round(share * self.macs_of(kernel))
 
+    def bytes_of(self, kernel: Kernel) -> int:
+        """Return the bytes a kernel moves: its activations, as they are padded, and its weights.
+
+        The profiler leaves out weights that onnxruntime has put into an order of its own.
+        """
+        node = self._optimized.get(kernel.name)
+        read = node.input if node is not None and kernel.bytes else ()
+        return kernel.bytes + sum(self._sizes.get(name, 0) for name in read)
+
     def _origin(self, kernel: Kernel) -> NodeProto | None:
         bare = _PREPENDED.sub("", _APPENDED.sub("", kernel.name))
         spellings = (kernel.name, bare, bare.removesuffix(_NORMALIZATION))
@@ -106,6 +117,11 @@ class Layers:
     def _follows(self, node: NodeProto, before: NodeProto) -> bool:
         """Whether the two may be one kernel; a BatchNormalization only joins a convolution."""
         return node.op_type != "BatchNormalization" or before.name in self._cost
+
+
+def _bytes(tensor: TensorProto) -> int:
+    kind = helper.tensor_dtype_to_np_dtype(tensor.data_type)
+    return math.prod(tensor.dims) * kind.itemsize
 
 
 _FUSED = frozenset(

@@ -17,9 +17,11 @@ from export.common.progress import SILENT, Stages
 from export.common.versions import versions
 from export.ort.sessions import CPU, cpu_facts, open_session, run, session_options
 from validate.profiling.accounts import KernelGroup, ProfiledLayer, groups, layer_entry
+from validate.profiling.bandwidth import measure_bandwidth
 from validate.profiling.kernels import Kernel, Recording, read_recording
 from validate.profiling.layers import Layers
 from validate.profiling.peak import KINDS, measure_peak
+from validate.profiling.roofline import Limits
 from validate.runtime.engine import fed
 from validate.speed.contention import Snapshot, taken_by_others
 from validate.speed.cpus import Pinning, pinned
@@ -38,7 +40,8 @@ class Profile:
 
     `session_ms` is that time, `plain_ms` the session's without the profiler, measured interleaved
     with it; `others` is the percent of the CPUs that others took meanwhile. `between_ms` is what
-    no kernel accounts for. `peaks` are the machine's GMAC/s by kind. `macs` are those of the file;
+    no kernel accounts for. `peaks` are the machine's GMAC/s by kind, `bandwidths` its GB/s by bytes
+    that an operator moves. `macs` are those of the file;
     `found_macs` those of the kernels, less where onnxruntime folded or hid some.
     """
 
@@ -52,6 +55,7 @@ class Profile:
     macs: int
     found_macs: int
     peaks: dict[str, float]
+    bandwidths: dict[int, float]
     operators: tuple[KernelGroup, ...]
     multiplying: tuple[KernelGroup, ...]
     layers: tuple[ProfiledLayer, ...]
@@ -82,6 +86,7 @@ def profile(
     image = fed(input_image(artifact.manifest), artifact.manifest)
     with pinned(threads) as pinning, scratch_folder() as scratch:
         peaks = _peaks(KINDS, progress)
+        bandwidths = {size: round(speed, 1) for size, speed in measure_bandwidth().items()}
         before = Snapshot.take(pinning.cpus)
         runs = _recorded(artifact.path, image, rounds, Path(scratch), progress)
         others = taken_by_others(pinning.cpus, before)
@@ -92,7 +97,8 @@ def profile(
     # no layer is faster than a peak: what one reached, the machine can do
     measured = {kind: max(peaks[kind], again[kind], speeds[kind]) for kind in again}
     peaks = {kind: round(peak, 1) for kind, peak in measured.items()}
-    return _account(artifact, image.shape, runs, layers, peaks, pinning, others)
+    limits = Limits(peaks, bandwidths)
+    return _account(artifact, image.shape, runs, layers, limits, pinning, others)
 
 
 def _peaks(kinds: Iterable[str], progress: Stages) -> dict[str, float]:
@@ -153,7 +159,7 @@ def _account(
     shape: tuple[int, ...],
     runs: _Runs,
     layers: Layers,
-    peaks: dict[str, float],
+    limits: Limits,
     pinning: Pinning,
     others: float | None,
 ) -> Profile:
@@ -165,11 +171,13 @@ def _account(
             layers.layer(kernel),
             layers.macs_of(kernel),
             layers.computed_macs_of(kernel),
+            layers.bytes_of(kernel),
             session_ms,
-            peaks,
+            limits,
         )
         for kernel in recording.kernels
     ]
+    peaks = limits.peaks
     int8_ms = sum(layer.ms for layer in rows if layer.kind == "int8")
     return Profile(
         file=artifact.path.name,
@@ -181,7 +189,8 @@ def _account(
         int8_share=round(100 * int8_ms / session_ms, 2),
         macs=layers.macs,
         found_macs=sum(layer.macs for layer in rows),
-        peaks=peaks,
+        peaks=dict(peaks),
+        bandwidths=dict(limits.bandwidths),
         operators=groups(rows, lambda layer: layer.operator, session_ms, peaks),
         multiplying=groups(
             (layer for layer in rows if layer.macs), lambda layer: layer.kind, session_ms, peaks

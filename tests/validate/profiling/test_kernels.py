@@ -91,3 +91,16 @@ def test_kernels_without_inputs_have_no_kind(tmp_path: Path) -> None:
 )
 def test_the_middle_half(times: list[float], expected: list[int]) -> None:
     assert middle_half(times) == expected
+
+
+@pytest.mark.parametrize(
+    ("operator", "moved"), [("Conv", 1000 + 300), ("Reshape", 0), ("Slice", 2 * 300)]
+)
+def test_bytes_are_those_that_an_operator_really_moves(
+    operator: str, moved: int, tmp_path: Path
+) -> None:
+    event = _node("one", 3, 5, 0, operator, "float")
+    event["args"] |= {"activation_size": "1000", "output_size": "300", "parameter_size": "70"}
+    events = [_event("model_run", 0, 10), event]
+    (kernel,) = read_recording(_saved(events, tmp_path), warm_up=0).kernels
+    assert kernel.bytes == moved

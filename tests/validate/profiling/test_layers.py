@@ -105,10 +105,10 @@ def test_a_kernel_that_no_layer_tells_is_counted_from_its_own_shapes() -> None:
         [value("y", SHAPE)],
     )
     layers = Layers(file, optimized, SHAPE)
-    kernel = Kernel("made_up", "Conv", "float", (1, 16, 4, 4), 1.0)
+    kernel = Kernel("made_up", "Conv", "float", (1, 16, 4, 4), 1.0, 0)
     assert layers.layer(kernel) is None
     assert layers.macs_of(kernel) == 4 * 4 * 16 * 8 * 9
-    unheard = Kernel("nowhere", "Conv", "float", (1, 16, 4, 4), 1.0)
+    unheard = Kernel("nowhere", "Conv", "float", (1, 16, 4, 4), 1.0, 0)
     assert layers.macs_of(unheard) == 0
 
 
@@ -136,7 +136,7 @@ def test_a_batch_normalization_has_no_macs_even_as_a_convolution(tmp_path: Path)
 
 def test_kernels_without_macs_have_none(floats: ModelProto, tmp_path: Path) -> None:
     layers, _ = _recorded(saved(floats, tmp_path), tmp_path)
-    resize = Kernel("relu", "Resize", "float", (1, 21, 16, 16), 1.0)
+    resize = Kernel("relu", "Resize", "float", (1, 21, 16, 16), 1.0, 0)
     assert layers.macs_of(resize) == 0 and layers.layer(resize) == "relu"
 
 

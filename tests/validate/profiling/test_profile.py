@@ -1,3 +1,7 @@
+from collections.abc import Iterator
+from pathlib import Path
+from xml.etree import ElementTree
+
 import onnx
 import pytest
 
@@ -7,9 +11,22 @@ from validate.profiling import profile as module
 from validate.profiling.accounts import achieved, groups, layer_entry
 from validate.profiling.kernels import Kernel
 from validate.profiling.profile import Profile, profile
+from validate.profiling.profile_report import write_profile
 from validate.profiling.profile_table import profile_lines
+from validate.profiling.roofline import Limits
 
 PEAKS = {"float": 50.0, "int8": 200.0}
+
+
+LIMITS = Limits(PEAKS, {65536: 10.0})
+
+
+@pytest.fixture(scope="module", autouse=True)
+def known_bandwidth() -> Iterator[None]:
+    """A bandwidth that a test knows, without the second it takes."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "measure_bandwidth", lambda: dict(LIMITS.bandwidths))
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -36,12 +53,12 @@ def test_speed_and_its_share_of_the_peak() -> None:
 
 def test_groups_add_up_and_take_the_peak_of_their_kind() -> None:
     kernels = [
-        (Kernel("a", "QLinearConv", "int8", (1,), 2.0), 100_000_000),
-        (Kernel("b", "QLinearConv", "int8", (1,), 3.0), 400_000_000),
-        (Kernel("c", "Conv", "float", (1,), 1.0), 40_000_000),
-        (Kernel("d", "Resize", "float", (1,), 4.0), 0),
+        (Kernel("a", "QLinearConv", "int8", (1,), 2.0, 8_000_000), 100_000_000),
+        (Kernel("b", "QLinearConv", "int8", (1,), 3.0, 100), 400_000_000),
+        (Kernel("c", "Conv", "float", (1,), 1.0, 0), 40_000_000),
+        (Kernel("d", "Resize", "float", (1,), 4.0, 10_000_000), 0),
     ]
-    layers = [layer_entry(kernel, None, macs, macs, 20.0, PEAKS) for kernel, macs in kernels]
+    layers = [layer_entry(k, None, macs, macs, k.bytes, 20.0, LIMITS) for k, macs in kernels]
     # 100 M in 2 ms are 50 G/s: a quarter of 200
     assert (layers[0].share, layers[0].gmac_per_s, layers[0].of_peak) == (10.0, 50.0, 25.0)
     by_operator = groups(layers, lambda layer: layer.operator, 20.0, PEAKS)
@@ -52,6 +69,11 @@ def test_groups_add_up_and_take_the_peak_of_their_kind() -> None:
     ]
     # 500 M in 5 ms: 100 G/s, half of int8's peak; 40 M in 1 ms: 40 of float's 50
     assert [g.of_peak for g in by_operator] == [50.0, None, 80.0]
+    # at 200 G products/s and 10 GB/s: a's 8 MB take 0.8 ms, b's 400 M products 2, d's 10 MB 1
+    assert [(layer.roof_ms, layer.bound_by) for layer in layers] == [
+        (0.8, "bytes"), (2.0, "MACs"), (0.8, "MACs"), (1.0, "bytes"),
+    ]  # fmt: skip
+    assert [(g.roof_ms, g.gap_ms) for g in by_operator] == [(2.8, 2.2), (1.0, 3.0), (0.8, 0.2)]
     (both,) = groups(layers[:3], lambda layer: "all", 20.0, PEAKS)
     assert both.gmac_per_s == 90.0 and both.of_peak is None  # of no one peak
 
@@ -112,6 +134,9 @@ def test_the_tables_show_what_was_found(found: Profile, int8: Artifact) -> None:
     ]
     assert f"int8 kernels: {found.int8_share:.1f} % of the time" in summary
     assert "this machine's peak in it" in summary and "Resize" in summary
+    slowest = max(found.layers, key=lambda layer: layer.ms - layer.roof_ms)
+    assert "at these peaks and 10 to 10 GB/s the kernels would take " in summary
+    assert f"of one layer in {slowest.name} ({slowest.operator})" in summary
     assert len(profile_lines(found, layers=0).split("\n\n")) == 3
 
 
@@ -136,10 +161,10 @@ def test_the_speed_of_short_kernels_does_not_count() -> None:
             return {"a": 50_000_000, "b": 90_000_000, "c": 0, "d": 7}[kernel.name]
 
     kernels = [
-        Kernel("a", "QLinearConv", "int8", (1,), 0.5),
-        Kernel("b", "QLinearConv", "int8", (1,), 0.01),
-        Kernel("c", "Resize", "float", (1,), 0.5),
-        Kernel("d", "Conv", "float", (1,), 0.01),
+        Kernel("a", "QLinearConv", "int8", (1,), 0.5, 0),
+        Kernel("b", "QLinearConv", "int8", (1,), 0.01, 0),
+        Kernel("c", "Resize", "float", (1,), 0.5, 0),
+        Kernel("d", "Conv", "float", (1,), 0.01, 0),
     ]
     # 50 M in half a millisecond; b's 9000 GMAC/s are a rounded time
     assert module._speeds(kernels, Known()) == {"int8": 100.0, "float": 0.0}  # type: ignore[arg-type]
@@ -148,3 +173,17 @@ def test_the_speed_of_short_kernels_does_not_count() -> None:
 def test_no_rounds_are_refused(tiny: Artifact) -> None:
     with pytest.raises(UsageError, match="--rounds 0"):
         profile(tiny, rounds=0)
+
+
+def test_the_files_hold_all_layers_and_a_point_for_each_with_products(
+    found: Profile, tmp_path: Path
+) -> None:
+    written = write_profile(found, tmp_path)
+    assert [path.name for path in written] == ["profile.md", "profile.json", "roofline.svg"]
+    text = (tmp_path / "profile.md").read_text()
+    assert all(layer.name in text.replace("\\", "") for layer in found.layers)
+    root = ElementTree.parse(tmp_path / "roofline.svg").getroot()
+    said = [title.text or "" for title in root.iter("{http://www.w3.org/2000/svg}title")]
+    for layer in found.layers:
+        assert bool(layer.macs) == any(one.startswith(f"{layer.name} (") for one in said)
+    assert "peak in int8: 200 GMAC/s" in said and "memory: 10 GB/s" in said
