@@ -165,7 +165,8 @@ def _written(run: _Run, folder: Path) -> Artifact:
         return write_artifact(data, manifest, folder)
     with scratch_folder() as scratch:
         made = write_artifact(data, manifest, scratch)
-        self_check = run.order.check.facts(job.artifact, made, job.samples)
+        searched = run.order.search is not None
+        self_check = run.order.check.facts(job.artifact, made, job.samples, searched=searched)
     checks = manifest.checks | ({"self": self_check} if self_check else {})
     # not added to `images`: what only decided whether there is a file has not shaped it
     manifest = manifest.model_copy(update={"checks": checks})

@@ -50,11 +50,17 @@ class SelfCheck:
     force: bool = False
 
     def facts(
-        self, fp32: Artifact, made: Artifact, calibration: Sequence[Sample]
+        self,
+        fp32: Artifact,
+        made: Artifact,
+        calibration: Sequence[Sample],
+        *,
+        searched: bool = False,
     ) -> dict[str, Any]:
         """Return what the manifest says of the file; QuantizeError naming layers if it is refused.
 
-        Without any images there is nothing to say.
+        Without any images there is nothing to say. A file that was `searched` for keeps the budget
+        its user gave, on more images than judge here: what objects lose is told, no more.
         """
         held_back = bool(len(self.held_back))
         judges = self.held_back if held_back else _spread(calibration, IMAGES)
@@ -63,7 +69,7 @@ class SelfCheck:
         images, found = self._judged(fp32, made, judges)
         sizes = by_size(found)
         agreement, objects = min(sizes.values()), _objects(found)
-        if (fault := self._fault(agreement, objects)) and not self.force:
+        if (fault := self._fault(agreement, () if searched else objects)) and not self.force:
             raise QuantizeError(
                 f"{made.path.name}: agrees with fp32 on {fault}, of {len(images)} images; nothing "
                 f"was written. {_blame(fp32, made, images)}{_advice(made)}"

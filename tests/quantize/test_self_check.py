@@ -125,6 +125,8 @@ def test_a_class_that_is_lost_is_refused_though_nine_tenths_agree(
     assert facts["agreement"] == pytest.approx(100 * 58 / 65)
     assert facts["objects"] == 0
     assert check.facts(fp32, fp32, ())["objects"] == 100
+    # whoever gave a budget has said what may be lost
+    assert check.facts(fp32, blind, (), searched=True)["objects"] == 0
 
 
 def test_images_without_objects_say_nothing_of_them(tiny: Artifact, tmp_path: Path) -> None:
