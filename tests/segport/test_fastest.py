@@ -132,7 +132,7 @@ def test_auto_on_a_real_network_writes_the_file_it_names(
     pytest.importorskip("openvino")
     answer = segport(
         "quantize", trained.path, "--precision", "int8", "--target", "auto", "-o", tmp_path,
-        "--calibration", f"{shared}/voc/VOCdevkit:train", "--samples", 2,
+        "--calibration", f"{shared}/voc/VOCdevkit:train", "--samples", 8,
     )  # fmt: skip
     assert answer.code == 0
     line = answer.err.partition("fastest here: ")[2].splitlines()[0]
