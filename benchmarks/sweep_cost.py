@@ -26,7 +26,7 @@ from quantize.calibration.calibration import collect
 from quantize.calibration.measurement import Measurement
 from quantize.quantization import quantize_all
 from segport.making import fp32_of
-from segport.sweep.judging import judge
+from segport.sweep.judging import Judge
 from segport.sweep.plan import load_sweep
 from segport.sweep.sweep import sweep
 
@@ -47,7 +47,8 @@ STAGES: dict[str, Callable[..., Any]] = {
     "segport.sweep.making.fp32_of": fp32_of,
     "segport.sweep.cell_work.quantize_all": quantize_all,
     "quantize.calibration.cache.collect": collect,
-    "segport.sweep.sweep.judge": judge,
+    "segport.sweep.judging.Judge.judge": Judge.judge,
+    "segport.sweep.judging.Judge.time": Judge.time,
 }
 """What is timed, by the name under which a sweep calls it."""
 _COLLECT = "quantize.calibration.cache.collect"

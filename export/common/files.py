@@ -5,7 +5,7 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from errno import ENOENT, ENOMEM
 from filecmp import cmp
@@ -112,6 +112,18 @@ def new_files(*targets: Path) -> Iterator[list[Path]]:
         raise ArtifactError(
             f"cannot write to {folder}: {error.strerror or error}; choose another folder with -o"
         ) from error
+
+
+def write_texts(folder: Path, texts: Mapping[str, str]) -> list[Path]:
+    """Write texts into `folder` by the names of their files, all or none; return the files.
+
+    Raises ArtifactError when the folder cannot be made or written.
+    """
+    targets = [folder / name for name in texts]
+    with new_files(*targets) as temporary:
+        for path, text in zip(temporary, texts.values(), strict=True):
+            path.write_text(text, encoding="utf-8")
+    return targets
 
 
 def _rename_all(sources: Sequence[Path], targets: Sequence[Path]) -> None:

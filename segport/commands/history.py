@@ -64,7 +64,7 @@ def show(
     """Show figures by network, artifact and commit, and name commits where they broke."""
     from dataclasses import asdict
 
-    from export.common.files import new_files
+    from export.common.files import write_texts
     from validate.history.page import HISTORY_FORMATS, break_lines, history_table
 
     asked = {"name": name, "artifact": artifact, "protocol": protocol}
@@ -76,9 +76,7 @@ def show(
     if not points:
         raise UsageError(f"{shown(database)}: no results of this name, artifact and protocol")
     if out is not None:
-        with new_files(*(out / name for name in HISTORY_FORMATS)) as temporary:
-            for path, render in zip(temporary, HISTORY_FORMATS.values(), strict=True):
-                path.write_text(render(points), encoding="utf-8")
+        write_texts(out, {name: render(points) for name, render in HISTORY_FORMATS.items()})
     document = {"points": [asdict(point) for point in points], "breaks": break_lines(points)}
     say(document if as_json else history_table(points), as_json)
 

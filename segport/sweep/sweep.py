@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from export.common.errors import SegportError
-from export.common.files import check_writable, new_files
+from export.common.files import check_writable, write_texts
 from export.common.heap import release_freed_memory
 from export.common.progress import Stages
 from export.ort.sessions import threads
@@ -58,10 +58,8 @@ def sweep(
         images=len(images.items),
         rows=with_frontier(rows),
     )
-    with new_files(*(folder / name for name in (SWEEP_FILE, *PAGES))) as (file, *pages):
-        file.write_text(result.model_dump_json(indent=1) + "\n", encoding="utf-8")
-        for page, draw in zip(pages, PAGES.values(), strict=True):
-            page.write_text(draw(result), encoding="utf-8")
+    pages = {name: draw(result) for name, draw in PAGES.items()}
+    write_texts(folder, {SWEEP_FILE: result.model_dump_json(indent=1) + "\n", **pages})
     return result
 
 

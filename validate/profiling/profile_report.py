@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from export.common.escaping import markdown
-from export.common.files import new_files
+from export.common.files import write_texts
 from validate.profiling.profile import Profile
 from validate.profiling.profile_table import layer_table, operator_table, summary, title
 from validate.profiling.roofline_plot import roofline_svg
@@ -17,11 +17,7 @@ PLOT_FILE = "roofline.svg"
 
 def write_profile(profile: Profile, folder: Path) -> list[Path]:
     """Write every format into `folder`, all or none; return the files."""
-    targets = [folder / name for name in PROFILE_FORMATS]
-    with new_files(*targets) as temporary:
-        for path, render in zip(temporary, PROFILE_FORMATS.values(), strict=True):
-            path.write_text(render(profile), encoding="utf-8")
-    return targets
+    return write_texts(folder, {name: render(profile) for name, render in PROFILE_FORMATS.items()})
 
 
 def markdown_profile(profile: Profile) -> str:

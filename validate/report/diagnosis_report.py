@@ -8,7 +8,7 @@ from tabulate import tabulate
 
 from export.artifact.diagnosis import Diagnosis, LayerDiagnosis
 from export.common.escaping import markdown, markdown_code, terminal
-from export.common.files import new_files
+from export.common.files import write_texts
 from validate.report.diagnosis_plot import PLOT_FILE, diagnosis_svg
 from validate.result.cells import Cell, markdown_table, number
 
@@ -18,11 +18,9 @@ WORST = 10
 
 def write_diagnosis(diagnosis: Diagnosis, folder: Path) -> list[Path]:
     """Write every format into `folder`, all or none; return the files."""
-    targets = [folder / name for name in DIAGNOSIS_FORMATS]
-    with new_files(*targets) as temporary:
-        for path, render in zip(temporary, DIAGNOSIS_FORMATS.values(), strict=True):
-            path.write_text(render(diagnosis), encoding="utf-8")
-    return targets
+    return write_texts(
+        folder, {name: render(diagnosis) for name, render in DIAGNOSIS_FORMATS.items()}
+    )
 
 
 def verdict(diagnosis: Diagnosis) -> str:

@@ -156,46 +156,30 @@ def test_keys_with_dots_lead_nowhere(memory: Any, monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.slow
 @pytest.mark.processes
+@pytest.mark.parametrize("engine", ["", "local", "processes", "ray"])
 def test_s3_counts_as_the_local_copy_on_any_engine(
-    s3: Any, root: Path, tiny: Artifact, tmp_path: Path
+    engine: str, s3: Any, root: Path, tiny: Artifact, tmp_path: Path
 ) -> None:
-    wanted = None
-    for name, data, words in (
-        ("here", f"{root}:val", []),
-        ("loop", "s3://data/VOCdevkit:val", []),
-        ("local", "s3://data/VOCdevkit:val", ["--engine", "local"]),
-        ("processes", "s3://data/VOCdevkit:val", ["--engine", "processes", "--workers", 2]),
-    ):
-        out = tmp_path / name
-        done = segport("validate", tiny.path, "--data", data, "-o", out, *words)
-        assert done.code == 0, done.err
-        result = json.loads((out / "result.json").read_text())
-        facts = {k: result["dataset"][k] for k in ("images", "ids_sha256", "labels_sha256")}
-        found = facts, result["counts_sha256"]
-        wanted = wanted or found
-        assert found == wanted and found[0]["images"] == 20
-        assert (result["dataset"]["name"] == "s3://data/VOCdevkit/VOC2012") == (name != "here")
-        assert "s3cret" not in done.out + done.err + (out / "result.json").read_text()
+    words = ["--engine", engine] if engine else []
+    if engine in ("processes", "ray"):
+        words += ["--workers", "2"]
+    if engine == "ray":
+        pytest.importorskip("ray")
+    here, s3_name = f"{root}:val", "s3://data/VOCdevkit/VOC2012"
+    name, wanted = _counted(tiny, here, tmp_path / "here")
+    assert name != s3_name and wanted["images"] == 20
+    assert _counted(tiny, "s3://data/VOCdevkit:val", tmp_path / "s3", *words) == (s3_name, wanted)
 
 
-@pytest.mark.slow
-@pytest.mark.processes
-def test_s3_counts_on_ray_as_the_local_copy(
-    s3: Any, root: Path, tiny: Artifact, tmp_path: Path
-) -> None:
-    pytest.importorskip("ray")
-    found = []
-    for name, data, words in (
-        ("here", f"{root}:val", []),
-        ("ray", "s3://data/VOCdevkit:val", ["--engine", "ray", "--workers", 2]),
-    ):
-        out = tmp_path / name
-        done = segport("validate", tiny.path, "--data", data, "-o", out, *words)
-        assert done.code == 0, done.err
-        result = json.loads((out / "result.json").read_text())
-        facts = {k: result["dataset"][k] for k in ("images", "ids_sha256", "labels_sha256")}
-        found.append((facts, result["counts_sha256"]))
-    assert found[0] == found[1] and found[0][0]["images"] == 20
+def _counted(artifact: Artifact, data: str, out: Path, *words: str) -> tuple[str, dict[str, Any]]:
+    """The name of the images, and how many they are and their digests and the counts'."""
+    done = segport("validate", artifact.path, "--data", data, "-o", out, *words)
+    assert done.code == 0, done.err
+    text = (out / "result.json").read_text()
+    assert "s3cret" not in done.out + done.err + text
+    result = json.loads(text)
+    facts = {key: result["dataset"][key] for key in ("images", "ids_sha256", "labels_sha256")}
+    return result["dataset"]["name"], facts | {"counts": result["counts_sha256"]}
 
 
 @pytest.mark.slow
