@@ -8,8 +8,9 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from contextlib import contextmanager, redirect_stdout
+from io import StringIO
+from typing import Any, TextIO, cast
 
 from export.common.errors import RuntimeUnavailableError, first_line
 from export.ort.sessions import threads
@@ -36,7 +37,7 @@ def cluster(workers: Workers, note: Note) -> Iterator[Any]:
         yield ray
         return
     where = _where(workers)
-    with _no_native_messages():
+    with _no_native_messages(), _no_printed_messages():
         begun = time.monotonic()
         terminated = signal.getsignal(signal.SIGTERM)
         try:
@@ -56,7 +57,8 @@ def cluster(workers: Workers, note: Note) -> Iterator[Any]:
         try:
             yield ray
         finally:
-            ray.shutdown()
+            with redirect_stdout(StringIO()):  # it prints what its threads kept back
+                ray.shutdown()
 
 
 def here(ray: Any) -> dict[str, Any]:
@@ -138,6 +140,36 @@ def _no_native_messages() -> Iterator[None]:
         os.dup2(sys.stderr.fileno(), 2)
         sys.stderr.close()
         sys.stderr = before
+
+
+@contextmanager
+def _no_printed_messages() -> Iterator[None]:
+    """Keep off standard output what a thread of Ray prints there, whatever `log_to_driver` says.
+
+    It belongs to a result that may be one JSON document; what was lost is told in lines of ours.
+    """
+    before = sys.stdout
+    sys.stdout = cast("TextIO", _WithoutRay(before))
+    try:
+        yield
+    finally:
+        sys.stdout = before
+
+
+class _WithoutRay:
+    """A stream on which Ray's threads write nothing."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write what other threads say."""
+        if threading.current_thread().name.startswith("ray_"):
+            return len(text)
+        return self._stream.write(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 def _is_descriptor(stream: Any, number: int) -> bool:

@@ -14,7 +14,7 @@ def cluster() -> Iterator[str]:
         yield address
 
 
-@pytest.fixture(params=["processes"])
+@pytest.fixture(params=["processes", "ray"])
 def by_two(request: pytest.FixtureRequest) -> list[object]:
     """Options of two workers of either kind."""
     words: list[object] = ["--engine", request.param, "--workers", 2]
