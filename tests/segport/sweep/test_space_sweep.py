@@ -81,9 +81,10 @@ def test_more_trials_go_on_where_fewer_ended(plan: Path, swept: Answer) -> None:
 
 
 @pytest.mark.slow
-def test_workers_make_the_same_cells(plan: Path, swept: Answer, tmp_path: Path) -> None:
-    two = ("--engine", "processes", "--workers", 2)
-    answer = segport("sweep", plan, "-o", tmp_path / "out", "--json", *two)
+def test_workers_make_the_same_cells(
+    plan: Path, swept: Answer, tmp_path: Path, by_two: list[object]
+) -> None:
+    answer = segport("sweep", plan, "-o", tmp_path / "out", "--json", *by_two)
     assert _rows(answer) == _rows(swept)
 
 
