@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from math import prod
 
 import numpy as np
@@ -12,9 +13,10 @@ from export.common.progress import Progress, silent
 from export.onnx_graph.graph import attribute, attributes, consumers, initializers
 from quantize.graph.insertion.fixed_scales import weight_scale
 from quantize.graph.rounded_weight import RoundedWeight
+from quantize.rounding.gptq import gptq
 from quantize.rounding.moments import InputMoments
-from quantize.rounding.settling import Choose, Settled, settle
-from quantize.rounding.steps import best_rows, candidate_scales
+from quantize.rounding.settling import Choose, costs, settle
+from quantize.rounding.steps import best_scale
 from quantize.rounding.table import ROUNDINGS
 from quantize.rounding.windows import Window
 from quantize.target import Target
@@ -80,7 +82,10 @@ def round_weights(
     for done, node in enumerate(nodes, start=1):
         values = numpy_helper.to_array(constants[node.input[1]])
         scale = weight_scale(values, target)
-        scale, layer = _settle_layer(values, scale, moments[node.name], target, method)
+        if not target.power_of_two:
+            scale = best_scale(values, scale, partial(_costs, moments[node.name], target))
+        choose = _chooser(values, scale, moments[node.name], target, method)
+        layer = settle(values, moments[node.name], choose)
         per_row = scale.astype(np.float64).reshape(-1, *[1] * (values.ndim - 1))
         integers = np.rint(layer.values / per_row).astype(np.int8)
         weights[node.input[1]] = RoundedWeight(integers, scale)
@@ -89,19 +94,17 @@ def round_weights(
     return Rounded(weights, shifts, gains)
 
 
-def _settle_layer(
-    values: NDArray[np.float32],
-    scale: NDArray[np.float32],
-    moments: InputMoments,
-    target: Target,
-    method: str,
-) -> tuple[NDArray[np.float32], Settled]:
-    """Return the scale, by row or one, and the weights on its grid."""
-    scales = [scale] if target.power_of_two else candidate_scales(values, scale)
-    settled = [
-        settle(values, moments, _chooser(values, one, moments, target, method)) for one in scales
-    ]
-    return best_rows(scales, settled)
+def _costs(
+    moments: InputMoments, target: Target, values: NDArray[np.float32], scale: NDArray[np.float32]
+) -> Floats:
+    """What each row's output loses when errors are compensated, whatever the method in the end."""
+    step = _split_steps(values, scale, moments)
+
+    def compensated(weight: Floats, covariance: Floats, part: slice) -> Floats:
+        integers = gptq(weight, step[part], covariance, target.weight_max)
+        return integers * step[part][:, :, None]
+
+    return costs(values, moments, compensated)
 
 
 def _chooser(
@@ -111,9 +114,7 @@ def _chooser(
     target: Target,
     method: str,
 ) -> Choose:
-    rows = np.broadcast_to(scale.astype(np.float64), len(values))
-    step = moments.split(rows.repeat(values[0].size).reshape(values.shape))[:, :, 0]
-    largest = target.weight_max
+    step, largest = _split_steps(values, scale, moments), target.weight_max
 
     def choose(weight: Floats, covariance: Floats, part: slice) -> tuple[Floats, Floats]:
         integers = ROUNDINGS[method].integers(weight, step[part], covariance, largest)
@@ -121,6 +122,14 @@ def _chooser(
         return integers * step[part][:, :, None], nearest * step[part][:, :, None]
 
     return choose
+
+
+def _split_steps(
+    values: NDArray[np.float32], scale: NDArray[np.float32], moments: InputMoments
+) -> Floats:
+    """Lay out the step of each row, or of all, as `InputMoments.split` lays out rows."""
+    rows = np.broadcast_to(scale.astype(np.float64), len(values))
+    return moments.split(rows.repeat(values[0].size).reshape(values.shape))[:, :, 0]
 
 
 def _window(node: NodeProto, weight: tuple[int, ...]) -> Window:

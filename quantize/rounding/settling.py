@@ -1,6 +1,6 @@
 """Settle a layer's weights on a grid: row by row what changes its output least, then its bias."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +12,8 @@ Floats = NDArray[np.float64]
 Choose = Callable[[Floats, Floats, slice], tuple[Floats, Floats]]
 """(weight (n, rows, inputs), covariance of its inputs (n, inputs, inputs), which n of all) to two
 candidates on the grid: by a method, and the nearest."""
+Rounded = Callable[[Floats, Floats, slice], Floats]
+"""The same to one candidate."""
 
 _TOGETHER = 1 << 22
 """Covariance entries looked at together."""
@@ -25,16 +27,14 @@ _UNSEEN = 0.05
 class Settled:
     """`values` on the grid, in the weight's shape; `shift`, (rows,), is to be added to the bias.
 
-    Of each row's output, (rows,): `error` is the variance of what the rounding changes,
-    `nearest` the same for rounding to nearest, and `cost` is `error` with some variance of
-    every input added: what can be expected on images that are not those of the calibration.
+    Of each row's output, (rows,): `error` is the variance of what the rounding changes, and
+    `nearest` the same for rounding to nearest.
     """
 
     values: Floats
     shift: Floats
     error: Floats
     nearest: Floats
-    cost: Floats
 
     @property
     def gain(self) -> float:
@@ -51,11 +51,8 @@ def settle(values: NDArray[np.float32], moments: InputMoments, choose: Choose) -
     """
     weight = moments.split(values)
     chosen = np.empty_like(weight)
-    error, nearest, cost = (np.empty(weight.shape[:2]) for _ in range(3))
-    chunk = max(1, _TOGETHER // weight.shape[2] ** 2)
-    for start in range(0, len(weight), chunk):
-        part = slice(start, min(start + chunk, len(weight)))
-        covariance = np.stack([moments.covariance(i) for i in range(part.start, part.stop)])
+    error, nearest = (np.empty(weight.shape[:2]) for _ in range(2))
+    for part, covariance in _parts(weight, moments):
         rounded, plain = choose(weight[part], covariance, part)
         after, nearest[part] = (
             _variance(weight[part] - one, covariance) for one in (rounded, plain)
@@ -63,11 +60,36 @@ def settle(values: NDArray[np.float32], moments: InputMoments, choose: Choose) -
         better = after < nearest[part]
         chosen[part] = np.where(better[:, :, None], rounded, plain)
         error[part] = np.where(better, after, nearest[part])
-        unseen = _UNSEEN * np.diagonal(covariance, axis1=1, axis2=2).mean(1)[:, None]
-        cost[part] = error[part] + unseen * ((weight[part] - chosen[part]) ** 2).sum(2)
     shift = moments.join((weight - chosen) @ moments.mean[:, :, None]).sum(1)
-    per_row = (moments.join(one[:, :, None]).sum(1) for one in (error, nearest, cost))
+    per_row = (moments.join(one[:, :, None]).sum(1) for one in (error, nearest))
     return Settled(moments.join(chosen).reshape(values.shape), shift, *per_row)
+
+
+def costs(values: NDArray[np.float32], moments: InputMoments, rounded: Rounded) -> Floats:
+    """Return what each row of weights, rounded in one way, can be expected to lose, (rows,).
+
+    To the variance of what the rounding changes that of some noise in every input is added:
+    images that are not those of the calibration.
+    """
+    weight = moments.split(values)
+    found = np.empty(weight.shape[:2])
+    for part, covariance in _parts(weight, moments):
+        wrong = weight[part] - rounded(weight[part], covariance, part)
+        found[part] = _variance(wrong, covariance) + _unseen(wrong, covariance)
+    return np.asarray(moments.join(found[:, :, None]).sum(1))
+
+
+def _parts(weight: Floats, moments: InputMoments) -> Iterator[tuple[slice, Floats]]:
+    """Yield some groups and blocks after the other, as a slice, and their covariances."""
+    together = max(1, _TOGETHER // weight.shape[2] ** 2)
+    for start in range(0, len(weight), together):
+        part = slice(start, min(start + together, len(weight)))
+        yield part, np.stack([moments.covariance(i) for i in range(part.start, part.stop)])
+
+
+def _unseen(errors: Floats, covariance: Floats) -> Floats:
+    variance = _UNSEEN * np.diagonal(covariance, axis1=1, axis2=2).mean(1)[:, None]
+    return np.asarray(variance * (errors**2).sum(2))
 
 
 def _variance(errors: Floats, covariance: Floats) -> Floats:

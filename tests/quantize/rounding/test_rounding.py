@@ -182,10 +182,12 @@ def test_integers_and_scales_are_the_targets(
         assert np.abs(one.integers).max() <= largest
         assert one.scale.dtype == np.float32
         if TARGETS[target].per_channel:
-            expected = np.abs(values).reshape(len(values), -1).max(1) / largest
+            fitting = np.abs(values).reshape(len(values), -1).max(1) / largest
         else:
-            expected = np.abs(values).max(keepdims=True).reshape(1) / largest
-        np.testing.assert_allclose(one.scale, expected, rtol=1e-6)
+            fitting = np.abs(values).max(keepdims=True).reshape(1) / largest
+        assert one.scale.shape == fitting.shape
+        ratio = one.scale / fitting  # what suits the row best, near the step that just fits
+        assert (ratio > 0.6).all() and (ratio < 1.3).all()
 
 
 @pytest.mark.parametrize("method", ROUNDINGS)
