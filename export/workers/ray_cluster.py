@@ -30,7 +30,6 @@ def cluster(workers: Workers, note: Note) -> Iterator[Any]:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent anywhere
     try:
         import ray
-        import ray.data
     except ImportError as error:
         raise RuntimeUnavailableError(EXTRA) from error
     if ray.is_initialized():  # the caller's own
@@ -47,6 +46,8 @@ def cluster(workers: Workers, note: Note) -> Iterator[Any]:
             raise _no_cluster(workers, first_line(error)) from error
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, terminated)  # Ray's would end with another exit code
+        import ray.data  # takes seconds, and behind `init` the workers are starting meanwhile
+
         for name in ("ray", "ray.data"):
             logging.getLogger(name).setLevel(logging.ERROR)
         ray.data.DataContext.get_current().enable_progress_bars = False

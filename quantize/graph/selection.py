@@ -17,14 +17,27 @@ _ELEMENTWISE = ("Add", "Mul", "Sigmoid", "LeakyRelu", "Relu", "Clip")
 
 
 def matching_layers(model: ModelProto, globs: Sequence[str]) -> set[str]:
-    """Return the names of layers that match one of `globs`; UsageError for one without match."""
-    names = [node.name for node in model.graph.node]
+    """Return the names of layers that match one of `globs`; UsageError for one without match.
+
+    A layer is also known by the constants it reads: torch calls a weight by its module
+    (`classifier.4.weight`), where an exporter's names of layers are numbers.
+    """
+    constants = initializers(model.graph)
+    known = {
+        node.name: [node.name, *(name for name in node.input if name in constants)]
+        for node in model.graph.node
+    }
     matched: set[str] = set()
     for glob in globs:
-        matches = [name for name in names if fnmatchcase(name, glob)]
+        matches = {
+            name for name, names in known.items() if any(fnmatchcase(n, glob) for n in names)
+        }
         if not matches:
-            raise UsageError(f"--keep-float {glob}: no layer has such a name, e.g. {names[0]}")
-        matched.update(matches)
+            example = " or ".join(next((n for n in known.values() if n[1:]), [*known][:1])[:2])
+            raise UsageError(
+                f"--keep-float {glob}: no layer has such a name, nor a weight, e.g. {example}"
+            )
+        matched |= matches
     return matched
 
 

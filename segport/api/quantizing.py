@@ -66,7 +66,7 @@ def quantize(
         skip: Methods of int8 to leave out.
         io: fp16: type of inputs and outputs, "fp32" or "fp16".
         guard: fp16: leave in fp32 what float16 cannot hold.
-        keep_float: Globs of layer names to leave in float.
+        keep_float: Globs of layers, or of weights they read, to leave in float.
         max_drop: int8: leave layers in float until mIoU drops by no more points than this.
         min_agreement: int8: the same until so many percent of pixels match fp32.
         data: Images that judge this search. Default: `images`.

@@ -71,7 +71,7 @@ def quantize(
     ] = defaults.IO_TYPE,
     no_guard: Annotated[bool, typer.Option("--no-guard", help="fp16: convert everything.")] = False,
     keep_float: Annotated[
-        list[str] | None, typer.Option(help="Glob of layer names to leave in float.")
+        list[str] | None, typer.Option(help="Glob of layers or weights to leave in float.")
     ] = None,
     max_drop: Annotated[
         float | None,

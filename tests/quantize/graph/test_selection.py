@@ -5,7 +5,8 @@ import onnx
 import pytest
 from onnx import ModelProto, NodeProto, helper
 
-from quantize.graph.selection import output_layers, range_sources, worthwhile
+from export.common.errors import UsageError
+from quantize.graph.selection import matching_layers, output_layers, range_sources, worthwhile
 from quantize.targets import TARGETS
 from tests.export.build import constant, model, value, weight
 
@@ -213,3 +214,18 @@ def test_a_concat_behind_a_move_gives_the_range_too() -> None:
         _node("Identity", ["both"], "last"),
     ]  # fmt: skip
     assert _sources(nodes) == dict.fromkeys(["a", "r", "b", "both"], "both") | {"input": "input"}
+
+
+def test_a_glob_names_layers_or_the_weights_they_read() -> None:
+    made = _model(
+        [_conv("input", "first"), _conv("first", "second", 4), _node("Relu", ["second"], "last")]
+    )
+    assert matching_layers(made, ["sec*"]) == {"second"}
+    assert matching_layers(made, ["depth*"]) == {"second"}
+    assert matching_layers(made, ["w", "last"]) == {"first", "last"}
+    assert matching_layers(made, []) == set()
+    with pytest.raises(UsageError) as error:
+        matching_layers(made, ["first", "input"])  # what is no constant is no name of a layer
+    assert str(error.value) == (
+        "--keep-float input: no layer has such a name, nor a weight, e.g. first or w"
+    )
