@@ -48,7 +48,7 @@ test: $(STAMP)
 	$(ONE_EACH) $(BIN)/pytest $(PARALLEL)
 
 test-fast: $(STAMP)
-	$(ONE_EACH) $(BIN)/pytest $(PARALLEL) -m "not slow"
+	$(ONE_EACH) $(BIN)/pytest $(PARALLEL) -m "not slow and not lengthy"
 
 fuzz: $(STAMP)
 	SEGPORT_FUZZ=5000 $(BIN)/pytest tests/fuzz

@@ -16,6 +16,7 @@ from PIL import Image
 from export.artifact.artifact import Artifact, load_artifact
 from export.artifact.classes import palette
 from segport.signing import signature
+from tests.lengthy import LISTED
 from tests.once import made_once
 from tests.one_process import patched
 from tests.segport.command import Answer, segport
@@ -28,6 +29,7 @@ CPP_HEADERS = Path(__file__).resolve().parents[1] / ".venv/include-cpp"
 SIZE = (65, 65)
 
 
+@pytest.hookimpl(tryfirst=True)  # before `-m` looks at markers
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests of what is not there are skipped, unless CI says that it must be there."""
     absent = {}
@@ -43,6 +45,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for marker, reason in absent.items():
             if item.get_closest_marker(marker):
                 item.add_marker(pytest.mark.skip(reason=reason))
+        if item.nodeid.split("[")[0] in LISTED:
+            item.add_marker("lengthy")
     # files with slow tests first: both workers then end together
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)

@@ -95,12 +95,14 @@ class InputMoments:
         assert self._origin is not None  # something was collected
         return np.asarray(self._origin + self._sums / self._count, np.float64)
 
-    def covariance(self, index: int) -> Floats:
-        """Covariance of one group's block, float64 (inputs, inputs)."""
+    def covariance(self, some: slice) -> Floats:
+        """Covariance of some groups' blocks, float64 (n, inputs, inputs)."""
         self._flush()
-        mean = self._sums[index] / self._count
-        products = self._products[index].astype(np.float64)
-        return np.asarray(products / self._count - np.outer(mean, mean), np.float64)
+        mean = self._sums[some] / self._count
+        products = self._products[some].astype(np.float64)
+        products /= self._count
+        products -= mean[:, :, None] * mean[:, None, :]
+        return products
 
     def split(self, weight: NDArray[np.floating]) -> Floats:
         """Return a weight as float64 (groups * blocks, rows, inputs per block)."""

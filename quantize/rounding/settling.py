@@ -84,7 +84,7 @@ def _parts(weight: Floats, moments: InputMoments) -> Iterator[tuple[slice, Float
     together = max(1, _TOGETHER // weight.shape[2] ** 2)
     for start in range(0, len(weight), together):
         part = slice(start, min(start + together, len(weight)))
-        yield part, np.stack([moments.covariance(i) for i in range(part.start, part.stop)])
+        yield part, moments.covariance(part)
 
 
 def _unseen(errors: Floats, covariance: Floats) -> Floats:

@@ -23,7 +23,7 @@ _FITTING = (1.25, 0.65)
 _CUTTING = (0.84, 0.7, 0.6, 0.5, 0.4, 0.3)
 _TOWERING = 16
 """Root mean squares of the row. Below, even the step of 1/127 is an eighth of a usual weight."""
-_TOGETHER = 1 << 20
+_TOGETHER = 1 << 18
 """Weights that are rounded at once."""
 
 
