@@ -1,7 +1,7 @@
 """Which tests `make test-fast` leaves out because all of them together would take too long.
 
-    .venv/bin/pytest -n 2 -m "not slow" --junitxml JUNIT.xml
-    python -m tests.lengthy JUNIT.xml --seconds 150 > tests/lengthy.txt
+    .venv/bin/pytest -n 2 --junitxml JUNIT.xml
+    python -m tests.lengthy JUNIT.xml --seconds 45 > tests/lengthy.txt
 
 Test functions, the shortest first, stay in as long as they take no more than so many seconds of one
 core together; the others are listed, by file and name. What a function takes is the sum over its
@@ -39,6 +39,6 @@ def seconds_of(report: Path) -> dict[str, float]:
 if __name__ == "__main__":
     parser = ArgumentParser()
     parser.add_argument("report", type=Path)
-    parser.add_argument("--seconds", type=float, default=150)
+    parser.add_argument("--seconds", type=float, default=45)
     options = parser.parse_args()
     print("\n".join(lengthy(seconds_of(options.report), options.seconds)))
