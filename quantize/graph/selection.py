@@ -33,9 +33,10 @@ def matching_layers(model: ModelProto, globs: Sequence[str]) -> set[str]:
             name for name, names in known.items() if any(fnmatchcase(n, glob) for n in names)
         }
         if not matches:
-            example = " or ".join(next((n for n in known.values() if n[1:]), [*known][:1])[:2])
+            weighted = next((names for names in known.values() if len(names) > 1), [*known])
             raise UsageError(
-                f"--keep-float {glob}: no layer has such a name, nor a weight, e.g. {example}"
+                f"--keep-float {glob}: no layer has such a name, nor a weight, e.g. "
+                + " or ".join(weighted[:2])
             )
         matched |= matches
     return matched

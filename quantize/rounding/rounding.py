@@ -100,11 +100,11 @@ def _costs(
     """What each row's output loses when errors are compensated, whatever the method in the end."""
     step = _split_steps(values, scale, moments)
 
-    def compensated(weight: Floats, covariance: Floats, part: slice) -> Floats:
+    def candidate(weight: Floats, covariance: Floats, part: slice) -> Floats:
         integers = gptq(weight, step[part], covariance, target.weight_max)
         return integers * step[part][:, :, None]
 
-    return costs(values, moments, compensated)
+    return costs(values, moments, candidate)
 
 
 def _chooser(

@@ -12,8 +12,8 @@ Floats = NDArray[np.float64]
 Choose = Callable[[Floats, Floats, slice], tuple[Floats, Floats]]
 """(weight (n, rows, inputs), covariance of its inputs (n, inputs, inputs), which n of all) to two
 candidates on the grid: by a method, and the nearest."""
-Rounded = Callable[[Floats, Floats, slice], Floats]
-"""The same to one candidate."""
+Candidate = Callable[[Floats, Floats, slice], Floats]
+"""What `Choose` takes to one candidate."""
 
 _TOGETHER = 1 << 22
 """Covariance entries looked at together."""
@@ -65,7 +65,7 @@ def settle(values: NDArray[np.float32], moments: InputMoments, choose: Choose) -
     return Settled(moments.join(chosen).reshape(values.shape), shift, *per_row)
 
 
-def costs(values: NDArray[np.float32], moments: InputMoments, rounded: Rounded) -> Floats:
+def costs(values: NDArray[np.float32], moments: InputMoments, candidate: Candidate) -> Floats:
     """Return what each row of weights, rounded in one way, can be expected to lose, (rows,).
 
     To the variance of what the rounding changes that of some noise in every input is added:
@@ -74,7 +74,7 @@ def costs(values: NDArray[np.float32], moments: InputMoments, rounded: Rounded) 
     weight = moments.split(values)
     found = np.empty(weight.shape[:2])
     for part, covariance in _parts(weight, moments):
-        wrong = weight[part] - rounded(weight[part], covariance, part)
+        wrong = weight[part] - candidate(weight[part], covariance, part)
         found[part] = _variance(wrong, covariance) + _unseen(wrong, covariance)
     return np.asarray(moments.join(found[:, :, None]).sum(1))
 

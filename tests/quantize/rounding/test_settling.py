@@ -17,6 +17,19 @@ STEPS = (0.5, 0.25, 0.125, 0.4, 0.3, 0.2)
 UNSEEN = 0.05
 
 
+@pytest.fixture(params=[1 << 22, 8, 1])
+def together(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All groups are looked at together, some, or each alone."""
+    monkeypatch.setattr(settling, "_TOGETHER", request.param)
+
+
+@pytest.fixture(params=[1, INPUTS])
+def blocks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, together: None) -> int:
+    """Blocks of a row's inputs; errors in one do not make up for those in another."""
+    monkeypatch.setattr(moments_module, "LARGEST", INPUTS // request.param)
+    return int(request.param)
+
+
 def layer() -> tuple[NDArray[np.float32], Floats]:
     """A weight (rows of all groups, inputs, 1, 1) and inputs (groups, inputs, positions)."""
     rng = np.random.default_rng(0)
@@ -43,17 +56,9 @@ def settled(weight: NDArray[np.float32], inputs: Floats) -> Settled:
     return settle(weight, moments_of(inputs), choose)
 
 
-@pytest.mark.parametrize("together", [1 << 22, 8, 1])
-@pytest.mark.parametrize("largest", [512, 1])
-def test_each_row_takes_the_better_candidate(
-    monkeypatch: pytest.MonkeyPatch, together: int, largest: int
-) -> None:
-    """In blocks of one input each, too, whose errors then do not make up for one another."""
-    monkeypatch.setattr(settling, "_TOGETHER", together)
-    monkeypatch.setattr(moments_module, "LARGEST", largest)
+def test_each_row_takes_the_better_candidate(blocks: int) -> None:
     weight, inputs = layer()
     found = settled(weight, inputs)
-    blocks = 1 if largest > 1 else INPUTS
 
     assert found.values.shape == weight.shape
     others = 0
@@ -81,22 +86,14 @@ def test_each_row_takes_the_better_candidate(
     assert found.gain == pytest.approx(gain) and gain > 1
 
 
-@pytest.mark.parametrize("together", [1 << 22, 8, 1])
-@pytest.mark.parametrize("largest", [512, 1])
-def test_what_a_rounding_costs_holds_noise_in_every_input(
-    monkeypatch: pytest.MonkeyPatch, together: int, largest: int
-) -> None:
-    monkeypatch.setattr(settling, "_TOGETHER", together)
-    monkeypatch.setattr(moments_module, "LARGEST", largest)
+def test_what_a_rounding_costs_holds_noise_in_every_input(blocks: int) -> None:
     weight, inputs = layer()
     found = costs(weight, moments_of(inputs), lambda values, covariance, part: np.floor(values))
     for row in range(GROUPS * ROWS):
-        lost = weight[row].reshape(-1) - np.floor(weight[row].reshape(-1))
-        seen = inputs[row // ROWS]
-        blocks = [slice(0, 2)] if largest > 1 else [slice(0, 1), slice(1, 2)]
+        lost = np.split(weight[row].reshape(-1) - np.floor(weight[row].reshape(-1)), blocks)
         expected = sum(
-            (lost[b] @ seen[b]).var() + UNSEEN * seen[b].var(1).mean() * (lost[b] ** 2).sum()
-            for b in blocks
+            (wrong @ one).var() + UNSEEN * one.var(1).mean() * (wrong**2).sum()
+            for wrong, one in zip(lost, np.split(inputs[row // ROWS], blocks), strict=True)
         )
         assert found[row] == pytest.approx(expected, rel=1e-4)
 
