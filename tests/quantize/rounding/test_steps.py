@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from quantize.graph.insertion.fixed_scales import weight_scale
 from quantize.graph.rounded_weight import RoundedWeight
-from quantize.rounding import rounding
+from quantize.rounding import rounding, steps
 from quantize.rounding.moments import InputMoments
 from quantize.rounding.rounding import round_weights
 from quantize.rounding.steps import best_scale, step_factors
@@ -101,12 +101,16 @@ def test_a_row_towers_over_itself_alone() -> None:
     assert step_factors(values).min() > 0.8
 
 
-def test_every_row_takes_what_costs_least() -> None:
+@pytest.mark.parametrize("together", [1 << 18, 27 * 10, 1])
+def test_every_row_takes_what_costs_least(monkeypatch: pytest.MonkeyPatch, together: int) -> None:
+    """Whether all steps are tried at once, ten, or one after the other."""
+    monkeypatch.setattr(steps, "_TOGETHER", together)
     values = np.random.default_rng(0).normal(size=(3, 1, 3, 3)).astype(np.float32)
     scale, tried = np.array([1, 2, 4], np.float32), step_factors(values)
     ideal = scale * [tried[7], tried[50], 1]
 
     def cost(tried: Floats, scales: Floats) -> NDArray[np.float64]:
+        assert tried.size <= max(together, values.size)
         row = [int(np.flatnonzero((values == one).all((1, 2, 3)))[0]) for one in tried]
         return np.abs(scales.astype(np.float64) - ideal[row])
 
